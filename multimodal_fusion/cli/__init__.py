@@ -1,0 +1,50 @@
+"""The command line. A command is a module here with HELP, EXAMPLE, add_arguments() and run().
+
+``run(args)`` returns the exit code: 0 done, 1 failed. Bad input raises UserError, exit code 2.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+
+from .. import __version__
+from ..errors import UserError
+
+COMMANDS = ('fuse', 'models', 'doctor')
+
+
+def build_parser(names=COMMANDS) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog='multimodal_fusion', description='Thermal and RGB video fusion for robots.'
+    )
+    parser.add_argument('--version', action='version', version=f'%(prog)s {__version__}')
+    commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
+    for name in names:
+        module = importlib.import_module(f'.{name}', __package__)
+        command = commands.add_parser(
+            name,
+            help=module.HELP,
+            description=module.HELP,
+            epilog=f'example: {module.EXAMPLE}',
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    args = build_parser().parse_args(argv)
+    try:
+        return args.run(args)
+    except UserError as error:
+        print(f'multimodal_fusion {args.command}: {error}', file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader of our output left (`... | head`); keep Python from complaining at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1

@@ -1,0 +1,9 @@
+"""The one exception that bad input raises: a sentence for the person, exit code 2 for the shell."""
+
+
+class UserError(ValueError):
+    """Input that cannot be used.
+
+    The message is one sentence that says what was expected, what came, and what to do about it.
+    The command line prints it and exits with 2; a node logs it, at most once a second, and goes on.
+    """

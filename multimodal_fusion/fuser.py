@@ -1,0 +1,269 @@
+"""One call: ``fuse(visible, thermal) -> fused``, classical and learned alike.
+
+fuser = Fuser.load('mmdrfuse')
+fused = fuser.fuse(visible, thermal)   # uint8, shape of visible
+"""
+
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from .classical import CLASSICAL
+from .errors import UserError
+from .images import luma
+from .model_file import Manifest, read_model
+
+PROVIDERS = {
+    'cpu': 'CPUExecutionProvider',
+    'cuda': 'CUDAExecutionProvider',
+    'tensorrt': 'TensorrtExecutionProvider',
+}
+MIN_SIDE = 32
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a fuser is, for people: shown by ``models``, ``doctor`` and the node's diagnostics."""
+
+    name: str
+    kind: str
+    source: str
+    licence: str
+    parameters: int = 0
+    bytes: int = 0
+    description: str = ''
+
+
+class Fuser:
+    """A fusion method, loaded and ready. Make one with `Fuser.load`.
+
+    kind: ``luma`` (fuses luma, colour comes back from the visible image) or ``colour``.
+    provider: the ONNX Runtime provider in use, or ``opencv``.
+    notice: a sentence when what was asked for is not what was got, else empty.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        kind: str,
+        run: Callable[[np.ndarray, np.ndarray], np.ndarray],
+        provider: str = 'opencv',
+        metadata: dict[str, str] | None = None,
+        notice: str = '',
+    ):
+        self.name, self.kind, self.provider, self.notice = name, kind, provider, notice
+        self.metadata = metadata or {}
+        self._run = run
+
+    @staticmethod
+    def load(
+        name_or_path: str,
+        providers: Sequence[str] = ('cpu',),
+        threads: int = 1,
+        allow_unlisted: bool = False,
+        manifest: Manifest | None = None,
+    ) -> 'Fuser':
+        """Load a classical fuser, a model of ``models.yaml``, or an ONNX file.
+
+        name_or_path: a name listed by ``models``, ``default``, or a path that ends in .onnx.
+        providers: of ``cpu``, ``cuda``, ``tensorrt``, in order of preference. threads: of ONNX
+        Runtime; more than one slows the mini-model down. Raises UserError.
+        """
+        if name_or_path in CLASSICAL:
+            method = CLASSICAL[name_or_path]
+            return Fuser(name_or_path, 'luma', lambda visible, thermal: method(thermal, visible))
+        manifest = manifest or Manifest.load()
+        if name_or_path == 'default':
+            name_or_path = manifest.default
+        entry = manifest.models.get(name_or_path)
+        if entry is None and Path(name_or_path).suffix.lower() != '.onnx':
+            raise _unknown(name_or_path, [*CLASSICAL, *manifest.models])
+        path = manifest.folder / entry.file if entry else Path(name_or_path)
+        content = read_model(path, manifest, allow_unlisted)
+        return _from_onnx(content, path, entry.name if entry else path.stem, providers, threads)
+
+    def fuse(self, visible: np.ndarray, thermal: np.ndarray) -> np.ndarray:
+        """Fuse one registered pair.
+
+        visible: uint8 (H, W, 3) BGR or (H, W) grey. thermal: uint8 (H, W), white-hot.
+        Returns uint8 of visible's shape. H and W are at least 32. Raises UserError.
+        """
+        check_pair(visible, thermal)
+        if self.kind == 'colour':
+            colour = visible if visible.ndim == 3 else cv2.cvtColor(visible, cv2.COLOR_GRAY2BGR)
+            fused = self._run(np.ascontiguousarray(colour[..., ::-1]), thermal)[..., ::-1]
+            return np.ascontiguousarray(fused) if visible.ndim == 3 else luma(fused.copy())
+        grey = luma(visible)
+        return return_colour(visible, grey, self._run(grey, thermal))
+
+    def warm_up(self, shape: tuple[int, int]) -> None:
+        """Run once at (H, W), so that the first real frame does not pay for set-up."""
+        self.fuse(np.zeros(shape, np.uint8), np.zeros(shape, np.uint8))
+
+
+def check_pair(visible: np.ndarray, thermal: np.ndarray) -> None:
+    """Refuse what `Fuser.fuse` cannot take. Raises UserError."""
+    for name, image, layouts in (
+        ('visible', visible, 'uint8 (H, W, 3) BGR or (H, W) grey'),
+        ('thermal', thermal, 'uint8 (H, W) white-hot'),
+    ):
+        fits = image.ndim == 2 or (name == 'visible' and image.ndim == 3 and image.shape[2] == 3)
+        if image.dtype != np.uint8 or not fits:
+            raise UserError(f'the {name} image must be {layouts}, got {image.dtype} {image.shape}')
+    if visible.shape[:2] != thermal.shape:
+        raise UserError(
+            f'the visible image is {_size(visible)}, the thermal image {_size(thermal)}: they must '
+            'be registered to the same size; set registration to "resize" if both see the same '
+            'field of view, else to "homography"'
+        )
+    if min(thermal.shape) < MIN_SIDE:
+        raise UserError(
+            f'the images are {_size(thermal)}; both sides must be at least {MIN_SIDE} pixels'
+        )
+
+
+def return_colour(visible: np.ndarray, grey: np.ndarray, fused: np.ndarray) -> np.ndarray:
+    """Add the change of luma to every channel and clip: Y is replaced, Cb and Cr are kept.
+
+    visible: uint8 (H, W, 3) or (H, W). grey: its luma. fused: fused luma, uint8 (H, W).
+    Returns uint8 of visible's shape.
+    """
+    if visible.ndim == 2:
+        return fused
+    # Of the two saturated differences one is zero at every pixel, so this is exact in 8 bits.
+    brighter = cv2.cvtColor(cv2.subtract(fused, grey), cv2.COLOR_GRAY2BGR)
+    darker = cv2.cvtColor(cv2.subtract(grey, fused), cv2.COLOR_GRAY2BGR)
+    return cv2.subtract(cv2.add(visible, brighter), darker)
+
+
+def available(manifest: Manifest | None = None) -> list[ModelInfo]:
+    """Everything `Fuser.load` knows by name: classical fusers first, then ``models.yaml``."""
+    manifest = manifest or Manifest.load()
+    found = [
+        ModelInfo(name, 'luma', 'classical', 'Apache-2.0', description=first_line(method.__doc__))
+        for name, method in CLASSICAL.items()
+    ]
+    for entry in manifest.models.values():
+        path = manifest.folder / entry.file
+        found.append(
+            ModelInfo(
+                entry.name,
+                entry.kind,
+                f'learned: {entry.made_by}' if entry.made_by else 'learned',
+                entry.licence,
+                entry.parameters,
+                path.stat().st_size if path.is_file() else 0,
+                entry.description,
+            )
+        )
+    return found
+
+
+def first_line(text: str | None) -> str:
+    return (text or '').strip().splitlines()[0]
+
+
+def onnxruntime_or_none():
+    """The onnxruntime module, or None where it is not installed or broken."""
+    try:
+        import onnxruntime
+    except ImportError:
+        return None
+    return onnxruntime
+
+
+def _from_onnx(
+    content: bytes, path: Path, name: str, providers: Sequence[str], threads: int
+) -> Fuser:
+    ort = onnxruntime_or_none()
+    if ort is None:
+        raise UserError(
+            f'the model {name} needs onnxruntime, which is not installed: pip install onnxruntime '
+            '(or onnxruntime-gpu); the classical fusers work without it'
+        )
+    wanted = _wanted(providers, path)
+    present = [provider for provider in wanted if provider in ort.get_available_providers()]
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # Idle threads would spin on cores that the robot needs for other work.
+    options.add_session_config_entry('session.intra_op.allow_spinning', '0')
+    cpu = PROVIDERS['cpu']
+    try:
+        session = ort.InferenceSession(
+            content, options, providers=list(dict.fromkeys([*present, cpu]))
+        )
+    except Exception as error:  # the runtime's own exception types share no base class
+        raise UserError(f'{path} was refused by onnxruntime: {error}') from error
+    got = session.get_providers()[0]
+    notice = ''
+    if got != wanted[0]:
+        notice = (
+            f'{wanted[0]} was asked for, but {path.name} runs on {got} '
+            f'(this onnxruntime offers {", ".join(ort.get_available_providers())}); '
+            '"multimodal_fusion doctor" says what is missing'
+        )
+    channels = _check_contract(session, path)
+
+    def run(visible: np.ndarray, thermal: np.ndarray) -> np.ndarray:
+        feed = {
+            'visible': visible.reshape(1, *thermal.shape, channels),
+            'thermal': thermal[None, ..., None],
+        }
+        fused = session.run(['fused'], feed)[0]
+        return fused[0, ..., 0] if channels == 1 else fused[0]
+
+    return Fuser(
+        name,
+        'luma' if channels == 1 else 'colour',
+        run,
+        provider=got,
+        metadata=dict(session.get_modelmeta().custom_metadata_map),
+        notice=notice,
+    )
+
+
+def _wanted(providers: Sequence[str], path: Path) -> list[str]:
+    unknown = [provider for provider in providers if provider not in PROVIDERS]
+    if unknown or not providers:
+        raise UserError(
+            f'the providers for {path.name} are {list(providers)}; name at least one of '
+            f'{", ".join(PROVIDERS)}'
+        )
+    return [PROVIDERS[provider] for provider in providers]
+
+
+def _check_contract(session, path: Path) -> int:
+    """The number of channels of visible, 1 or 3. Raises UserError if the model is another kind."""
+    ports = {port.name: port for port in [*session.get_inputs(), *session.get_outputs()]}
+    shapes = {
+        name: port.shape[3] if len(port.shape) == 4 and port.type == 'tensor(uint8)' else None
+        for name, port in ports.items()
+    }
+    channels = shapes.get('visible')
+    if channels not in (1, 3) or shapes != {'visible': channels, 'thermal': 1, 'fused': channels}:
+        found = ', '.join(f'{port.name} {port.type} {port.shape}' for port in ports.values())
+        raise UserError(
+            f'{path} is not a fusion model: expected uint8 visible (1, H, W, 1 or 3), '
+            f'thermal (1, H, W, 1) and fused like visible, found {found}; '
+            'make one with "python -m multimodal_fusion export"'
+        )
+    return channels
+
+
+def _unknown(name: str, known: list[str]) -> UserError:
+    near = difflib.get_close_matches(name, known, 1)
+    hint = f' Did you mean {near[0]!r}?' if near else ''
+    return UserError(
+        f'there is no model {name!r}; known are {", ".join(known)}, '
+        f'or give the path of an .onnx file.{hint}'
+    )
+
+
+def _size(image: np.ndarray) -> str:
+    return f'{image.shape[1]}x{image.shape[0]}'

@@ -1,0 +1,185 @@
+"""What goes through the node, and what is wrong when nothing does: a pure state machine.
+
+Times are seconds of any steady clock, passed in; stamps are nanoseconds as in message headers.
+"""
+
+import threading
+from collections import Counter, deque
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .pairing import STREAMS, Counters
+
+OK, WARN, ERROR = 0, 1, 2  # as in diagnostic_msgs/DiagnosticStatus
+
+_WINDOW = 5.0  # seconds over which rates are taken
+_RECENT = 300  # pairs over which latency and skew are taken
+
+
+@dataclass
+class _Stream:
+    topic: str
+    frames: int = 0
+    stamp: int = 0
+    arrivals: deque = field(default_factory=lambda: deque(maxlen=1024))
+
+    def rate(self, now: float) -> float:
+        """Frames a second over the last seconds."""
+        recent = [t for t in self.arrivals if t > now - _WINDOW]
+        if len(recent) < 2:
+            return len(recent) / _WINDOW
+        return (len(recent) - 1) / max(recent[-1] - recent[0], now - recent[-1], 1e-6)
+
+    def age(self, now: float) -> float | None:
+        return now - self.arrivals[-1] if self.arrivals else None
+
+    def describe(self, now: float) -> str:
+        age = self.age(now)
+        if age is None:
+            return f'{self.topic}: no frame yet'
+        return f'{self.topic}: {self.rate(now):.1f} Hz, last frame {age:.1f} s ago'
+
+
+@dataclass(frozen=True)
+class Report:
+    """One diagnostics entry: level (0 ok, 1 warn, 2 error), a sentence, and figures as text."""
+
+    level: int
+    message: str
+    values: dict[str, str]
+
+
+class Health:
+    """Counts frames, pairs and losses, and puts into words what is missing.
+
+    topics: {'rgb': topic, 'thermal': topic}. warn_after: seconds without a pair that are too many.
+    Safe to call from the receiving and the computing thread.
+    """
+
+    def __init__(self, topics: dict[str, str], warn_after: float, start: float):
+        self.warn_after = warn_after
+        self.bad: Counter[str] = Counter()
+        self.replaced = self.fused = self.idle = self.stalled = self.unstamped = 0
+        self.frozen = False
+        self.qos_conflict = ''
+        self.notice = ''
+        self._lock = threading.Lock()
+        self._streams = {name: _Stream(topics[name]) for name in STREAMS}
+        self._last_pair = start
+        self._paired = False
+        self._latencies: deque[float] = deque(maxlen=_RECENT)
+        self._gaps: deque[int] = deque(maxlen=_RECENT)
+
+    def arrived(self, name: str, stamp: int, now: float) -> None:
+        """A frame of stream ``rgb`` or ``thermal`` came in, usable or not."""
+        with self._lock:
+            stream = self._streams[name]
+            stream.frames += 1
+            stream.stamp = stamp
+            stream.arrivals.append(now)
+
+    def refused(self, reason: str) -> None:
+        """A frame or pair could not be used; reason is a short key such as ``encoding``."""
+        with self._lock:
+            self.bad[reason] += 1
+
+    def paired(self, gap: int, now: float, replaced: bool) -> None:
+        """A pair was made. gap: nanoseconds. replaced: it took the place of one not yet fused."""
+        with self._lock:
+            self._paired, self._last_pair = True, now
+            self._gaps.append(gap)
+            self.replaced += replaced
+
+    def published(self, latency: float) -> None:
+        """A fused image went out, ``latency`` seconds after the later of its frames came in."""
+        with self._lock:
+            self.fused += 1
+            self._latencies.append(latency)
+
+    def silence(self, now: float, slop: float, offset: float) -> str:
+        """Why no pair has come for ``warn_after`` seconds, and what to try; else empty.
+
+        slop, offset: ``sync.slop`` and ``sync.thermal_time_offset`` in seconds.
+        """
+        with self._lock:
+            quiet = now - self._last_pair
+            if quiet < self.warn_after:
+                return ''
+            streams = '; '.join(s.describe(now) for s in self._streams.values())
+            return f'no pair for {quiet:.1f} s: {streams}. {self._advice(now, slop, offset)}'
+
+    def _advice(self, now: float, slop: float, offset: float) -> str:
+        silent = [
+            stream.topic
+            for stream in self._streams.values()
+            if (age := stream.age(now)) is None or age > self.warn_after
+        ]
+        if silent:
+            hint = self.qos_conflict or (
+                'check that it is published under this name ("ros2 topic list", launch arguments), '
+                'that its QoS fits (qos.reliability) and that large images get through '
+                '(Fast DDS profile in README)'
+            )
+            return f'Nothing comes on {" and ".join(silent)}: {hint}'
+        if self.bad:
+            counts = ', '.join(f'{reason} {n}' for reason, n in self.bad.most_common())
+            return f'Frames come but are refused ({counts}): see the warnings above'
+        gap = (self._streams['thermal'].stamp - self._streams['rgb'].stamp) * 1e-9 + offset
+        if abs(gap) > 3600:
+            return (
+                f'The stamps are {gap:.0f} s apart, so the cameras use different clocks: '
+                'let both drivers stamp with ROS time, or set both to stamp 0'
+            )
+        return (
+            f'Both streams come, the newest stamps are {gap * 1e3:+.0f} ms apart '
+            f'(thermal minus rgb, sync.slop is {slop * 1e3:.0f} ms): set '
+            f'sync.thermal_time_offset to {offset - gap:+.3f} if that is constant, else raise '
+            'sync.slop'
+        )
+
+    def report(self, now: float, slop: float, offset: float, counters: Counters) -> Report:
+        """The diagnostics entry of this moment."""
+        silence = self.silence(now, slop, offset)
+        with self._lock:
+            values = {}
+            for name, stream in self._streams.items():
+                age = stream.age(now)
+                values |= {
+                    f'{name} topic': stream.topic,
+                    f'{name} frames': str(stream.frames),
+                    f'{name} rate (Hz)': f'{stream.rate(now):.2f}',
+                    f'{name} age (s)': 'never' if age is None else f'{age:.2f}',
+                    f'{name} unpaired': str(counters.unpaired[name]),
+                    f'{name} duplicate': str(counters.duplicate[name]),
+                    f'{name} late': str(counters.late[name]),
+                }
+            values |= {
+                'pairs': str(counters.paired),
+                'fused': str(self.fused),
+                'replaced by newer': str(self.replaced),
+                'not computed (nobody listens)': str(self.idle),
+                'held back while frozen': str(self.stalled),
+                'refused': ', '.join(f'{k} {n}' for k, n in sorted(self.bad.items())) or '0',
+                'clock resets': str(counters.resets),
+                'frames without stamp': str(self.unstamped),
+                'thermal frozen': str(self.frozen).lower(),
+            }
+            if self._gaps:
+                values['skew median (ms)'] = f'{np.median(self._gaps) / 1e6:.2f}'
+                values['skew last (ms)'] = f'{self._gaps[-1] / 1e6:.2f}'
+            if self._latencies:
+                p50, p99 = np.percentile(self._latencies, (50, 99)) * 1e3
+                values['latency p50 (ms)'] = f'{p50:.2f}'
+                values['latency p99 (ms)'] = f'{p99:.2f}'
+            if silence:
+                level, message = ERROR, silence
+            elif self.frozen:
+                level, message = WARN, 'the thermal image is frozen (shutter calibration?)'
+            elif self.qos_conflict or self.notice:
+                level, message = WARN, self.qos_conflict or self.notice
+            elif not self._paired:
+                level, message = OK, 'waiting for the first pair'
+            else:
+                level, message = OK, 'fusing'
+            return Report(level, message, values)

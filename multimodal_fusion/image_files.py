@@ -1,0 +1,198 @@
+"""Images, pairs of images and videos on disk."""
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from .errors import UserError
+from .files import whole_file
+from .images import luma
+
+IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp', '.pgm', '.ppm')
+VIDEO_SUFFIXES = ('.mp4', '.avi', '.mkv', '.mov', '.m4v', '.webm')
+
+VISIBLE_NAMES = ('vis', 'visible', 'vi', 'rgb', 'color', 'colour')
+THERMAL_NAMES = ('ir', 'thermal', 'infrared', 'lwir', 'tir')
+
+
+@dataclass(frozen=True)
+class PairFiles:
+    """A visible and a thermal image that show the same thing."""
+
+    stem: str
+    visible: Path
+    thermal: Path
+
+
+def read_pixels(path: Path) -> np.ndarray:
+    """An image file as it is stored, uint8 or uint16, (H, W) or (H, W, 3) BGR. Raises UserError."""
+    try:
+        content = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise UserError(f'{path} cannot be read: {error.strerror}') from error
+    pixels = cv2.imdecode(content, cv2.IMREAD_UNCHANGED) if content.size else None
+    if pixels is None:
+        raise UserError(
+            f'{path} is not an image that can be decoded ({content.size} bytes, beginning with '
+            f'{content[:8].tobytes()!r}): it is damaged, cut off, or another kind of file'
+        )
+    if not _whole(content):
+        raise UserError(f'{path} is cut off: its end is missing; copy it again')
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise UserError(f'{path} holds {pixels.dtype} pixels; expected 8 or 16 bits a channel')
+    if pixels.ndim == 3 and pixels.shape[2] == 4:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGRA2BGR)
+    return pixels
+
+
+def _whole(content: np.ndarray) -> bool:
+    """Whether a PNG or JPEG ends as it should: decoders fill what is missing with grey."""
+    start, end = content[:8].tobytes(), content[-64:].tobytes()
+    if start.startswith(b'\x89PNG'):
+        return b'IEND' in end
+    if start.startswith(b'\xff\xd8'):
+        return b'\xff\xd9' in content[-4096:].tobytes()
+    return True
+
+
+def read_visible(path: Path) -> np.ndarray:
+    """A visible image file as uint8 (H, W, 3) BGR or (H, W) grey. Raises UserError."""
+    pixels = read_pixels(path)
+    return (pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels
+
+
+def read_thermal(path: Path) -> np.ndarray:
+    """A thermal image file as uint8 or uint16 (H, W) counts. Raises UserError."""
+    pixels = read_pixels(path)
+    if pixels.ndim == 3 and pixels.dtype == np.uint16:
+        raise UserError(f'{path} is 16-bit colour; a 16-bit thermal image has one channel')
+    return luma(pixels) if pixels.ndim == 3 else pixels
+
+
+def write_image(path: Path, pixels: np.ndarray) -> None:
+    """Write an image whole or not at all. Raises UserError."""
+    with whole_file(path) as temporary:
+        if not cv2.imwrite(str(temporary), pixels):
+            raise UserError(f'{path} could not be written; use a suffix such as .png')
+
+
+def images_in(folder: Path) -> dict[str, Path]:
+    """The image files of a folder by stem, sorted. Raises UserError if there are none."""
+    if not folder.is_dir():
+        raise UserError(f'{folder} is not a folder')
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith('.'):
+            if path.stem in found:
+                raise UserError(
+                    f'{folder} holds two images named {path.stem} ({found[path.stem].name}, '
+                    f'{path.name}); keep one'
+                )
+            found[path.stem] = path
+    if not found:
+        raise UserError(f'{folder} holds no images ({", ".join(IMAGE_SUFFIXES)})')
+    return found
+
+
+def match_by_stem(visible: Path, thermal: Path) -> tuple[list[PairFiles], list[str]]:
+    """Pairs of equally named images in two folders, and the stems that have no partner.
+
+    Raises UserError if no stem is common to both.
+    """
+    left, right = images_in(visible), images_in(thermal)
+    pairs = [PairFiles(stem, left[stem], right[stem]) for stem in left if stem in right]
+    if not pairs:
+        raise UserError(
+            f'{visible} and {thermal} have no file name in common (such as {next(iter(left))} '
+            f'and {next(iter(right))}): images of a pair need the same stem'
+        )
+    return pairs, sorted(left.keys() ^ right.keys())
+
+
+def find_folders(data: Path) -> tuple[Path, Path]:
+    """The visible and the thermal folder of a data set such as DATA/vis and DATA/ir.
+
+    Raises UserError that lists what is there.
+    """
+    if not data.is_dir():
+        raise UserError(f'{data} is not a folder')
+    folders = {path.name.lower(): path for path in sorted(data.iterdir()) if path.is_dir()}
+    visible = [folders[name] for name in VISIBLE_NAMES if name in folders]
+    thermal = [folders[name] for name in THERMAL_NAMES if name in folders]
+    if not visible or not thermal:
+        raise UserError(
+            f'{data} needs a folder of visible images ({", ".join(VISIBLE_NAMES)}) and one of '
+            f'thermal images ({", ".join(THERMAL_NAMES)}); it has {", ".join(folders) or "none"}'
+        )
+    return visible[0], thermal[0]
+
+
+def nearest_names(name: str, known: list[str]) -> str:
+    """A hint for a name that was not found: ' Did you mean a or b?', or nothing."""
+    near = difflib.get_close_matches(name, known, 2, 0.4)
+    return f' Did you mean {" or ".join(near)}?' if near else ''
+
+
+class Video:
+    """A video file, frame by frame: uint8 (H, W, 3) BGR. Raises UserError if it cannot be read."""
+
+    def __init__(self, path: Path):
+        if not path.is_file():
+            raise UserError(f'{path} is not a file')
+        self._capture = cv2.VideoCapture(str(path))
+        if not self._capture.isOpened():
+            raise UserError(f'{path} is not a video that can be decoded')
+        self.rate = self._capture.get(cv2.CAP_PROP_FPS) or 30.0
+        self.frames = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        while True:
+            good, frame = self._capture.read()
+            if not good:
+                return
+            yield frame
+
+
+class VideoSink:
+    """Writes equally sized uint8 frames, (H, W, 3) BGR or (H, W), as MPEG-4."""
+
+    def __init__(self, path: Path, rate: float, shape: tuple[int, int]):
+        self.shape = shape
+        code = cv2.VideoWriter_fourcc(*'mp4v')
+        self._writer = cv2.VideoWriter(str(path), code, rate, shape[::-1])
+        if not self._writer.isOpened():
+            raise UserError(f'{path} cannot be written as a video; use the suffix .mp4')
+
+    def write(self, frame: np.ndarray) -> None:
+        """Add a frame; one of another size is scaled to fit and padded with black."""
+        if frame.ndim == 2:
+            frame = cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR)
+        self._writer.write(letterbox(frame, self.shape))
+
+    def close(self) -> None:
+        self._writer.release()
+
+
+def letterbox(frame: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Scale (h, w, 3) to fit (H, W), keep its proportions, pad with black around."""
+    if frame.shape[:2] == shape:
+        return frame
+    scale = min(shape[0] / frame.shape[0], shape[1] / frame.shape[1])
+    size = (max(1, round(frame.shape[1] * scale)), max(1, round(frame.shape[0] * scale)))
+    small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    top, left = (shape[0] - small.shape[0]) // 2, (shape[1] - small.shape[1]) // 2
+    whole = np.zeros((*shape, 3), np.uint8)
+    whole[top : top + small.shape[0], left : left + small.shape[1]] = small
+    return whole
+
+
+def side_by_side(images: list[np.ndarray]) -> np.ndarray:
+    """uint8 images of one size, grey or BGR, as one BGR picture from left to right."""
+    colour = [
+        cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) if image.ndim == 2 else image for image in images
+    ]
+    return np.hstack(colour)

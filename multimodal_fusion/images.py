@@ -1,0 +1,260 @@
+"""ROS image messages to numpy and back, without importing ROS.
+
+A *message* here is anything with the fields of ``sensor_msgs/Image`` (``height``, ``width``,
+``encoding``, ``is_bigendian``, ``step``, ``data``) or ``sensor_msgs/CompressedImage`` (``format``,
+``data``): an rclpy message, a message read from a bag, or a test's own object.
+
+Everything is checked before anything is allocated, and reads are views on the message's bytes
+wherever the encoding allows it: treat the arrays as read-only.
+"""
+
+import struct
+import sys
+from array import array
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from .errors import UserError
+
+MAX_PIXELS = 64_000_000
+"""Default cap on height times width: above any camera in use, below what exhausts a robot."""
+
+
+class BadImage(UserError):  # noqa: N818 (named for what it is, like its siblings in cv_bridge)
+    """An image message that cannot be used; ``reason`` is the short key it is counted under."""
+
+    def __init__(self, reason: str, message: str):
+        super().__init__(message)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How one pixel lies in the message's bytes."""
+
+    channels: int
+    bits: int = 8
+    to_bgr: int | None = None
+    """OpenCV conversion code to BGR; None where the pixels are grey or BGR already."""
+
+
+ENCODINGS = {
+    'mono8': Encoding(1),
+    '8UC1': Encoding(1),
+    'mono16': Encoding(1, 16),
+    '16UC1': Encoding(1, 16),
+    'bgr8': Encoding(3),
+    '8UC3': Encoding(3),
+    'rgb8': Encoding(3, to_bgr=cv2.COLOR_RGB2BGR),
+    'bgra8': Encoding(4, to_bgr=cv2.COLOR_BGRA2BGR),
+    'rgba8': Encoding(4, to_bgr=cv2.COLOR_RGBA2BGR),
+    # ROS names the plain 'yuv422' byte order after UYVY; newer releases spell both orders out.
+    'yuv422': Encoding(2, to_bgr=cv2.COLOR_YUV2BGR_UYVY),
+    'uyvy': Encoding(2, to_bgr=cv2.COLOR_YUV2BGR_UYVY),
+    'yuv422_yuy2': Encoding(2, to_bgr=cv2.COLOR_YUV2BGR_YUY2),
+    'yuyv': Encoding(2, to_bgr=cv2.COLOR_YUV2BGR_YUY2),
+    # ROS names the first two pixels of the first two rows, OpenCV those of the second: hence BG.
+    'bayer_rggb8': Encoding(1, to_bgr=cv2.COLOR_BayerBG2BGR),
+    'bayer_bggr8': Encoding(1, to_bgr=cv2.COLOR_BayerRG2BGR),
+    'bayer_gbrg8': Encoding(1, to_bgr=cv2.COLOR_BayerGR2BGR),
+    'bayer_grbg8': Encoding(1, to_bgr=cv2.COLOR_BayerGB2BGR),
+}
+
+
+def check(message, max_pixels: int = MAX_PIXELS) -> Encoding:
+    """Check the fields of an Image message against each other; returns its encoding.
+
+    Raises BadImage with reason ``encoding``, ``size`` or ``truncated``.
+    """
+    encoding = ENCODINGS.get(message.encoding)
+    if encoding is None:
+        raise BadImage(
+            'encoding',
+            f'image encoding {message.encoding!r} is not supported; '
+            f'publish one of {", ".join(ENCODINGS)}',
+        )
+    height, width = message.height, message.width
+    _check_size(height, width, max_pixels)
+    if encoding.to_bgr in (cv2.COLOR_YUV2BGR_UYVY, cv2.COLOR_YUV2BGR_YUY2) and width % 2:
+        raise BadImage('size', f'a {message.encoding} image needs an even width, got {width}')
+    row = width * encoding.channels * encoding.bits // 8
+    if message.step < row:
+        raise BadImage(
+            'size',
+            f'step is {message.step} bytes, but a row of {width} {message.encoding} pixels '
+            f'takes {row}; the driver fills in step wrongly',
+        )
+    expected, got = height * message.step, len(message.data)
+    if got != expected:
+        raise BadImage(
+            'truncated',
+            f'expected {expected} bytes of data ({height} rows x step {message.step}), got {got}; '
+            'the message was cut off or the driver fills in its fields wrongly',
+        )
+    return encoding
+
+
+def _check_size(height: int, width: int, max_pixels: int) -> None:
+    if height < 1 or width < 1:
+        raise BadImage('size', f'the image is {width}x{height}: both sides must be at least 1')
+    if height * width > max_pixels:
+        raise BadImage(
+            'size',
+            f'the image is {width}x{height}, over the cap of {max_pixels} pixels; '
+            'raise input.max_pixels if it is meant to be that large',
+        )
+
+
+def as_array(message, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """The message's pixels as they are: a view, nothing is copied.
+
+    Returns uint8 or uint16 (H, W) for one channel, (H, W, C) otherwise. Padded rows become strides;
+    16-bit data of foreign byte order keeps it in its dtype. Raises BadImage.
+    """
+    encoding = check(message, max_pixels)
+    dtype = np.dtype(np.uint8)
+    if encoding.bits == 16:
+        dtype = np.dtype('>u2' if message.is_bigendian else '<u2')
+    shape, strides = (message.height, message.width), (message.step, dtype.itemsize)
+    if encoding.channels > 1:
+        shape += (encoding.channels,)
+        strides = (message.step, encoding.channels, 1)
+    data = np.frombuffer(message.data, np.uint8)
+    return np.ndarray(shape, dtype, buffer=data, strides=strides)
+
+
+def to_visible(message, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """A visible-light Image message as uint8 (H, W, 3) BGR, or (H, W) where it is grey.
+
+    16-bit grey keeps its high byte, as cv_bridge does. Raises BadImage.
+    """
+    encoding = check(message, max_pixels)
+    pixels = as_array(message, max_pixels)
+    if encoding.to_bgr is not None:
+        return cv2.cvtColor(np.ascontiguousarray(pixels), encoding.to_bgr)
+    return (pixels >> 8).astype(np.uint8) if encoding.bits == 16 else pixels
+
+
+def to_thermal(message, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """A thermal Image message as uint8 or native uint16 (H, W) raw counts.
+
+    Colour encodings are taken as grey pictures in three channels and reduced to luma.
+    Raises BadImage.
+    """
+    encoding = check(message, max_pixels)
+    if encoding.bits == 16:
+        return as_array(message, max_pixels).astype(np.uint16, copy=False)
+    visible = to_visible(message, max_pixels)
+    return visible if visible.ndim == 2 else luma(visible)
+
+
+def luma(visible: np.ndarray) -> np.ndarray:
+    """BT.601 luma, uint8 (H, W), of uint8 BGR (H, W, 3) or grey (H, W)."""
+    return visible if visible.ndim == 2 else cv2.cvtColor(visible, cv2.COLOR_BGR2GRAY)
+
+
+def decompress(message, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """A CompressedImage message (JPEG or PNG) as uint8 BGR, uint8 grey or uint16 grey.
+
+    The size is read from the file's header and checked before the decoder allocates it.
+    Raises BadImage with reason ``encoding``, ``size`` or ``truncated``.
+    """
+    if 'compressedDepth' in message.format:
+        raise BadImage(
+            'encoding',
+            f'compressed format {message.format!r} is a depth image with a header of its own; '
+            'publish JPEG or PNG through the "compressed" transport',
+        )
+    data = np.frombuffer(message.data, np.uint8)
+    height, width = _coded_size(data, message.format)
+    _check_size(height, width, max_pixels)
+    pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    if pixels is None or pixels.shape[:2] != (height, width):
+        raise BadImage(
+            'truncated',
+            f'the {message.format!r} image of {len(data)} bytes does not decode; it was cut off '
+            'or damaged on the way',
+        )
+    if pixels.ndim == 3 and pixels.shape[2] == 4:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGRA2BGR)
+    return pixels
+
+
+def compressed_to_visible(message, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """A visible-light CompressedImage as uint8 BGR (H, W, 3) or grey (H, W). Raises BadImage."""
+    pixels = decompress(message, max_pixels)
+    return (pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels
+
+
+def compressed_to_thermal(message, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """A thermal CompressedImage as uint8 or uint16 (H, W) raw counts. Raises BadImage."""
+    pixels = decompress(message, max_pixels)
+    return pixels if pixels.ndim == 2 else luma(compressed_to_visible(message, max_pixels))
+
+
+def _coded_size(data: np.ndarray, name: str) -> tuple[int, int]:
+    """(height, width) from the header of a PNG or JPEG file in memory."""
+    raw = data[:24].tobytes()
+    if raw.startswith(b'\x89PNG\r\n\x1a\n') and len(raw) == 24:
+        width, height = struct.unpack('>II', raw[16:24])
+        return height, width
+    if raw.startswith(b'\xff\xd8'):
+        raw, at = memoryview(data), 2
+        while at + 9 <= len(raw) and raw[at] == 0xFF:
+            marker = raw[at + 1]
+            # Start-of-frame markers hold the size; C4, C8 and CC are tables of the same range.
+            if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+                return struct.unpack('>HH', raw[at + 5 : at + 9])
+            if marker == 0xFF:  # a fill byte
+                at += 1
+            elif marker == 0x01 or 0xD0 <= marker <= 0xD8:  # markers without a length
+                at += 2
+            else:
+                at += 2 + struct.unpack('>H', raw[at + 2 : at + 4])[0]
+        raise BadImage('truncated', f'the {name!r} image of {len(data)} bytes ends in its header')
+    raise BadImage(
+        'encoding',
+        f'the compressed image (format {name!r}) is neither JPEG nor PNG: it begins with '
+        f'{raw[:8].hex(" ") or "nothing"}; publish one of these',
+    )
+
+
+def encoding_of(pixels: np.ndarray) -> str:
+    """The encoding name that fits an array: mono8, mono16 or bgr8. Raises BadImage."""
+    names = {(2, 'uint8'): 'mono8', (2, 'uint16'): 'mono16', (3, 'uint8'): 'bgr8'}
+    name = names.get((pixels.ndim, pixels.dtype.name))
+    if name is None or (pixels.ndim == 3 and pixels.shape[2] != 3):
+        raise BadImage(
+            'encoding',
+            'expected uint8 (H, W), uint16 (H, W) or uint8 (H, W, 3), '
+            f'got {pixels.dtype} {pixels.shape}',
+        )
+    return name
+
+
+def fields(pixels: np.ndarray, encoding: str | None = None) -> dict:
+    """The fields of an Image message for an array; its bytes are copied once.
+
+    ``data`` is an ``array('B')``, the one type that rclpy takes over as it is: bytes, lists and
+    ndarrays are walked through byte by byte. Raises BadImage.
+    """
+    data = array('B')
+    data.frombytes(np.ascontiguousarray(pixels).data.cast('B'))
+    height, width = pixels.shape[:2]
+    return {
+        'height': height,
+        'width': width,
+        'encoding': encoding or encoding_of(pixels),
+        'is_bigendian': int(sys.byteorder == 'big'),
+        'step': len(data) // height,
+        'data': data,
+    }
+
+
+def fill(message, pixels: np.ndarray, encoding: str | None = None):
+    """Set the fields of an Image message from an array; returns the message."""
+    for name, value in fields(pixels, encoding).items():
+        setattr(message, name, value)
+    return message

@@ -1,0 +1,164 @@
+"""Model files: found by name, checked before they reach the runtime.
+
+A malformed or swapped ONNX file can crash the runtime or read other files through external data,
+so a file is read once, its outer structure walked, its hash compared with ``models.yaml``, and only
+those bytes are loaded.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from .errors import UserError
+from .share import share_file
+
+MAX_BYTES = 512 * 2**20
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """One line of ``models.yaml``."""
+
+    name: str
+    file: str
+    sha256: str
+    kind: str = 'luma'
+    parameters: int = 0
+    licence: str = ''
+    description: str = ''
+    made_by: str = ''
+    trained_on: str = ''
+    scores: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """``models.yaml``: the model files that are known, and the one used by default."""
+
+    folder: Path
+    default: str
+    models: dict[str, ModelEntry]
+
+    @classmethod
+    def load(cls, path: Path | None = None) -> 'Manifest':
+        """Read a manifest, the package's own by default. Raises UserError."""
+        path = path or share_file('models/models.yaml')
+        content = yaml.safe_load(path.read_text())
+        try:
+            models = {name: ModelEntry(name, **entry) for name, entry in content['models'].items()}
+            return cls(path.parent, content['default'], models)
+        except (TypeError, KeyError, AttributeError) as error:
+            raise UserError(
+                f'{path} is not a model manifest (models: name: {{file, sha256, ...}}, '
+                f'default: name): {error}'
+            ) from error
+
+
+def read_model(path: Path, manifest: Manifest, allow_unlisted: bool = False) -> bytes:
+    """The bytes of a model file that may be loaded.
+
+    Raises UserError if the file is missing, too large, not ONNX, keeps weights in other files, has
+    another hash than the manifest says, or is not listed and ``allow_unlisted`` is false.
+    """
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise UserError(f'{path} has {size} bytes; models over {MAX_BYTES} bytes are refused')
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f'the model file {path} cannot be read: {error.strerror}') from error
+    check_onnx(content, path)
+    sha256 = hashlib.sha256(content).hexdigest()
+    if any(entry.sha256 == sha256 for entry in manifest.models.values()):
+        return content
+    for entry in manifest.models.values():
+        if path.resolve() == (manifest.folder / entry.file).resolve():
+            raise UserError(
+                f'{path} has sha256 {sha256[:12]}…, but models.yaml lists {entry.sha256[:12]}…: '
+                'the file was damaged or exchanged; install the package again, or correct '
+                'models.yaml if you retrained it'
+            )
+    if not allow_unlisted:
+        raise UserError(
+            f'{path} is not listed in models.yaml; if you trust the file, allow it with '
+            '--allow-unlisted (node: model.allow_unlisted)'
+        )
+    return content
+
+
+def check_onnx(content: bytes, path: Path) -> None:
+    """Refuse what is not an ONNX model and what keeps weights in other files. Raises UserError."""
+    try:
+        fields = {number: value for number, value in _fields(memoryview(content))}
+        if not isinstance(fields.get(1), int) or not isinstance(fields.get(7), memoryview):
+            raise ValueError('no IR version or no graph')
+        external = _has_external_data(memoryview(content), _MODEL)
+    except (ValueError, IndexError, RecursionError) as error:
+        raise UserError(
+            f'{path} is not an ONNX model ({error}); export one with '
+            '"python -m multimodal_fusion export"'
+        ) from error
+    if external:
+        raise UserError(
+            f'{path} keeps its weights in another file (ONNX external data), which is refused; '
+            'save it as one file'
+        )
+
+
+# The protobuf fields of ONNX through which a tensor can be reached: {field: what it holds}.
+_TENSOR: dict = {'external': (13, 14)}
+_SPARSE = {1: _TENSOR, 2: _TENSOR}
+_GRAPH: dict = {5: _TENSOR, 15: _SPARSE}
+_ATTRIBUTE = {5: _TENSOR, 6: _GRAPH, 10: _TENSOR, 11: _GRAPH, 22: _SPARSE, 23: _SPARSE}
+_NODE = {5: _ATTRIBUTE}
+_GRAPH[1] = _NODE
+_MODEL = {7: _GRAPH, 25: {7: _NODE}}
+
+
+def _has_external_data(message: memoryview, layout: dict) -> bool:
+    """Whether any tensor below has data_location EXTERNAL or names an external file."""
+    if layout is _TENSOR:
+        entries, location = layout['external']
+        return any(n == entries or (n == location and value == 1) for n, value in _fields(message))
+    return any(
+        _has_external_data(value, layout[number])
+        for number, value in _fields(message)
+        if number in layout and isinstance(value, memoryview)
+    )
+
+
+def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+    """Walk the fields of one protobuf message: (number, integer or bytes). Raises ValueError."""
+    at = 0
+    while at < len(message):
+        key, at = _varint(message, at)
+        number, wire = key >> 3, key & 7
+        if wire == 0:
+            value, at = _varint(message, at)
+        else:
+            if wire == 2:
+                length, at = _varint(message, at)
+            elif wire in (1, 5):
+                length = {1: 8, 5: 4}[wire]
+            else:
+                raise ValueError('not a protobuf message')
+            if at + length > len(message):
+                raise ValueError('the file is cut off')
+            value, at = message[at : at + length], at + length
+        if number == 0:
+            raise ValueError('not a protobuf message')
+        yield number, value
+
+
+def _varint(message: memoryview, at: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 70, 7):
+        byte = message[at]
+        value |= (byte & 0x7F) << shift
+        at += 1
+        if byte < 0x80:
+            return value, at
+    raise ValueError('not a protobuf message')

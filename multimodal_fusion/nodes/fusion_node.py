@@ -1,0 +1,380 @@
+"""fusion_node: thermal and RGB topics in, the fused image out.
+
+Subscribes  rgb/image_raw, thermal/image_raw  (or .../compressed, by input.*_transport)
+            rgb/camera_info or thermal/camera_info  (that of output.reference)
+Publishes   fused/image_raw, fused/camera_info, /diagnostics
+Parameters  multimodal_fusion/parameters.py; config/fusion.yaml
+"""
+
+import signal
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
+from rclpy.clock import Clock, ClockType
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from .. import images
+from ..errors import UserError
+from ..health import Health
+from ..images import BadImage
+from ..pairing import Pair, Pairer
+from ..parameters import TABLE, Parameter, check_names, checked
+from ..pipeline import ThermalFrame, build
+from ..slot import Slot
+from .distro import (
+    PublisherEventCallbacks,
+    SubscriptionEventCallbacks,
+    policy_name,
+    use_profile,
+)
+from .filters import FilterPairer
+
+# Parameters that rclpy itself declares.
+_ROS_PARAMETERS = ('use_sim_time', 'start_type_description_service', 'qos_overrides')
+
+
+@dataclass
+class Frame:
+    """A message on its way to being fused. arrival: seconds, monotonic."""
+
+    message: Any
+    arrival: float
+    thermal: ThermalFrame | None = None
+
+    @property
+    def header(self):
+        return self.message.header
+
+
+class FusionNode(Node):
+    """Receives and pairs in the executor's thread; fuses and publishes in one worker thread."""
+
+    def __init__(self, **options):
+        super().__init__(
+            'fusion_node', automatically_declare_parameters_from_overrides=True, **options
+        )
+        self._values = self._declare_parameters()
+        self._pipeline = build(self._values)
+        self._pairer = self._make_pairer(self._values)
+        self._info: CameraInfo | None = None
+        self._slot = Slot()
+        self._ports: list[Any] = []
+        self._connect()
+        self.add_on_set_parameters_callback(self._on_parameters)
+        # Steady: diagnostics must go on when simulated time stands still.
+        self._timer = self.create_timer(
+            1.0, self._on_second, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
+        self._worker = threading.Thread(target=self._work, name='fuse', daemon=True)
+        self._worker.start()
+        self._announce()
+
+    # Set-up ------------------------------------------------------------------------------------
+
+    def _declare_parameters(self) -> dict[str, Any]:
+        """Declare the table; what the user set is checked first, so that our sentence is seen."""
+        given = {
+            name: value.value
+            for name, value in self.get_parameters_by_prefix('').items()
+            if name.split('.')[0] not in _ROS_PARAMETERS
+        }
+        check_names(given)
+        values = checked({name: value for name, value in given.items() if value is not None})
+        for name, parameter in TABLE.items():
+            if name in given:
+                self.undeclare_parameter(name)
+            self.declare_parameter(name, values[name], describe(parameter), ignore_override=True)
+        return values
+
+    def _connect(self) -> None:
+        v = self._values
+        depth = v['qos.depth']
+        inputs = qos(v['qos.reliability'], depth)
+        outputs = qos(v['qos.output_reliability'], depth)
+        topics = {}
+        for name, callback in (('rgb', self._on_rgb), ('thermal', self._on_thermal)):
+            kind, topic = Image, f'{name}/image_raw'
+            if v[f'input.{name}_transport'] == 'compressed':
+                kind, topic = CompressedImage, f'{topic}/compressed'
+            topics[name] = self.resolve_topic_name(topic)
+            self._ports.append(
+                self.create_subscription(
+                    kind, topic, callback, inputs, event_callbacks=self._watch_qos(topic)
+                )
+            )
+        for name in ('rgb', 'thermal'):
+            self._ports.append(
+                self.create_subscription(
+                    CameraInfo,
+                    f'{name}/camera_info',
+                    lambda info, name=name: self._on_info(name, info),
+                    inputs,
+                )
+            )
+        events = PublisherEventCallbacks(
+            incompatible_qos=lambda event: self._on_qos('fused/image_raw', 'subscriber', event)
+        )
+        self._fused = self.create_publisher(
+            Image, 'fused/image_raw', outputs, event_callbacks=events
+        )
+        self._fused_info = self.create_publisher(CameraInfo, 'fused/camera_info', outputs)
+        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        self._health = Health(topics, v['stall.warn_after'], time.monotonic())
+
+    def _make_pairer(self, v: dict[str, Any]) -> Pairer | FilterPairer:
+        slop, offset = round(v['sync.slop'] * 1e9), round(v['sync.thermal_time_offset'] * 1e9)
+        if v['sync.backend'] == 'message_filters':
+            return FilterPairer(slop, offset, v['sync.queue_size'])
+        return Pairer(slop, offset, v['sync.queue_size'], round(v['sync.reset_after'] * 1e9))
+
+    def _announce(self) -> None:
+        fuser = self._pipeline.fuser
+        self._health.notice = fuser.notice
+        self.get_logger().info(f'fusing with {fuser.name} on {fuser.provider}')
+        if fuser.notice:
+            self.get_logger().warning(fuser.notice)
+
+    # Receiving, in the executor's thread -------------------------------------------------------
+
+    def _on_info(self, name: str, info: CameraInfo) -> None:
+        if name == self._values['output.reference']:
+            self._info = info
+
+    def _on_rgb(self, message: Image | CompressedImage) -> None:
+        frame = Frame(message, time.monotonic())
+        stamp = self._arrived('rgb', frame)
+        try:
+            if isinstance(message, Image):
+                images.check(message, self._values['input.max_pixels'])
+        except BadImage as error:
+            self._refuse('rgb', error)
+        else:
+            self._pair('rgb', stamp, frame)
+
+    def _on_thermal(self, message: Image | CompressedImage) -> None:
+        frame = Frame(message, time.monotonic())
+        stamp = self._arrived('thermal', frame)
+        try:
+            if isinstance(message, Image):
+                images.check(message, self._values['input.max_pixels'])
+            if self._listened():
+                frame.thermal = self._observe(message, stamp)
+        except BadImage as error:
+            self._refuse('thermal', error)
+        else:
+            self._health.frozen = frame.thermal is not None and frame.thermal.frozen
+            self._pair('thermal', stamp, frame)
+
+    def _observe(self, message: Image | CompressedImage, stamp: int) -> ThermalFrame:
+        read = images.to_thermal if isinstance(message, Image) else images.compressed_to_thermal
+        return self._pipeline.observe(read(message, self._values['input.max_pixels']), stamp)
+
+    def _arrived(self, name: str, frame: Frame) -> int:
+        """Note the arrival; returns the stamp in nanoseconds, that of arrival if it has none."""
+        stamp = frame.header.stamp.sec * 1_000_000_000 + frame.header.stamp.nanosec
+        if stamp == 0:
+            self._health.unstamped += 1
+            now = self.get_clock().now()
+            frame.header.stamp, stamp = now.to_msg(), now.nanoseconds
+            self.get_logger().warning(
+                f'frames on {name}/image_raw carry no stamp; they are paired by their arrival',
+                once=True,
+            )
+        self._health.arrived(name, stamp, frame.arrival)
+        return stamp
+
+    def _pair(self, name: str, stamp: int, frame: Frame) -> None:
+        pairs = self._pairer.push(name, stamp, frame)
+        for pair in pairs:
+            wanted = self._listened() and pair.thermal.thermal is not None
+            replaced = self._slot.put(pair) if wanted else False
+            self._health.idle += not wanted
+            self._health.paired(pair.gap, frame.arrival, replaced)
+
+    def _listened(self) -> bool:
+        """Nothing is computed while nobody listens."""
+        return self._fused.get_subscription_count() > 0
+
+    # Fusing, in the worker thread --------------------------------------------------------------
+
+    def _work(self) -> None:
+        while (pair := self._slot.take()) is not None:
+            try:
+                self._fuse(pair)
+            except UserError as error:
+                self._refuse('pair', error)
+            except Exception as error:  # the node outlives whatever one frame does to it
+                if self.context.ok():
+                    self._refuse('pair', error)
+
+    def _fuse(self, pair: Pair) -> None:
+        pipeline, values = self._pipeline, self._values
+        message, thermal = pair.rgb.message, pair.thermal.thermal
+        read = images.to_visible
+        if isinstance(message, CompressedImage):
+            read = images.compressed_to_visible
+        visible = read(message, values['input.max_pixels'])
+        if thermal.frozen and values['stall.policy'] != 'fuse':
+            self._health.stalled += values['stall.policy'] == 'drop'
+            fused = visible if values['stall.policy'] == 'visible' else None
+        else:
+            fused = pipeline.fuse(visible, thermal)
+        if fused is not None:
+            self._publish(fused, getattr(pair, values['output.reference']).header)
+            later = max(pair.rgb.arrival, pair.thermal.arrival)
+            self._health.published(time.monotonic() - later)
+
+    def _publish(self, fused: np.ndarray, header) -> None:
+        self._fused.publish(images.fill(Image(header=header), fused))
+        info = self._info
+        if info is not None and self._fused_info.get_subscription_count() > 0:
+            info.header = header
+            self._fused_info.publish(info)
+
+    def _refuse(self, stage: str, error: Exception) -> None:
+        """Count a frame that cannot be used, and say so at most once a second."""
+        reason = getattr(error, 'reason', 'mismatch' if isinstance(error, UserError) else 'failed')
+        self._health.refused(f'{stage} {reason}')
+        self.get_logger().warning(f'{stage}: {error}', throttle_duration_sec=1.0)
+
+    # Once a second, and on changes -------------------------------------------------------------
+
+    def _on_second(self) -> None:
+        v = self._values
+        settings = (time.monotonic(), v['sync.slop'], v['sync.thermal_time_offset'])
+        silence = self._health.silence(*settings)
+        if silence:
+            self.get_logger().warning(silence, throttle_duration_sec=v['stall.warn_after'])
+        report = self._health.report(*settings, self._pairer.counters)
+        fuser = self._pipeline.fuser
+        figures = report.values | {'model': fuser.name, 'provider': fuser.provider}
+        array = DiagnosticArray()
+        array.header.stamp = self.get_clock().now().to_msg()
+        array.status = [
+            DiagnosticStatus(
+                level=bytes([report.level]),
+                name=f'{self.get_fully_qualified_name()}: fusion',
+                message=report.message,
+                hardware_id='',
+                values=[KeyValue(key=key, value=value) for key, value in figures.items()],
+            )
+        ]
+        self._diagnostics.publish(array)
+
+    def _on_parameters(self, changes) -> SetParametersResult:
+        """Check all changes together and apply them between two frames, or say why not."""
+        try:
+            given = {p.name: p.value for p in changes if p.name in TABLE}
+            values = checked({**self._values, **given})
+            pipeline = build(values, self._pipeline)
+            if any(name.startswith('sync.') for name in given):
+                self._pairer = self._make_pairer(values)
+        except UserError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        renewed = pipeline.fuser is not self._pipeline.fuser
+        self._health.warn_after = values['stall.warn_after']
+        self._values, self._pipeline = values, pipeline
+        if renewed:
+            self._announce()
+        return SetParametersResult(successful=True)
+
+    def _watch_qos(self, topic: str) -> SubscriptionEventCallbacks:
+        return SubscriptionEventCallbacks(
+            incompatible_qos=lambda event: self._on_qos(topic, 'publisher', event)
+        )
+
+    def _on_qos(self, topic: str, peer: str, event) -> None:
+        parameter = 'qos.reliability' if peer == 'publisher' else 'qos.output_reliability'
+        fitting = 'best_effort' if peer == 'publisher' else 'reliable'
+        self._health.qos_conflict = (
+            f'a {peer} of {self.resolve_topic_name(topic)} uses QoS that does not fit '
+            f'({policy_name(event.last_policy_kind)}): set {parameter} to {fitting}, or change '
+            f'the {peer}'
+        )
+        self.get_logger().warning(self._health.qos_conflict)
+
+    def close(self) -> None:
+        """Finish the frame in hand and stop the worker."""
+        self._slot.close()
+        self._worker.join(timeout=5.0)
+        self.destroy_node()
+
+
+def describe(parameter: Parameter) -> ParameterDescriptor:
+    """The ROS descriptor of a table entry."""
+    descriptor = ParameterDescriptor(
+        description=parameter.description,
+        read_only=parameter.read_only,
+        additional_constraints=', '.join(filter(None, (parameter.range_text(), parameter.unit))),
+    )
+    if parameter.low is not None:
+        if isinstance(parameter.default, float):
+            descriptor.floating_point_range = [
+                FloatingPointRange(from_value=parameter.low, to_value=parameter.high)
+            ]
+        else:
+            descriptor.integer_range = [
+                IntegerRange(from_value=int(parameter.low), to_value=int(parameter.high))
+            ]
+    return descriptor
+
+
+def qos(reliability: str, depth: int) -> QoSProfile:
+    policy = {
+        'best_effort': ReliabilityPolicy.BEST_EFFORT,
+        'reliable': ReliabilityPolicy.RELIABLE,
+    }
+    return QoSProfile(depth=depth, history=HistoryPolicy.KEEP_LAST, reliability=policy[reliability])
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node until Ctrl-C. Returns 0, or 2 when its parameters cannot be used."""
+    # Our own handler: SIGINT reaches the node twice under launch (from the terminal's process
+    # group, and passed on), and the second must not cut the shutdown short.
+    done = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: done.set())
+    use_profile()
+    try:
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    except Exception as error:  # rcl's own type is private; it comes from a bad --ros-args
+        print(f'fusion_node: {error}', file=sys.stderr)
+        return 2
+    try:
+        node = FusionNode()
+    except UserError as error:
+        rclpy.logging.get_logger('fusion_node').fatal(str(error))
+        rclpy.shutdown()
+        return 2
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        while not done.is_set() and rclpy.ok():
+            executor.spin_once(timeout_sec=0.2)
+    except ExternalShutdownException:
+        pass
+    finally:
+        executor.shutdown()
+        node.close()
+        rclpy.try_shutdown()
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

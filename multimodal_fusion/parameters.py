@@ -1,0 +1,298 @@
+"""Every parameter of the fusion node: the one table behind declarations, config and README.
+
+python -m multimodal_fusion.parameters yaml       prints config/fusion.yaml
+python -m multimodal_fusion.parameters markdown   prints README's table
+"""
+
+import difflib
+import sys
+import textwrap
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from . import images, pairing, registration, stall, thermal
+from .errors import UserError
+from .thermal import ThermalSettings
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter. Its type is that of ``default``; ``low`` and ``high`` are inclusive."""
+
+    name: str
+    default: Any
+    description: str
+    unit: str = ''
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+    read_only: bool = False
+
+    def range_text(self) -> str:
+        if self.choices:
+            return ' | '.join(self.choices)
+        if self.low is not None:
+            return f'{self.low:g} to {self.high:g}'
+        return ''
+
+    def check(self, value: Any) -> Any:
+        """The value in the parameter's type. Raises UserError if it does not fit."""
+        kind = type(self.default)
+        if kind is float and type(value) is int:
+            value = float(value)
+        if kind is list:
+            return self._numbers(value)
+        if type(value) is not kind:
+            raise UserError(
+                f'parameter {self.name} must be a {_KINDS[kind]}, got {value!r} '
+                f'({_KINDS.get(type(value), type(value).__name__)})'
+            )
+        if self.choices and value not in self.choices:
+            raise UserError(
+                f'parameter {self.name} is {value!r}; use one of {", ".join(self.choices)}'
+            )
+        if self.low is not None and not self.low <= value <= self.high:
+            raise UserError(
+                f'parameter {self.name} is {value:g}; it must be from {self.low:g} to '
+                f'{self.high:g}{" " + self.unit if self.unit else ""}'
+            )
+        return value
+
+    def _numbers(self, value: Any) -> list[float]:
+        try:
+            return [float(item) for item in value]
+        except (TypeError, ValueError):
+            raise UserError(
+                f'parameter {self.name} must be a list of numbers, got {value!r}'
+            ) from None
+
+
+_KINDS = {bool: 'boolean', int: 'integer', float: 'number', str: 'string', list: 'list of numbers'}
+
+TABLE = {
+    parameter.name: parameter
+    for parameter in (
+        Parameter(
+            'model.name', 'default',
+            'Fuser: a name that "multimodal_fusion models" lists, "default", or an .onnx path.',
+        ),
+        Parameter(
+            'model.provider', 'cpu',
+            'Where learned models run; falls back to the CPU, and says so.',
+            choices=('cpu', 'cuda', 'tensorrt'),
+        ),
+        Parameter(
+            'model.threads', 1,
+            'Threads of ONNX Runtime. More than one slows small models and starves the robot.',
+            low=1, high=64,
+        ),
+        Parameter(
+            'model.allow_unlisted', False,
+            'Load a model file that models.yaml does not list. Only for files you trust.',
+        ),
+        Parameter(
+            'input.rgb_transport', 'raw',
+            'raw: rgb/image_raw; compressed: rgb/image_raw/compressed.',
+            choices=('raw', 'compressed'), read_only=True,
+        ),
+        Parameter(
+            'input.thermal_transport', 'raw',
+            'raw: thermal/image_raw; compressed: thermal/image_raw/compressed.',
+            choices=('raw', 'compressed'), read_only=True,
+        ),
+        Parameter(
+            'input.max_pixels', images.MAX_PIXELS,
+            'Larger images are refused before memory is taken for them.',
+            unit='pixels', low=1024, high=1_000_000_000,
+        ),
+        Parameter(
+            'sync.slop', 0.05,
+            'Largest gap between the stamps of a pair, inclusive.',
+            unit='s', low=0.0, high=10.0,
+        ),
+        Parameter(
+            'sync.thermal_time_offset', 0.0,
+            'Added to thermal stamps; negative when the thermal clock runs ahead of the RGB one.',
+            unit='s', low=-3600.0, high=3600.0,
+        ),
+        Parameter(
+            'sync.queue_size', 20,
+            'Frames of each stream that wait for a partner at most.',
+            unit='frames', low=1, high=1000,
+        ),
+        Parameter(
+            'sync.reset_after', 1.0,
+            'A stamp this far behind the newest means that the clock jumped back: start afresh.',
+            unit='s', low=0.01, high=3600.0,
+        ),
+        Parameter(
+            'sync.backend', 'own',
+            'Pairing by this package, or by ROS message_filters where it is installed.',
+            choices=('own', 'message_filters'), read_only=True,
+        ),
+        Parameter(
+            'thermal.range', ThermalSettings.range,
+            'What maps to black and white; auto: 8-bit images stay, more bits go by percentile.',
+            choices=thermal.RANGES,
+        ),
+        Parameter(
+            'thermal.fixed_min', ThermalSettings.fixed_min,
+            'Black of the fixed range.', unit='counts x scale + offset', low=-1e6, high=1e6,
+        ),
+        Parameter(
+            'thermal.fixed_max', ThermalSettings.fixed_max,
+            'White of the fixed range.', unit='counts x scale + offset', low=-1e6, high=1e6,
+        ),
+        Parameter(
+            'thermal.scale', ThermalSettings.scale,
+            'Units per count: 0.04 for many radiometric 14-bit cameras (then in kelvin).',
+            low=1e-6, high=1e6,
+        ),
+        Parameter(
+            'thermal.offset', ThermalSettings.offset,
+            'Added after scale: -273.15 turns kelvin into degrees Celsius.',
+            low=-1e6, high=1e6,
+        ),
+        Parameter(
+            'thermal.low', ThermalSettings.low,
+            'Percentile that maps to black.', unit='%', low=0.0, high=100.0,
+        ),
+        Parameter(
+            'thermal.high', ThermalSettings.high,
+            'Percentile that maps to white.', unit='%', low=0.0, high=100.0,
+        ),
+        Parameter(
+            'thermal.memory', ThermalSettings.memory,
+            'Time constant with which percentile and minmax follow the scene; 0 forgets at once.',
+            unit='s', low=0.0, high=600.0,
+        ),
+        Parameter(
+            'thermal.min_span', ThermalSettings.min_span,
+            'Smallest range of more-than-8-bit data: keeps a flat scene flat.',
+            unit='counts x scale', low=0.0, high=65535.0,
+        ),
+        Parameter(
+            'thermal.min_span_8bit', ThermalSettings.min_span_8bit,
+            'Smallest range of 8-bit data, where it is stretched at all.',
+            unit='grey levels', low=0.0, high=255.0,
+        ),
+        Parameter(
+            'thermal.polarity', ThermalSettings.polarity,
+            'Whether hot is white or black in the images that come in.',
+            choices=thermal.POLARITIES,
+        ),
+        Parameter(
+            'thermal.clahe', ThermalSettings.clahe,
+            'Contrast limit of local equalisation (CLAHE) after the range; 0 is off.',
+            low=0.0, high=40.0,
+        ),
+        Parameter(
+            'registration.mode', 'none',
+            'Thermal to RGB pixels: registered already, same field of view, or by homography.',
+            choices=registration.MODES,
+        ),
+        Parameter(
+            'registration.homography', [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
+            'Nine numbers, row by row, that take thermal pixels to RGB pixels.',
+        ),
+        Parameter(
+            'output.reference', 'rgb',
+            'Camera whose stamp, frame_id and camera_info the fused image carries.',
+            choices=pairing.STREAMS,
+        ),
+        Parameter(
+            'stall.warn_after', 5.0,
+            'Without a pair for this long, the node says what is wrong with which topic.',
+            unit='s', low=0.5, high=3600.0,
+        ),
+        Parameter(
+            'stall.freeze_after', 0.3,
+            'A thermal image repeated for this long counts as frozen (shutter calibration).',
+            unit='s', low=0.0, high=60.0,
+        ),
+        Parameter(
+            'stall.policy', 'fuse',
+            'While thermal is frozen: fuse the frozen image, publish the RGB image, or nothing.',
+            choices=stall.POLICIES,
+        ),
+        Parameter(
+            'qos.reliability', 'best_effort',
+            'Of the image subscriptions. best_effort receives from every publisher.',
+            choices=('best_effort', 'reliable'), read_only=True,
+        ),
+        Parameter(
+            'qos.depth', 5,
+            'History depth of subscriptions and publishers.',
+            unit='messages', low=1, high=1000, read_only=True,
+        ),
+        Parameter(
+            'qos.output_reliability', 'reliable',
+            'Of the publishers. reliable reaches every subscriber.',
+            choices=('best_effort', 'reliable'), read_only=True,
+        ),
+    )
+}  # fmt: skip
+
+
+def defaults() -> dict[str, Any]:
+    """All parameters at their defaults."""
+    return {name: parameter.default for name, parameter in TABLE.items()}
+
+
+def checked(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Defaults overlaid with values, each checked. Raises UserError for unknown or unfit ones."""
+    check_names(values)
+    return {**defaults(), **{name: TABLE[name].check(value) for name, value in values.items()}}
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Raises UserError that names the nearest known parameter if one is unknown."""
+    for name in names:
+        if name not in TABLE:
+            near = difflib.get_close_matches(name, TABLE, 1)
+            hint = f'did you mean {near[0]}?' if near else f'known are {", ".join(TABLE)}'
+            raise UserError(f'unknown parameter {name}: {hint}')
+
+
+def as_yaml() -> str:
+    """config/fusion.yaml: every parameter at its default, with unit and range."""
+    lines = [
+        '# Parameters of fusion_node. Generated: python -m multimodal_fusion.parameters yaml',
+        '# Where it says "at start only", the node refuses a change at run time.',
+        '/**:',
+        '  ros__parameters:',
+    ]
+    group = ''
+    for parameter in TABLE.values():
+        head, _, leaf = parameter.name.partition('.')
+        if head != group:
+            group = head
+            lines.append(f'    {head}:')
+        notes = [parameter.range_text(), parameter.unit, 'at start only' * parameter.read_only]
+        for text in (parameter.description, '; '.join(filter(None, notes))):
+            lines += [f'      # {line}' for line in textwrap.wrap(text, 92)]
+        lines.append(f'      {leaf}: {_yaml(parameter.default)}')
+    return '\n'.join(lines) + '\n'
+
+
+def as_markdown() -> str:
+    """README's parameter table."""
+    lines = ['| parameter | default | unit, range | what it does |', '|---|---|---|---|']
+    for parameter in TABLE.values():
+        span = parameter.range_text().replace('|', '\\|')
+        limits = ', '.join(filter(None, (parameter.unit, span)))
+        note = ' *At start only.*' * parameter.read_only
+        lines.append(
+            f'| `{parameter.name}` | `{_yaml(parameter.default)}` | {limits} '
+            f'| {parameter.description}{note} |'
+        )
+    return '\n'.join(lines) + '\n'
+
+
+def _yaml(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+if __name__ == '__main__':
+    print({'yaml': as_yaml, 'markdown': as_markdown}[sys.argv[1]](), end='')

@@ -1,0 +1,91 @@
+"""From a pair of decoded frames to the fused image: the one path of the node, files and bags."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .fuser import Fuser
+from .registration import Registration
+from .stall import FreezeDetector
+from .thermal import ThermalRange, ThermalSettings, to_white_hot
+
+
+@dataclass(frozen=True)
+class ThermalFrame:
+    """A thermal image and what was decided about it on arrival.
+
+    counts: uint8 or uint16 (H, W). limits: the range that maps to 0..255, None for as it is.
+    frozen: the camera repeats itself (shutter).
+    """
+
+    counts: np.ndarray
+    limits: tuple[float, float] | None
+    frozen: bool = False
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Thermal stage, registration and fuser, with their settings. Make one with `build`.
+
+    `observe` must see every thermal frame in order of arrival, also those that are never fused;
+    `fuse` depends on its arguments alone and may run in another thread.
+    """
+
+    thermal: ThermalSettings
+    range: ThermalRange
+    freeze: FreezeDetector
+    registration: Registration
+    model: dict[str, Any]
+    fuser: Fuser
+
+    def observe(self, counts: np.ndarray, stamp: int) -> ThermalFrame:
+        """Take note of a thermal frame. counts: uint8 or uint16 (H, W). stamp: nanoseconds."""
+        return ThermalFrame(
+            counts, self.range.update(counts, stamp), self.freeze.update(counts, stamp)
+        )
+
+    def white_hot(self, frame: ThermalFrame, shape: tuple[int, int]) -> np.ndarray:
+        """The thermal image as the fuser sees it: uint8 (H, W) on the visible image's grid."""
+        grey = to_white_hot(frame.counts, frame.limits, self.thermal.polarity, self.thermal.clahe)
+        return self.registration.apply(grey, shape)
+
+    def fuse(self, visible: np.ndarray, frame: ThermalFrame) -> np.ndarray:
+        """visible: uint8 (H, W, 3) BGR or (H, W). Returns uint8 of that shape. Raises UserError."""
+        return self.fuser.fuse(visible, self.white_hot(frame, visible.shape[:2]))
+
+
+def build(values: Mapping[str, Any], previous: 'Pipeline | None' = None) -> Pipeline:
+    """A pipeline from parameter values (names as in `parameters.TABLE`). Raises UserError.
+
+    Parts whose settings are the same are taken over from ``previous``, with their memory.
+    """
+    model = _group(values, 'model')
+    settings = ThermalSettings(**_group(values, 'thermal'))
+    freeze = FreezeDetector(values['stall.freeze_after'])
+    fuser, limits = None, ThermalRange(settings)
+    if previous is not None:
+        if previous.model == model:
+            fuser = previous.fuser
+        if previous.thermal == settings:
+            limits = previous.range
+        if previous.freeze.after == freeze.after:
+            freeze = previous.freeze
+    return Pipeline(
+        thermal=settings,
+        range=limits,
+        freeze=freeze,
+        registration=Registration(values['registration.mode'], values['registration.homography']),
+        model=model,
+        fuser=fuser
+        or Fuser.load(
+            model['name'], (model['provider'],), model['threads'], model['allow_unlisted']
+        ),
+    )
+
+
+def _group(values: Mapping[str, Any], group: str) -> dict[str, Any]:
+    """The values of one group, without its name."""
+    prefix = f'{group}.'
+    return {name[len(prefix) :]: v for name, v in values.items() if name.startswith(prefix)}

@@ -1,0 +1,47 @@
+"""Packaging for pip and for colcon (ament_python); metadata is in setup.cfg."""
+
+import os
+from glob import glob
+
+from setuptools import setup
+
+NAME = 'multimodal_fusion'
+SHARE = f'share/{NAME}'
+
+RUN_TIME = ['numpy', 'opencv-python-headless', 'onnxruntime', 'PyYAML', 'PyWavelets', 'tqdm']
+ROS = [  # ROS 2 Kilted as PyPI wheels, for machines without an apt installation
+    'ros-rclpy[fastrtps]',
+    'ros-sensor-msgs',
+    'ros-std-msgs',
+    'ros-diagnostic-msgs',
+    'ros-rcl-interfaces',
+    'rosbags',
+    'psutil',
+]
+TRAIN = ['torch', 'safetensors', 'onnx', 'matplotlib']
+TEST = ['pytest', 'hypothesis', 'rosbags-image', 'ruff', 'onnx']
+
+# Under colcon, OpenCV, numpy and the rest come from apt by package.xml: a Python requirement on a
+# distribution name that apt does not provide (opencv-python-headless) would break the executables.
+under_colcon = 'COLCON' in os.environ or 'AMENT_PREFIX_PATH' in os.environ
+
+setup(
+    install_requires=[] if under_colcon else RUN_TIME,
+    extras_require={
+        'ros': ROS,
+        'train': TRAIN,
+        'gpu': ['onnxruntime-gpu'],
+        'test': TEST,
+    },
+    entry_points={'console_scripts': [f'{NAME} = {NAME}.cli:main']},
+    data_files=[
+        ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
+        (SHARE, ['package.xml']),
+        (f'{SHARE}/launch', glob('launch/*.launch.py')),
+        (f'{SHARE}/config', [path for path in glob('config/*') if os.path.isfile(path)]),
+        (f'{SHARE}/config/train', glob('config/train/*.yaml')),
+        (f'{SHARE}/models', glob('models/*')),
+        # A wheel ignores setup.cfg's install_scripts, so the executables are data.
+        (f'lib/{NAME}', ['resource/executables/fusion_node']),
+    ],
+)
