@@ -1,0 +1,63 @@
+"""Tiny ONNX models for tests, made on the spot."""
+
+import hashlib
+
+import numpy as np
+import yaml
+from onnx import TensorProto, helper, numpy_helper
+
+from multimodal_fusion.model_file import Manifest
+
+
+def onnx_bytes(channels=1, output='fused', external='', name='test maximum') -> bytes:
+    """A model by the contract: pixel maximum for one channel, visible itself for three.
+
+    external: place a tensor with external data in an ``initializer``, a node's ``attribute`` or a
+    ``subgraph``.
+    """
+    shape = [1, 'H', 'W', channels]
+    inputs = [
+        helper.make_tensor_value_info('visible', TensorProto.UINT8, shape),
+        helper.make_tensor_value_info('thermal', TensorProto.UINT8, [1, 'H', 'W', 1]),
+    ]
+    outputs = [helper.make_tensor_value_info(output, TensorProto.UINT8, shape)]
+    operands = ['visible', 'thermal'] if channels == 1 else ['visible']
+    nodes = [helper.make_node('Max', operands, [output])]
+    initializers = []
+    tensor = numpy_helper.from_array(np.zeros(4, np.float32), 'weights')
+    if external:
+        tensor.ClearField('raw_data')
+        tensor.data_location = TensorProto.EXTERNAL
+        entry = tensor.external_data.add()
+        entry.key, entry.value = 'location', '../../etc/passwd'
+    if external == 'initializer':
+        initializers = [tensor]
+    elif external:
+        constant = helper.make_node('Constant', [], ['unused'], value=tensor)
+        if external == 'subgraph':
+            bool_ = numpy_helper.from_array(np.array(True), 'condition')
+            nodes.append(helper.make_node('Constant', [], ['condition'], value=bool_))
+            value = helper.make_tensor_value_info('unused', TensorProto.FLOAT, [4])
+            branch = helper.make_graph([constant], 'branch', [], [value])
+            constant = helper.make_node(
+                'If', ['condition'], ['out'], then_branch=branch, else_branch=branch
+            )
+        nodes.append(constant)
+    graph = helper.make_graph(nodes, 'test', inputs, outputs, initializers)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], ir_version=8)
+    helper.set_model_props(model, {'name': name, 'kind': 'luma', 'licence': 'Apache-2.0'})
+    return model.SerializeToString()
+
+
+LUMA_MAXIMUM = onnx_bytes()
+
+
+def manifest_of(folder, content: bytes | None = None) -> Manifest:
+    """A manifest in a folder: empty, or with the model ``ours`` as the default."""
+    models = {}
+    if content is not None:
+        (folder / 'ours.onnx').write_bytes(content)
+        models['ours'] = {'file': 'ours.onnx', 'sha256': hashlib.sha256(content).hexdigest()}
+    path = folder / 'models.yaml'
+    path.write_text(yaml.safe_dump({'models': models, 'default': 'ours'}))
+    return Manifest.load(path)

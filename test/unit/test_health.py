@@ -1,0 +1,81 @@
+"""What the node says about itself. Times are made up: seconds of a steady clock."""
+
+from multimodal_fusion.health import ERROR, OK, WARN, Health
+from multimodal_fusion.pairing import Counters
+
+MS = 1_000_000
+
+
+def make(**options):
+    topics = {'rgb': '/rgb/image_raw', 'thermal': '/thermal/image_raw'}
+    return Health(topics, warn_after=5.0, start=0.0, **options)
+
+
+def feed(health, name, rate, seconds, offset=0):
+    for i in range(int(rate * seconds)):
+        health.arrived(name, round(i / rate * 1000) * MS + offset, i / rate)
+
+
+def test_a_silent_topic_is_named_with_what_to_try():
+    health = make()
+    feed(health, 'rgb', 30, 6)
+    text = health.silence(6.0, slop=0.05, offset=0.0)
+    assert text.startswith('no pair for 6.0 s: /rgb/image_raw: 30.0 Hz, last frame 0.0 s ago; ')
+    assert '/thermal/image_raw: no frame yet. Nothing comes on /thermal/image_raw: ' in text
+    assert 'qos.reliability' in text
+    assert health.silence(4.0, 0.05, 0.0) == ''
+
+
+def test_a_gap_over_the_slop_is_told_with_the_offset_to_set():
+    """Thermal stamps run 200 ms behind: -200 ms apart, so +0.2 s is to be added to them."""
+    health = make()
+    feed(health, 'rgb', 10, 6)
+    feed(health, 'thermal', 10, 6, offset=-200 * MS)
+    text = health.silence(6.0, slop=0.05, offset=0.0)
+    assert '-200 ms apart (thermal minus rgb, sync.slop is 50 ms)' in text
+    assert 'set sync.thermal_time_offset to +0.200' in text
+
+
+def test_clocks_of_different_epochs_are_told():
+    health = make()
+    feed(health, 'rgb', 10, 6, offset=1_700_000_000 * 1000 * MS)
+    feed(health, 'thermal', 10, 6)
+    assert 'the cameras use different clocks' in health.silence(6.0, 0.05, 0.0)
+
+
+def test_refused_frames_are_told():
+    health = make()
+    feed(health, 'rgb', 10, 6)
+    feed(health, 'thermal', 10, 6)
+    for _ in range(60):
+        health.refused('thermal encoding')
+    assert 'Frames come but are refused (thermal encoding 60)' in health.silence(6.0, 0.05, 0.0)
+
+
+def test_the_report_counts_and_grades():
+    health, counters = make(), Counters(paired=3)
+    assert health.report(0.0, 0.05, 0.0, counters).message == 'waiting for the first pair'
+    feed(health, 'rgb', 30, 2)
+    feed(health, 'thermal', 9, 2)
+    health.paired(4 * MS, 1.9, replaced=False)
+    health.paired(6 * MS, 1.95, replaced=True)
+    for latency in (0.004, 0.006):
+        health.published(latency)
+    report = health.report(2.0, 0.05, 0.0, counters)
+    assert (report.level, report.message) == (OK, 'fusing')
+    assert report.values['rgb rate (Hz)'] == '30.00'
+    assert report.values['thermal rate (Hz)'] == '9.00'
+    assert report.values['pairs'] == '3'
+    assert report.values['replaced by newer'] == '1'
+    assert report.values['skew median (ms)'] == '5.00'
+    assert report.values['latency p50 (ms)'] == '5.00'
+    health.frozen = True
+    assert health.report(2.0, 0.05, 0.0, counters).level == WARN
+    assert health.report(9.0, 0.05, 0.0, counters).level == ERROR
+
+
+def test_a_stream_that_stops_loses_its_rate():
+    health = make()
+    feed(health, 'rgb', 30, 2)
+    assert float(health.report(6.9, 0.05, 0.0, Counters()).values['rgb rate (Hz)']) < 1
+    assert health.report(20.0, 0.05, 0.0, Counters()).values['rgb rate (Hz)'] == '0.00'
