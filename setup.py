@@ -19,7 +19,7 @@ ROS = [  # ROS 2 Kilted as PyPI wheels, for machines without an apt installation
     'psutil',
 ]
 TRAIN = ['torch', 'safetensors', 'onnx', 'matplotlib']
-TEST = ['pytest', 'hypothesis', 'rosbags-image', 'ruff', 'onnx']
+TEST = ['pytest', 'hypothesis', 'rosbags-image', 'ruff', 'onnx', 'colcon-core', 'colcon-ros']
 
 # Under colcon, OpenCV, numpy and the rest come from apt by package.xml: a Python requirement on a
 # distribution name that apt does not provide (opencv-python-headless) would break the executables.
@@ -33,7 +33,12 @@ setup(
         'gpu': ['onnxruntime-gpu'],
         'test': TEST,
     },
-    entry_points={'console_scripts': [f'{NAME} = {NAME}.cli:main']},
+    entry_points={
+        'console_scripts': [
+            f'{NAME} = {NAME}.cli:main',
+            f'fusion_node = {NAME}.nodes.fusion_node:main',
+        ]
+    },
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
         (SHARE, ['package.xml']),
@@ -41,7 +46,8 @@ setup(
         (f'{SHARE}/config', [path for path in glob('config/*') if os.path.isfile(path)]),
         (f'{SHARE}/config/train', glob('config/train/*.yaml')),
         (f'{SHARE}/models', glob('models/*')),
-        # A wheel ignores setup.cfg's install_scripts, so the executables are data.
-        (f'lib/{NAME}', ['resource/executables/fusion_node']),
+        # `ros2 run` looks in lib/<package>. A wheel ignores setup.cfg's install_scripts, so the
+        # executables are data there; under colcon the console scripts overwrite them.
+        (f'lib/{NAME}', glob('resource/executables/*')),
     ],
 )

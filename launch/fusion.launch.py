@@ -1,7 +1,7 @@
 """Start fusion_node: ros2 launch multimodal_fusion fusion.launch.py [name:=value ...]."""
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
@@ -15,40 +15,55 @@ TOPICS = (
     ('thermal_info_topic', 'thermal/camera_info', 'calibration of the thermal camera'),
     ('fused_topic', 'fused/image_raw', 'where the fused images go'),
     ('fused_info_topic', 'fused/camera_info', 'where their calibration goes'),
+    ('detections_topic', 'fused/detections', 'where the detections go'),
 )
 
 
-def generate_launch_description() -> LaunchDescription:
-    arguments = [
-        DeclareLaunchArgument(name, default_value=default, description=text)
-        for name, default, text in TOPICS
-    ] + [
-        DeclareLaunchArgument('namespace', default_value='', description='of the node'),
-        DeclareLaunchArgument(
-            'model', default_value='default', description='model.name: a fuser or an .onnx path'
-        ),
-        DeclareLaunchArgument(
-            'params_file',
-            default_value=PathJoinSubstitution([SHARE, 'config', 'fusion.yaml']),
-            description='YAML file of node parameters',
-        ),
-        DeclareLaunchArgument(
-            'use_sim_time', default_value='false', description='take time from /clock'
-        ),
+OPTIONS = (
+    ('namespace', '', 'of the node'),
+    ('params_file', None, 'YAML file of node parameters'),
+    ('model', '', 'fuser or .onnx path, instead of model.name in params_file'),
+    ('detector', 'false', 'true: detect objects on the fused image'),
+    ('detector_model', '', 'path of a YOLOX .onnx file, instead of detector.model in params_file'),
+    ('allow_unlisted', 'false', 'true: load model files that models.yaml does not list'),
+    ('use_sim_time', 'false', 'true: take time from /clock'),
+)
+
+# Arguments that override the parameter file, where they are given.
+PARAMETERS = {
+    'model': 'model.name',
+    'detector': 'detector.enabled',
+    'detector_model': 'detector.model',
+    'allow_unlisted': 'model.allow_unlisted',
+    'use_sim_time': 'use_sim_time',
+}
+
+
+def start(context) -> list[Node]:
+    given = {name: LaunchConfiguration(name).perform(context) for name in PARAMETERS}
+    values = {'true': True, 'false': False}
+    overrides = {
+        PARAMETERS[name]: values.get(text.lower(), text)
+        for name, text in given.items()
+        if text.lower() not in ('', 'false')
+    }
+    return [
+        Node(
+            package='multimodal_fusion',
+            executable='fusion_node',
+            name='fusion_node',
+            namespace=LaunchConfiguration('namespace'),
+            parameters=[LaunchConfiguration('params_file'), overrides],
+            remappings=[(default, LaunchConfiguration(name)) for name, default, _ in TOPICS],
+            output='screen',
+        )
     ]
-    node = Node(
-        package='multimodal_fusion',
-        executable='fusion_node',
-        name='fusion_node',
-        namespace=LaunchConfiguration('namespace'),
-        parameters=[
-            LaunchConfiguration('params_file'),
-            {
-                'model.name': LaunchConfiguration('model'),
-                'use_sim_time': LaunchConfiguration('use_sim_time'),
-            },
-        ],
-        remappings=[(default, LaunchConfiguration(name)) for name, default, _ in TOPICS],
-        output='screen',
-    )
-    return LaunchDescription([*arguments, node])
+
+
+def generate_launch_description() -> LaunchDescription:
+    defaults = {'params_file': PathJoinSubstitution([SHARE, 'config', 'fusion.yaml'])}
+    arguments = [
+        DeclareLaunchArgument(name, default_value=defaults.get(name, default), description=text)
+        for name, default, text in (*TOPICS, *OPTIONS)
+    ]
+    return LaunchDescription([*arguments, OpaqueFunction(function=start)])

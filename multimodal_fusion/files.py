@@ -13,12 +13,13 @@ def make_folder(path: Path) -> Path:
     """Create a folder for output, with a plain sentence where that is not possible."""
     try:
         path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
     except OSError as error:
         raise UserError(
-            f'the output folder {path} cannot be made ({error.strerror}); choose another with -o'
+            f'the output folder {path} cannot be written to ({error.strerror}); choose another '
+            'with -o'
         ) from error
-    if not os.access(path, os.W_OK):
-        raise UserError(f'the output folder {path} is read-only; choose another with -o')
     return path
 
 

@@ -16,12 +16,8 @@ from .classical import CLASSICAL
 from .errors import UserError
 from .images import luma
 from .model_file import Manifest, read_model
+from .runtime import fallback_notice, open_session
 
-PROVIDERS = {
-    'cpu': 'CPUExecutionProvider',
-    'cuda': 'CUDAExecutionProvider',
-    'tensorrt': 'TensorrtExecutionProvider',
-}
 MIN_SIDE = 32
 
 
@@ -167,47 +163,10 @@ def first_line(text: str | None) -> str:
     return (text or '').strip().splitlines()[0]
 
 
-def onnxruntime_or_none():
-    """The onnxruntime module, or None where it is not installed or broken."""
-    try:
-        import onnxruntime
-    except ImportError:
-        return None
-    return onnxruntime
-
-
 def _from_onnx(
     content: bytes, path: Path, name: str, providers: Sequence[str], threads: int
 ) -> Fuser:
-    ort = onnxruntime_or_none()
-    if ort is None:
-        raise UserError(
-            f'the model {name} needs onnxruntime, which is not installed: pip install onnxruntime '
-            '(or onnxruntime-gpu); the classical fusers work without it'
-        )
-    wanted = _wanted(providers, path)
-    present = [provider for provider in wanted if provider in ort.get_available_providers()]
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    # Idle threads would spin on cores that the robot needs for other work.
-    options.add_session_config_entry('session.intra_op.allow_spinning', '0')
-    cpu = PROVIDERS['cpu']
-    try:
-        session = ort.InferenceSession(
-            content, options, providers=list(dict.fromkeys([*present, cpu]))
-        )
-    except Exception as error:  # the runtime's own exception types share no base class
-        raise UserError(f'{path} was refused by onnxruntime: {error}') from error
-    got = session.get_providers()[0]
-    notice = ''
-    if got != wanted[0]:
-        notice = (
-            f'{wanted[0]} was asked for, but {path.name} runs on {got} '
-            f'(this onnxruntime offers {", ".join(ort.get_available_providers())}); '
-            '"multimodal_fusion doctor" says what is missing'
-        )
+    session = open_session(content, path, providers, threads)
     channels = _check_contract(session, path)
 
     def run(visible: np.ndarray, thermal: np.ndarray) -> np.ndarray:
@@ -222,20 +181,10 @@ def _from_onnx(
         name,
         'luma' if channels == 1 else 'colour',
         run,
-        provider=got,
+        provider=session.get_providers()[0],
         metadata=dict(session.get_modelmeta().custom_metadata_map),
-        notice=notice,
+        notice=fallback_notice(session, path, providers),
     )
-
-
-def _wanted(providers: Sequence[str], path: Path) -> list[str]:
-    unknown = [provider for provider in providers if provider not in PROVIDERS]
-    if unknown or not providers:
-        raise UserError(
-            f'the providers for {path.name} are {list(providers)}; name at least one of '
-            f'{", ".join(PROVIDERS)}'
-        )
-    return [PROVIDERS[provider] for provider in providers]
 
 
 def _check_contract(session, path: Path) -> int:

@@ -45,7 +45,7 @@ class Parameter:
             return self._numbers(value)
         if type(value) is not kind:
             raise UserError(
-                f'parameter {self.name} must be a {_KINDS[kind]}, got {value!r} '
+                f'parameter {self.name} must be {_KINDS[kind]}, got {value!r} '
                 f'({_KINDS.get(type(value), type(value).__name__)})'
             )
         if self.choices and value not in self.choices:
@@ -68,7 +68,13 @@ class Parameter:
             ) from None
 
 
-_KINDS = {bool: 'boolean', int: 'integer', float: 'number', str: 'string', list: 'list of numbers'}
+_KINDS = {
+    bool: 'a boolean',
+    int: 'an integer',
+    float: 'a number',
+    str: 'a string',
+    list: 'a list of numbers',
+}
 
 TABLE = {
     parameter.name: parameter
@@ -217,6 +223,31 @@ TABLE = {
             choices=stall.POLICIES,
         ),
         Parameter(
+            'detector.enabled', False,
+            'Detect objects on the fused image, while somebody listens to the detections.',
+        ),
+        Parameter(
+            'detector.model', '',
+            'Path of a YOLOX .onnx file.',
+        ),
+        Parameter(
+            'detector.score', 0.35,
+            'Least score of a detection.', low=0.0, high=1.0,
+        ),
+        Parameter(
+            'detector.iou', 0.5,
+            'Of two boxes of one class that overlap more than this, the weaker is dropped.',
+            low=0.0, high=1.0,
+        ),
+        Parameter(
+            'detector.limit', 100,
+            'Detections an image at most.', low=1, high=10_000,
+        ),
+        Parameter(
+            'detector.every', 1,
+            'Detect on every n-th fused image.', unit='images', low=1, high=1000,
+        ),
+        Parameter(
             'qos.reliability', 'best_effort',
             'Of the image subscriptions. best_effort receives from every publisher.',
             choices=('best_effort', 'reliable'), read_only=True,
@@ -291,7 +322,7 @@ def as_markdown() -> str:
 
 
 def _yaml(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return str(value).lower() if isinstance(value, bool) else str(value) or "''"
 
 
 if __name__ == '__main__':

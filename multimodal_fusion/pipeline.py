@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .detector import Detector
 from .fuser import Fuser
 from .registration import Registration
 from .stall import FreezeDetector
@@ -39,6 +40,8 @@ class Pipeline:
     registration: Registration
     model: dict[str, Any]
     fuser: Fuser
+    detection: dict[str, Any]
+    detector: Detector | None
 
     def observe(self, counts: np.ndarray, stamp: int) -> ThermalFrame:
         """Take note of a thermal frame. counts: uint8 or uint16 (H, W). stamp: nanoseconds."""
@@ -64,14 +67,27 @@ def build(values: Mapping[str, Any], previous: 'Pipeline | None' = None) -> Pipe
     model = _group(values, 'model')
     settings = ThermalSettings(**_group(values, 'thermal'))
     freeze = FreezeDetector(values['stall.freeze_after'])
-    fuser, limits = None, ThermalRange(settings)
+    detection = _group(values, 'detector')
+    fuser, detector, limits = None, None, ThermalRange(settings)
     if previous is not None:
         if previous.model == model:
             fuser = previous.fuser
+        if previous.detection == detection and previous.model == model:
+            detector = previous.detector
         if previous.thermal == settings:
             limits = previous.range
         if previous.freeze.after == freeze.after:
             freeze = previous.freeze
+    if detection['enabled'] and detector is None:
+        detector = Detector(
+            detection['model'],
+            detection['score'],
+            detection['iou'],
+            detection['limit'],
+            model['provider'],
+            model['threads'],
+            model['allow_unlisted'],
+        )
     return Pipeline(
         thermal=settings,
         range=limits,
@@ -82,6 +98,8 @@ def build(values: Mapping[str, Any], previous: 'Pipeline | None' = None) -> Pipe
         or Fuser.load(
             model['name'], (model['provider'],), model['threads'], model['allow_unlisted']
         ),
+        detection=detection,
+        detector=detector if detection['enabled'] else None,
     )
 
 

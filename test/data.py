@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 DATA = Path(
-    os.environ.get('MULTIMODAL_FUSION_DATA', Path(__file__).parent.parent.parent / 'shared' / 'data')
+    os.environ.get(
+        'MULTIMODAL_FUSION_DATA', Path(__file__).parent.parent.parent / 'shared' / 'data'
+    )
 )
 
 needs_data = pytest.mark.skipif(

@@ -11,7 +11,7 @@ import sys
 from .. import __version__
 from ..errors import UserError
 
-COMMANDS = ('fuse', 'models', 'doctor')
+COMMANDS = ('demo', 'fuse', 'models', 'doctor', 'train', 'export')
 
 
 def build_parser(names=COMMANDS) -> argparse.ArgumentParser:

@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..errors import UserError
-from ..fuser import onnxruntime_or_none
 from ..model_file import Manifest, read_model
+from ..runtime import onnxruntime_or_none
 
 HELP = 'Say what this machine has for fusion: ROS, ONNX Runtime, packages, shared memory.'
 EXAMPLE = 'python -m multimodal_fusion doctor'

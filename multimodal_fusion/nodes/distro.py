@@ -30,4 +30,4 @@ def use_profile() -> None:
 
 def policy_name(kind) -> str:
     """The QoS policy behind an incompatible-QoS event, such as RELIABILITY."""
-    return getattr(kind, 'name', str(kind))
+    return getattr(kind, 'name', str(kind)).removeprefix('RMW_QOS_POLICY_')

@@ -3,6 +3,7 @@
 Subscribes  rgb/image_raw, thermal/image_raw  (or .../compressed, by input.*_transport)
             rgb/camera_info or thermal/camera_info  (that of output.reference)
 Publishes   fused/image_raw, fused/camera_info, /diagnostics
+            fused/detections_image, fused/detections  (if detector.enabled)
 Parameters  multimodal_fusion/parameters.py; config/fusion.yaml
 """
 
@@ -37,6 +38,7 @@ from ..pairing import Pair, Pairer
 from ..parameters import TABLE, Parameter, check_names, checked
 from ..pipeline import ThermalFrame, build
 from ..slot import Slot
+from .detections import DetectionOutput
 from .distro import (
     PublisherEventCallbacks,
     SubscriptionEventCallbacks,
@@ -134,6 +136,7 @@ class FusionNode(Node):
             Image, 'fused/image_raw', outputs, event_callbacks=events
         )
         self._fused_info = self.create_publisher(CameraInfo, 'fused/camera_info', outputs)
+        self._boxes = DetectionOutput(self, outputs)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self._health = Health(topics, v['stall.warn_after'], time.monotonic())
 
@@ -209,7 +212,8 @@ class FusionNode(Node):
 
     def _listened(self) -> bool:
         """Nothing is computed while nobody listens."""
-        return self._fused.get_subscription_count() > 0
+        detecting = self._pipeline.detector is not None and self._boxes.listened()
+        return detecting or self._fused.get_subscription_count() > 0
 
     # Fusing, in the worker thread --------------------------------------------------------------
 
@@ -236,9 +240,12 @@ class FusionNode(Node):
         else:
             fused = pipeline.fuse(visible, thermal)
         if fused is not None:
-            self._publish(fused, getattr(pair, values['output.reference']).header)
+            header = getattr(pair, values['output.reference']).header
+            self._publish(fused, header)
             later = max(pair.rgb.arrival, pair.thermal.arrival)
             self._health.published(time.monotonic() - later)
+            if pipeline.detector is not None and self._boxes.listened():
+                self._boxes.publish(pipeline.detector, values['detector.every'], fused, header)
 
     def _publish(self, fused: np.ndarray, header) -> None:
         self._fused.publish(images.fill(Image(header=header), fused))

@@ -1,0 +1,101 @@
+"""Play a source over DDS: rgb/image_raw and thermal/image_raw, as cameras would publish them."""
+
+import argparse
+import csv
+import sys
+import time
+from pathlib import Path
+
+import rclpy
+from rclpy.node import Node
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from .. import images
+from ..errors import UserError
+from ..files import whole_file
+from ..sources import Item, open_source
+from .distro import use_profile
+from .fusion_node import qos
+
+_FRAME_IDS = {'rgb': 'rgb_optical_frame', 'thermal': 'thermal_optical_frame'}
+
+
+class Player(Node):
+    """Publishes the items of a source at their times, and logs when each went out."""
+
+    def __init__(self, source):
+        super().__init__('player')
+        self.source = source
+        self.log: list[tuple[str, int, int]] = []  # stream, stamp, monotonic nanoseconds
+        self._outputs = {}
+        profile = qos('best_effort', 5)
+        for name, compressed in source.compressed.items():
+            kind, topic = Image, f'{name}/image_raw'
+            if compressed:
+                kind, topic = CompressedImage, f'{topic}/compressed'
+            self._outputs[name] = self.create_publisher(kind, topic, profile)
+        self._info = self.create_publisher(CameraInfo, 'rgb/camera_info', profile)
+
+    def wait_for_listeners(self, timeout: float) -> bool:
+        """Until both streams have a subscriber and so has the fused one, or the time is up."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            rclpy.spin_once(self, timeout_sec=0.1)
+            heard = all(p.get_subscription_count() for p in self._outputs.values())
+            if heard and self.count_subscribers('fused/image_raw'):
+                # The two ends discover each other independently: leave the other one a moment.
+                rclpy.spin_once(self, timeout_sec=1.0)
+                return True
+        return False
+
+    def play(self) -> None:
+        start, epoch = time.monotonic_ns(), time.time_ns()
+        for item in self.source:
+            message = item.raw or self._message(item, epoch + item.time)
+            time.sleep(max(0.0, (start + item.time - time.monotonic_ns()) * 1e-9))
+            stamp = epoch + item.time if item.stamp is None else item.stamp
+            self.log.append((item.stream, stamp, time.monotonic_ns()))
+            self._outputs[item.stream].publish(message)
+            if item.stream == 'rgb' and item.raw is None:
+                info = CameraInfo(header=message.header, height=message.height, width=message.width)
+                self._info.publish(info)
+
+    def _message(self, item: Item, stamp: int) -> Image:
+        message = images.fill(Image(), item.load())
+        message.header.frame_id = _FRAME_IDS[item.stream]
+        message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp, 1_000_000_000)
+        return message
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--data', type=Path)
+    parser.add_argument('--bag', type=Path)
+    parser.add_argument('--seconds', type=float)
+    parser.add_argument('--rgb-topic')
+    parser.add_argument('--thermal-topic')
+    parser.add_argument('--log', type=Path, help='CSV of stream, stamp, time of publication')
+    args = parser.parse_args(arguments)
+    use_profile()
+    try:
+        source = open_source(args.data, args.bag, args.seconds, args.rgb_topic, args.thermal_topic)
+    except UserError as error:
+        print(f'player: {error}', file=sys.stderr)
+        return 2
+    rclpy.init(args=[])
+    player = Player(source)
+    heard = player.wait_for_listeners(30.0)
+    if heard:
+        player.play()
+        if args.log:
+            with whole_file(args.log) as temporary, temporary.open('w', newline='') as file:
+                csv.writer(file).writerows(player.log)
+    else:
+        print('player: nobody subscribed to rgb/image_raw and thermal/image_raw', file=sys.stderr)
+    player.destroy_node()
+    rclpy.shutdown()
+    return 0 if heard else 1
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,83 @@
+"""Record the fused stream and the diagnostics to an MCAP bag until SIGINT or SIGTERM."""
+
+import argparse
+import csv
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import rclpy
+from rclpy.node import Node
+
+from ..bag import BagWriter, header_stamp
+from ..errors import UserError
+from ..files import whole_file
+from .distro import use_profile
+from .fusion_node import qos
+
+
+class Recorder(Node):
+    """Writes serialized messages as they come, and logs when each fused image came."""
+
+    def __init__(self, bag: Path):
+        from diagnostic_msgs.msg import DiagnosticArray
+        from sensor_msgs.msg import CameraInfo, Image
+
+        super().__init__('recorder')
+        self.log: list[tuple[int, int]] = []  # stamp, monotonic nanoseconds
+        self._bag = BagWriter(bag)
+        for kind, topic in (
+            (Image, 'fused/image_raw'),
+            (CameraInfo, 'fused/camera_info'),
+            (DiagnosticArray, '/diagnostics'),
+        ):
+            name = self.resolve_topic_name(topic)
+            self._bag.add(name, f'{kind.__module__.split(".")[0]}/msg/{kind.__name__}')
+            self.create_subscription(
+                kind,
+                topic,
+                lambda raw, name=name: self._on_message(name, raw),
+                qos('reliable', 30),
+                raw=True,
+            )
+
+    def _on_message(self, topic: str, raw: bytes) -> None:
+        arrival = time.monotonic_ns()
+        if topic.endswith('image_raw'):
+            self.log.append((header_stamp(raw), arrival))
+        self._bag.write(topic, time.time_ns(), raw)
+
+    def close(self) -> None:
+        self._bag.close()
+        self.destroy_node()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('bag', type=Path)
+    parser.add_argument('--log', type=Path, help='CSV of stamp, time of reception')
+    args = parser.parse_args(arguments)
+    done = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: done.set())
+    use_profile()
+    rclpy.init(args=[], signal_handler_options=rclpy.signals.SignalHandlerOptions.NO)
+    try:
+        recorder = Recorder(args.bag)
+    except UserError as error:
+        print(f'recorder: {error}', file=sys.stderr)
+        return 2
+    while not done.is_set():
+        rclpy.spin_once(recorder, timeout_sec=0.2)
+    recorder.close()
+    if args.log:
+        with whole_file(args.log) as temporary, temporary.open('w', newline='') as file:
+            csv.writer(file).writerows(recorder.log)
+    rclpy.shutdown()
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,69 @@
+"""The command line as a whole, and the commands that only tell."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from multimodal_fusion import cli
+from multimodal_fusion.cli import doctor
+from multimodal_fusion.fuser import Fuser
+
+
+@pytest.mark.parametrize('name', cli.COMMANDS)
+def test_every_command_has_help_with_an_example(name, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        cli.main([name, '--help'])
+    assert exit_.value.code == 0
+    assert f'example: python -m multimodal_fusion {name}' in capsys.readouterr().out
+
+
+def test_an_unknown_command_ends_with_2(capsys):
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(['fusee'])
+    assert exit_.value.code == 2
+    assert "invalid choice: 'fusee'" in capsys.readouterr().err
+
+
+def test_models_lists_what_loads(capsys):
+    assert cli.main(['models', '--json']) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert {'max', 'guided_filter', 'mmdrfuse', 'mmdrfuse_plus'} <= {row['name'] for row in listed}
+    assert sum(row['default'] for row in listed) == 1
+    for row in listed:
+        assert Fuser.load(row['name']).kind == row['kind']
+        assert row['licence'] and row['description'] and row['source']
+    student = next(row for row in listed if row['name'] == 'mmdrfuse')
+    assert student['parameters'] == 113 and student['bytes'] > 0
+    assert cli.main(['models']) == 0
+    assert 'Apache-2.0' in capsys.readouterr().out
+
+
+def test_doctor_finds_what_is_here_and_says_what_to_do(capsys, monkeypatch):
+    assert cli.main(['doctor', '--json']) == 0
+    found = {line['what']: line for line in json.loads(capsys.readouterr().out)}
+    assert 'CPUExecutionProvider' in found['ONNX Runtime']['found']
+    assert found['model mmdrfuse']['good']
+    monkeypatch.setattr(doctor, 'onnxruntime_or_none', lambda: None)
+    assert 'pip install onnxruntime' in doctor.runtime()[0].advice
+    monkeypatch.setattr(doctor, '_SHARED_MEMORY', 2**60)
+    shared = next(line for line in doctor.machine() if line.what == 'shared memory')
+    assert not shared.good and '--shm-size' in shared.advice
+
+
+def test_neither_torch_nor_rclpy_is_imported_by_the_core():
+    """A robot has no torch, a workstation may have no ROS."""
+    code = (
+        'import sys, multimodal_fusion.cli as c; c.build_parser(); '
+        'import multimodal_fusion.pipeline; '
+        'print([m for m in ("torch", "rclpy", "rosbags", "tqdm") if m in sys.modules])'
+    )
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == '[]'
+
+
+def test_a_closed_pipe_is_no_error():
+    command = f'{sys.executable} -m multimodal_fusion doctor | true'
+    done = subprocess.run(['bash', '-c', command], capture_output=True, text=True, check=False)
+    assert 'Traceback' not in done.stderr

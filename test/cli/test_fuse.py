@@ -1,0 +1,227 @@
+"""The fuse command as a user runs it: what it makes, and what it says to bad input."""
+
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from multimodal_fusion import cli
+from multimodal_fusion.fuser import Fuser
+from multimodal_fusion.image_files import match_by_stem, read_pixels, read_visible
+from multimodal_fusion.images import luma
+
+from ..data import DATA, needs_data
+from ..models import onnx_bytes
+
+rng = np.random.default_rng(0)
+
+
+def save(path, *shape, bits=8):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = rng.integers(0, 2**bits, shape, np.uint8 if bits == 8 else np.uint16)
+    assert cv2.imwrite(str(path), pixels)
+    return path
+
+
+@pytest.fixture
+def pair(tmp_path):
+    return save(tmp_path / 'rgb.png', 61, 75, 3), save(tmp_path / 'ir.png', 61, 75)
+
+
+def fuse(*arguments):
+    return cli.main(['fuse', *map(str, arguments)])
+
+
+def refused(capsys, text, *arguments):
+    """Exit code 2, one sentence that holds the text, nothing written to standard output."""
+    assert fuse(*arguments) == 2
+    out, err = capsys.readouterr()
+    assert text in err, err
+    assert err.count('\n') == 1 and 'Traceback' not in err
+    assert out == ''
+
+
+@pytest.mark.parametrize('model', ['max', 'default', 'wavelet_max'])
+def test_two_images_of_odd_size(pair, tmp_path, model):
+    assert fuse(*pair, '-o', tmp_path / 'f.png', '--model', model) == 0
+    visible, thermal = cv2.imread(str(pair[0])), cv2.imread(str(pair[1]), 0)
+    expected = Fuser.load(model).fuse(visible, thermal)
+    assert np.array_equal(cv2.imread(str(tmp_path / 'f.png')), expected)
+
+
+def test_grey_visible_gives_grey(pair, tmp_path):
+    grey = save(tmp_path / 'grey.png', 61, 75)
+    assert fuse(grey, pair[1], '-o', tmp_path / 'f.png', '--model', 'max') == 0
+    assert read_pixels(tmp_path / 'f.png').ndim == 2
+
+
+@pytest.mark.parametrize('suffix', ['.png', '.tiff'])
+@pytest.mark.parametrize('option', ['auto', '1000:60000', 'minmax'])
+def test_16_bit_thermal(pair, tmp_path, suffix, option):
+    thermal = save(tmp_path / f'wide{suffix}', 61, 75, bits=16)
+    out = tmp_path / 'f.png'
+    assert fuse(pair[0], thermal, '-o', out, '--thermal-range', option, '--model', 'max') == 0
+    assert read_visible(out).shape == (61, 75, 3)
+
+
+def test_side_by_side_is_three_wide(pair, tmp_path):
+    assert fuse(*pair, '-o', tmp_path / 'f.png', '--side-by-side', '--model', 'max') == 0
+    sheet = read_visible(tmp_path / 'f.png')
+    assert sheet.shape == (61, 225, 3)
+    assert np.array_equal(sheet[:, :75], read_visible(pair[0]))
+    assert np.array_equal(luma(sheet)[:, 75:150], read_pixels(pair[1]))
+
+
+def test_folders_by_stem_name_what_has_no_partner(tmp_path, capsys):
+    for stem in ('a', 'b', 'c'):
+        save(tmp_path / 'vis' / f'{stem}.jpg', 40, 50, 3)
+    for stem in ('b', 'c', 'd'):
+        save(tmp_path / 'ir' / f'{stem}.png', 40, 50)
+    assert fuse(tmp_path / 'vis', tmp_path / 'ir', '-o', tmp_path / 'out', '--model', 'max') == 0
+    assert sorted(p.name for p in (tmp_path / 'out').iterdir()) == ['b.png', 'c.png']
+    out, err = capsys.readouterr()
+    assert '2 of 2 pairs fused' in out
+    assert '2 images have no partner and are left out: a, d' in err
+
+
+def test_a_bad_pair_in_a_folder_is_told_and_the_others_are_fused(tmp_path, capsys):
+    for stem in ('a', 'b'):
+        save(tmp_path / 'vis' / f'{stem}.png', 40, 50, 3)
+    save(tmp_path / 'ir' / 'a.png', 40, 50)
+    save(tmp_path / 'ir' / 'b.png', 30, 50)
+    assert fuse(tmp_path / 'vis', tmp_path / 'ir', '-o', tmp_path / 'out', '--model', 'max') == 2
+    out, err = capsys.readouterr()
+    assert '1 of 2 pairs fused' in out and 'they must be registered to the same size' in err
+    assert [p.name for p in (tmp_path / 'out').iterdir()] == ['a.png']
+
+
+def video(path, frames):
+    height, width = frames[0].shape[:2]
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'mp4v'), 10, (width, height))
+    for frame in frames:
+        writer.write(frame)
+    writer.release()
+    return path
+
+
+def test_two_videos_to_the_end_of_the_shorter(tmp_path, capsys):
+    frames = [np.full((48, 64, 3), value, np.uint8) for value in (40, 80, 120, 160)]
+    a, b = video(tmp_path / 'a.mp4', frames), video(tmp_path / 'b.mp4', frames[:3])
+    assert fuse(a, b, '-o', tmp_path / 'f.mp4', '--model', 'max') == 0
+    assert '3 frames fused' in capsys.readouterr().out
+    capture = cv2.VideoCapture(str(tmp_path / 'f.mp4'))
+    read = [capture.read()[1] for _ in range(3)]
+    assert not capture.read()[0]
+    assert [abs(int(f.mean()) - v) <= 6 for f, v in zip(read, (40, 80, 120), strict=True)]
+
+
+def test_different_sizes_fuse_once_registration_is_asked_for(pair, tmp_path, capsys):
+    small = save(tmp_path / 'small.png', 40, 50)
+    arguments = (pair[0], small, '-o', tmp_path / 'f.png', '--model', 'max')
+    refused(capsys, 'set registration to "resize" if both see the same', *arguments)
+    assert not (tmp_path / 'f.png').exists()
+    assert fuse(*arguments, '--registration', 'resize') == 0
+
+
+def test_missing_file(pair, tmp_path, capsys):
+    refused(capsys, 'none.png does not exist', tmp_path / 'none.png', pair[1], '-o', tmp_path / 'f')
+
+
+def test_text_named_png(pair, tmp_path, capsys):
+    text = tmp_path / 'text.png'
+    text.write_text('this is not a picture')
+    refused(
+        capsys, "text.png is not an image that can be decoded (21 bytes, beginning with b'this is",
+        pair[0], text, '-o', tmp_path / 'f.png',
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize('keep', [0.05, 0.5, 0.98])
+def test_truncated_png(pair, tmp_path, capsys, keep):
+    """Decoders fill the missing rows with grey and say nothing: the end must be looked at."""
+    content = pair[1].read_bytes()
+    cut = tmp_path / 'cut.png'
+    cut.write_bytes(content[: int(len(content) * keep)])
+    refused(capsys, 'cut off', pair[0], cut, '-o', tmp_path / 'f.png')
+
+
+def test_truncated_jpeg(pair, tmp_path, capsys):
+    content = cv2.imencode('.jpg', rng.integers(0, 256, (61, 75), np.uint8))[1].tobytes()
+    cut = tmp_path / 'cut.jpg'
+    cut.write_bytes(content[: len(content) // 2])
+    refused(capsys, 'cut off', pair[0], cut, '-o', tmp_path / 'f.png')
+
+
+def test_file_with_folder(pair, tmp_path, capsys):
+    refused(capsys, 'must be both files or both folders', pair[0], tmp_path, '-o', tmp_path / 'f')
+
+
+def test_folders_with_nothing_in_common(tmp_path, capsys):
+    save(tmp_path / 'vis' / 'a.png', 40, 50, 3)
+    save(tmp_path / 'ir' / 'b.png', 40, 50)
+    refused(capsys, 'have no file name in common (such as a and b)',
+            tmp_path / 'vis', tmp_path / 'ir', '-o', tmp_path / 'out')  # fmt: skip
+
+
+def test_models_that_cannot_be_used(pair, tmp_path, capsys):
+    def model(content, *more):
+        path = tmp_path / 'm.onnx'
+        path.write_bytes(content)
+        return (*pair, '-o', tmp_path / 'f.png', '--model', path, *more)
+
+    refused(capsys, 'm.onnx is not an ONNX model', *model(b'text', '--allow-unlisted'))
+    refused(
+        capsys, 'keeps its weights in another file (ONNX external data), which is refused',
+        *model(onnx_bytes(external='initializer'), '--allow-unlisted'),
+    )  # fmt: skip
+    refused(capsys, 'is not listed in models.yaml', *model(onnx_bytes()))
+    assert fuse(*model(onnx_bytes(), '--allow-unlisted')) == 0
+
+
+def test_bad_options(pair, tmp_path, capsys):
+    base = (*pair, '-o', tmp_path / 'f.png', '--model', 'max')
+    refused(capsys, 'give auto, percentile, minmax or MIN:MAX', *base, '--thermal-range', '1:x')
+    refused(capsys, "thermal.range is 'foo'; use one of", *base, '--thermal-range', 'foo')
+    refused(capsys, 'model.threads is 0; it must be from 1 to 64', *base, '--threads', 0)
+
+
+@contextmanager
+def without_privileges():
+    """Root may write everywhere: act as nobody meanwhile."""
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+
+
+def test_read_only_output_folder(capsys):
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        pair = save(folder / 'rgb.png', 61, 75, 3), save(folder / 'ir.png', 61, 75)
+        (folder / 'out').mkdir()
+        (folder / 'out').chmod(0o555)
+        folder.chmod(0o755)
+        with without_privileges():
+            arguments = (*pair, '-o', folder / 'out' / 'f.png', '--model', 'max')
+            refused(capsys, 'out cannot be written to (Permission denied)', *arguments)
+        assert list((folder / 'out').iterdir()) == []
+
+
+@needs_data
+@pytest.mark.parametrize('model', ['default', 'guided_filter'])
+def test_every_real_validation_pair_keeps_size_and_type(tmp_path, model):
+    vis, ir = DATA / 'ivif/val/vis', DATA / 'ivif/val/ir'
+    assert fuse(vis, ir, '-o', tmp_path, '--model', model) == 0
+    pairs, _ = match_by_stem(vis, ir)
+    assert len(list(tmp_path.iterdir())) == len(pairs) == 64
+    for pair in pairs:
+        source, fused = read_pixels(pair.visible), read_pixels(tmp_path / f'{pair.stem}.png')
+        assert (fused.shape, fused.dtype) == (source.shape, source.dtype)

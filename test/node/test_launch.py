@@ -1,0 +1,62 @@
+"""fusion.launch.py through `ros2 launch`, as on a robot, with the package installed."""
+
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+
+import pytest
+
+from multimodal_fusion import processes
+
+from .harness import DOMAIN, Running, wait_for
+
+pytestmark = pytest.mark.skipif(
+    not (importlib.util.find_spec('launch_ros') and shutil.which('ros2')),
+    reason='launch_ros and ros2 launch are not on PyPI; run this where ROS 2 is installed',
+)
+
+
+def launch(*arguments):
+    environment = processes.local_environment(DOMAIN) | {'PYTHONUNBUFFERED': '1'}
+    environment.pop('PYTHONPATH', None)
+    process = subprocess.Popen(
+        ['ros2', 'launch', 'multimodal_fusion', 'fusion.launch.py', *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
+        cwd='/',
+        start_new_session=True,
+    )
+    return Running(process, None)
+
+
+def test_arguments_reach_the_node_and_ctrl_c_ends_it():
+    """A file of parameters stays in force where no argument overrides it."""
+    started = launch('model:=laplacian', 'rgb_topic:=/cam/rgb', 'namespace:=robot')
+    try:
+        started.wait_for_log('fusing with laplacian on opencv')
+        started.wait_for_log('/cam/rgb: no frame yet')
+        started.wait_for_log('/robot/thermal/image_raw: no frame yet')
+    finally:
+        os.killpg(started.process.pid, signal.SIGINT)  # as a terminal does: launch and node
+        assert started.process.wait(30) == 0
+    wait_for(lambda: 'finished cleanly' in started.log, f'a clean end:\n{started.log}')
+    assert 'Traceback' not in started.log
+
+
+def test_the_detector_argument_without_a_model_is_told():
+    started = launch('detector:=true')
+    started.wait_for_log('detector.enabled is true but detector.model is empty')
+    assert started.stop() in (0, 1)
+
+
+def test_arguments_are_described():
+    shown = subprocess.run(
+        ['ros2', 'launch', 'multimodal_fusion', 'fusion.launch.py', '--show-args'],
+        capture_output=True, text=True, check=True, timeout=60,
+    ).stdout  # fmt: skip
+    for name in ('rgb_topic', 'thermal_topic', 'model', 'params_file', 'detector'):
+        assert f"'{name}'" in shown
