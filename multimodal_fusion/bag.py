@@ -1,12 +1,13 @@
 """rosbag2 files (MCAP or sqlite3) without ROS: what is in them, and messages in and out."""
 
+import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import UserError
-from .image_files import THERMAL_NAMES, nearest_names
 
+THERMAL_NAMES = ('thermal', 'ir', 'infrared', 'lwir', 'tir')
 IMAGE_TYPES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
 
 
@@ -125,3 +126,9 @@ def header_stamp(raw: bytes) -> int:
     """Nanoseconds of the std_msgs/Header that a little-endian CDR message begins with."""
     seconds = int.from_bytes(raw[4:8], 'little', signed=True)
     return seconds * 1_000_000_000 + int.from_bytes(raw[8:12], 'little')
+
+
+def nearest_names(name: str, known: list[str]) -> str:
+    """A hint for a name that was not found: ' Did you mean a or b?', or nothing."""
+    near = difflib.get_close_matches(name, known, 2, 0.4)
+    return f' Did you mean {" or ".join(near)}?' if near else ''

@@ -1,8 +1,6 @@
 """Images, pairs of images and videos on disk."""
 
-import difflib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -14,18 +12,6 @@ from .images import luma
 
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp', '.pgm', '.ppm')
 VIDEO_SUFFIXES = ('.mp4', '.avi', '.mkv', '.mov', '.m4v', '.webm')
-
-VISIBLE_NAMES = ('vis', 'visible', 'vi', 'rgb', 'color', 'colour')
-THERMAL_NAMES = ('ir', 'thermal', 'infrared', 'lwir', 'tir')
-
-
-@dataclass(frozen=True)
-class PairFiles:
-    """A visible and a thermal image that show the same thing."""
-
-    stem: str
-    visible: Path
-    thermal: Path
 
 
 def read_pixels(path: Path) -> np.ndarray:
@@ -78,63 +64,6 @@ def write_image(path: Path, pixels: np.ndarray) -> None:
     with whole_file(path) as temporary:
         if not cv2.imwrite(str(temporary), pixels):
             raise UserError(f'{path} could not be written; use a suffix such as .png')
-
-
-def images_in(folder: Path) -> dict[str, Path]:
-    """The image files of a folder by stem, sorted. Raises UserError if there are none."""
-    if not folder.is_dir():
-        raise UserError(f'{folder} is not a folder')
-    found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith('.'):
-            if path.stem in found:
-                raise UserError(
-                    f'{folder} holds two images named {path.stem} ({found[path.stem].name}, '
-                    f'{path.name}); keep one'
-                )
-            found[path.stem] = path
-    if not found:
-        raise UserError(f'{folder} holds no images ({", ".join(IMAGE_SUFFIXES)})')
-    return found
-
-
-def match_by_stem(visible: Path, thermal: Path) -> tuple[list[PairFiles], list[str]]:
-    """Pairs of equally named images in two folders, and the stems that have no partner.
-
-    Raises UserError if no stem is common to both.
-    """
-    left, right = images_in(visible), images_in(thermal)
-    pairs = [PairFiles(stem, left[stem], right[stem]) for stem in left if stem in right]
-    if not pairs:
-        raise UserError(
-            f'{visible} and {thermal} have no file name in common (such as {next(iter(left))} '
-            f'and {next(iter(right))}): images of a pair need the same stem'
-        )
-    return pairs, sorted(left.keys() ^ right.keys())
-
-
-def find_folders(data: Path) -> tuple[Path, Path]:
-    """The visible and the thermal folder of a data set such as DATA/vis and DATA/ir.
-
-    Raises UserError that lists what is there.
-    """
-    if not data.is_dir():
-        raise UserError(f'{data} is not a folder')
-    folders = {path.name.lower(): path for path in sorted(data.iterdir()) if path.is_dir()}
-    visible = [folders[name] for name in VISIBLE_NAMES if name in folders]
-    thermal = [folders[name] for name in THERMAL_NAMES if name in folders]
-    if not visible or not thermal:
-        raise UserError(
-            f'{data} needs a folder of visible images ({", ".join(VISIBLE_NAMES)}) and one of '
-            f'thermal images ({", ".join(THERMAL_NAMES)}); it has {", ".join(folders) or "none"}'
-        )
-    return visible[0], thermal[0]
-
-
-def nearest_names(name: str, known: list[str]) -> str:
-    """A hint for a name that was not found: ' Did you mean a or b?', or nothing."""
-    near = difflib.get_close_matches(name, known, 2, 0.4)
-    return f' Did you mean {" or ".join(near)}?' if near else ''
 
 
 class Video:

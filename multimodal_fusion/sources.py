@@ -9,7 +9,8 @@ import numpy as np
 
 from . import images
 from .bag import Bag, header_stamp, type_store
-from .image_files import find_folders, match_by_stem, read_thermal, read_visible
+from .datasets import find_pairs
+from .image_files import read_thermal, read_visible
 from .pairing import STREAMS
 from .scene import Scene
 
@@ -53,7 +54,7 @@ class FolderSource:
 
     def __init__(self, data: Path, rate: float = 10.0):
         self.compressed = dict.fromkeys(STREAMS, False)
-        self.pairs, _ = match_by_stem(*find_folders(data))
+        self.pairs = find_pairs(data).pairs
         self.rate, self.frames = rate, len(self.pairs)
 
     def __iter__(self) -> Iterator[Item]:

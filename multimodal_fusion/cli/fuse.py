@@ -5,14 +5,13 @@ import itertools
 import sys
 from pathlib import Path
 
+from ..datasets import PairFiles, match_by_stem
 from ..errors import UserError
 from ..files import make_folder, whole_file
 from ..image_files import (
     VIDEO_SUFFIXES,
-    PairFiles,
     Video,
     VideoSink,
-    match_by_stem,
     read_thermal,
     read_visible,
     side_by_side,

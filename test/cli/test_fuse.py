@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from multimodal_fusion import cli
+from multimodal_fusion.datasets import match_by_stem
 from multimodal_fusion.fuser import Fuser
-from multimodal_fusion.image_files import match_by_stem, read_pixels, read_visible
+from multimodal_fusion.image_files import read_pixels, read_visible
 from multimodal_fusion.images import luma
 
 from ..data import DATA, needs_data

@@ -346,3 +346,17 @@ def test_detections_are_published_while_somebody_listens():
         assert first.header == array_.header
         assert first.bbox.size_x == pytest.approx(found[0].x1 - found[0].x0)
         assert first.bbox.center.position.x == pytest.approx((found[0].x0 + found[0].x1) / 2)
+
+
+@pytest.mark.skipif(
+    not importlib.util.find_spec('message_filters'),
+    reason='message_filters is not on PyPI; run this where ROS 2 is installed',
+)
+def test_pairing_by_message_filters_gives_the_same_images():
+    frames = [scene(i) for i in range(5)]
+    with running({'sync.backend': 'message_filters'}) as node:
+        warm(node.rig)
+        fused = play(node.rig, frames)
+    offline = build(checked({'model.name': 'max'}))
+    for i, (visible, thermal) in enumerate(frames):
+        assert np.array_equal(fused[i], offline.fuse(visible, offline.observe(thermal, i)))

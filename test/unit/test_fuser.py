@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from multimodal_fusion import classical
+from multimodal_fusion.datasets import match_by_stem
 from multimodal_fusion.errors import UserError
 from multimodal_fusion.fuser import Fuser, available, return_colour
 from multimodal_fusion.images import luma
@@ -200,7 +201,7 @@ def test_a_manifest_that_is_none(tmp_path):
 @needs_data
 @pytest.mark.parametrize('name', list(classical.CLASSICAL))
 def test_real_pairs(name):
-    from multimodal_fusion.image_files import match_by_stem, read_thermal, read_visible
+    from multimodal_fusion.image_files import read_thermal, read_visible
 
     pairs, _ = match_by_stem(DATA / 'ivif/val/vis', DATA / 'ivif/val/ir')
     fuser = Fuser.load(name)

@@ -32,7 +32,7 @@ def test_fixed_range_in_counts():
 
 
 def test_fixed_range_in_degrees():
-    """0.04 K a count, offset -273.15: 20 C is count 7328.75, 40 C is 7828.75, their mean is grey."""
+    """0.04 K a count, offset -273.15: 20 C is count 7328.75, 40 C is 7828.75."""
     frame = np.array([[7328, 7329, 7579, 7829]], np.uint16)
     out = follow([frame], range='fixed', fixed_min=20, fixed_max=40, scale=0.04, offset=-273.15)[0]
     assert out[0, 0] == 0 and out[0, 1] == 0 and abs(int(out[0, 2]) - 128) <= 1 and out[0, 3] == 255

@@ -1,0 +1,37 @@
+"""``export``: a training checkpoint to a model file."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from ..errors import UserError
+from ..train import require_extra
+
+HELP = 'Write the ONNX model file of a training run or checkpoint, with its card beside it.'
+EXAMPLE = 'python -m multimodal_fusion export runs/plus -o plus.onnx'
+
+
+def add_arguments(parser):
+    parser.add_argument(
+        'source', metavar='RUN_OR_CHECKPOINT', type=Path, help='run folder or .safetensors file'
+    )
+    parser.add_argument('-o', '--output', type=Path, required=True, help='model file, .onnx')
+    parser.add_argument('--json', action='store_true', help='print the result as JSON')
+
+
+def run(args) -> int:
+    require_extra()
+    from ..train.export import count_parameters, export_checkpoint
+
+    if args.output.suffix != '.onnx':
+        raise UserError(f'the model file must end in .onnx, got {args.output}')
+    checkpoint = export_checkpoint(args.source, args.output)
+    content = args.output.read_bytes()
+    facts = {
+        'file': str(args.output),
+        'bytes': len(content),
+        'parameters': count_parameters(checkpoint.network),
+        'sha256': hashlib.sha256(content).hexdigest(),
+    }
+    print(json.dumps(facts) if args.json else '\n'.join(f'{k}: {v}' for k, v in facts.items()))
+    return 0

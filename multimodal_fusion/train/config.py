@@ -1,0 +1,103 @@
+"""The parameters of a training run: one YAML file, no second default in code."""
+
+import contextlib
+import dataclasses
+import difflib
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from ..errors import UserError
+
+# The least value of each number; what each one means is said in config/train/*.yaml.
+LEAST = {
+    'seed': 0,
+    'threads': 1,
+    'steps': 1,
+    'batch': 1,
+    'patch': 32,
+    'learning_rate': 0.0,
+    'warm_up': 0,
+    'evaluate_every': 1,
+    'samples': 1,
+    'start_noise': 0.0,
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """A training configuration, complete and checked. Make one with `Config.load`."""
+
+    recipe: str
+    seed: int
+    threads: int
+    steps: int
+    batch: int
+    patch: int
+    learning_rate: float
+    warm_up: int
+    evaluate_every: int
+    samples: int
+    start_noise: float
+    weights: dict[str, float]
+
+    @classmethod
+    def load(cls, path: Path) -> 'Config':
+        """Read a YAML file. Raises UserError that names the key and what was expected."""
+        try:
+            content = yaml.safe_load(Path(path).read_text())
+        except OSError as error:
+            raise UserError(f'the configuration {path} cannot be read: {error.strerror}') from error
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise UserError(f'the configuration {path} is not YAML: {error}') from error
+        if not isinstance(content, dict):
+            raise UserError(f'the configuration {path} must be a list of "key: value" lines')
+        return cls.check(content, str(path))
+
+    @classmethod
+    def check(cls, content: dict, source: str) -> 'Config':
+        """A configuration from a mapping. source: where it came from, for messages."""
+        fields = {field.name: field.type for field in dataclasses.fields(cls)}
+        for key in content:
+            if key not in fields:
+                near = difflib.get_close_matches(str(key), fields, 1)
+                hint = f'; did you mean {near[0]!r}?' if near else ''
+                raise UserError(f'{source}: unknown key {key!r}{hint}')
+        missing = [key for key in fields if key not in content]
+        if missing:
+            raise UserError(f'{source}: missing {", ".join(missing)}')
+        values = {
+            key: _number(f'{source}: {key}', content[key], fields[key], LEAST[key]) for key in LEAST
+        }
+        if not isinstance(content['weights'], dict):
+            raise UserError(f'{source}: weights must map loss terms to numbers')
+        weights = {
+            str(term): _number(f'{source}: weights.{term}', value, float, 0.0)
+            for term, value in content['weights'].items()
+        }
+        return cls(recipe=str(content['recipe']), weights=weights, **values)
+
+    def to_json(self) -> str:
+        """All values as one line, keys sorted: equal configurations give equal lines."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    @property
+    def hash(self) -> str:
+        """Twelve hex digits that name the configuration, whatever its comments."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:12]
+
+
+def _number(name: str, value: object, kind: type, least: float) -> int | float:
+    if kind is float and isinstance(value, str):
+        with contextlib.suppress(ValueError):  # YAML 1.1 takes 1e-3 for text
+            value = float(value)
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    fits = whole or (kind is float and isinstance(value, float) and math.isfinite(value))
+    if not fits or value < least:
+        what = 'a whole number' if kind is int else 'a number'
+        raise UserError(f'{name} must be {what} of at least {least:g}, got {value!r}')
+    return kind(value)

@@ -1,0 +1,222 @@
+"""From a checkpoint to a model file: one ONNX graph from 8-bit pixels to 8-bit pixels."""
+
+import contextlib
+import json
+import logging
+import subprocess
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from .. import __version__
+from ..errors import UserError
+from ..files import whole_file
+from .config import Config
+from .recipe import Recipe, find_recipe
+
+OPSET = 18  # the lowest that torch's exporter writes; onnxruntime reads it from 1.14 (2023) on
+IR_VERSION = 8  # the one that came with opset 18: older runtimes refuse newer ones
+LICENCE = 'Apache-2.0'
+MIN_SIDE = 32
+
+
+def eight_bit(fused: Tensor) -> Tensor:
+    """Clip to [0, 1] and round to uint8: the pixels that leave a model file."""
+    return (fused.clamp(0, 1) * 255).round().to(torch.uint8)
+
+
+class Pixels(nn.Module):
+    """A luma network between 8-bit images: (1, H, W, 1) uint8 in, the same out."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, visible: Tensor, thermal: Tensor) -> Tensor:
+        fused = self.network(*(x.permute(0, 3, 1, 2).float() / 255 for x in (thermal, visible)))
+        return eight_bit(fused).permute(0, 2, 3, 1)
+
+
+def export(network: nn.Module, path: Path, metadata: dict[str, str]) -> None:
+    """Write a luma network as a model file.
+
+    network: called as ``network(thermal, visible)``, float (1, 1, H, W) in [0, 1].
+    metadata: goes into the file's metadata properties; kind, parameters and opset are added.
+    """
+    sides = {1: torch.export.Dim('H', min=MIN_SIDE), 2: torch.export.Dim('W', min=MIN_SIDE)}
+    # Two tensors, not one twice: the exporter would take them for the same input.
+    images = tuple(torch.zeros(1, 47, 61, 1, dtype=torch.uint8) for _ in range(2))
+    with _quiet():
+        program = torch.onnx.export(
+            Pixels(network).eval(),
+            images,
+            dynamo=True,
+            verbose=False,
+            opset_version=OPSET,
+            external_data=False,
+            input_names=['visible', 'thermal'],
+            output_names=['fused'],
+            dynamic_shapes=(sides, sides),
+        )
+    model = _without_traces(program.model_proto)
+    model.ir_version = IR_VERSION
+    properties = {
+        **metadata,
+        'kind': network.kind,
+        'parameters': str(count_parameters(network)),
+        'opset': str(OPSET),
+    }
+    onnx.helper.set_model_props(model, properties)
+    onnx.checker.check_model(model, full_check=True)
+    with whole_file(path) as temporary:
+        temporary.write_bytes(model.SerializeToString())
+
+
+def count_parameters(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained network and what is known of it. ``row`` is its line of metrics.csv."""
+
+    recipe: Recipe
+    config: Config
+    network: nn.Module
+    trained_on: str
+    commit: str
+    machine: str
+    row: dict[str, float]
+
+    @classmethod
+    def load(cls, path: Path) -> 'Checkpoint':
+        """Read a .safetensors checkpoint, or the best one of a run folder. Raises UserError."""
+        path = Path(path)
+        if path.is_dir():
+            path = path / 'best.safetensors'
+        if not path.is_file():
+            raise UserError(
+                f'{path} is missing: give a run folder of "train", or one of its checkpoints'
+            )
+        try:
+            with safe_open(path, 'pt') as file:
+                metadata = file.metadata() or {}
+                weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            config = Config.check(json.loads(metadata['config']), f'the configuration in {path}')
+            recipe = find_recipe(config.recipe)
+            network = recipe.network(config)
+            network.load_state_dict(weights)
+            return cls(
+                recipe,
+                config,
+                network.eval(),
+                metadata['trained_on'],
+                metadata['commit'],
+                metadata['machine'],
+                json.loads(metadata['row']),
+            )
+        except (SafetensorError, KeyError, RuntimeError) as error:
+            raise UserError(f'{path} is not a checkpoint of "train": {error}') from error
+
+
+def export_checkpoint(source: Path, path: Path) -> Checkpoint:
+    """Write the model file of a checkpoint or run folder, and its card beside it as .md."""
+    checkpoint = Checkpoint.load(source)
+    config = checkpoint.config
+    export(
+        checkpoint.network,
+        path,
+        {
+            'name': config.recipe,
+            'trained_on': checkpoint.trained_on,
+            'config_hash': config.hash,
+            'commit': checkpoint.commit,
+            'licence': LICENCE,
+        },
+    )
+    with whole_file(Path(path).with_suffix('.md')) as temporary:
+        temporary.write_text(card(checkpoint))
+    return checkpoint
+
+
+def card(checkpoint: Checkpoint) -> str:
+    """The model card, Markdown."""
+    config, row = checkpoint.config, checkpoint.row
+    terms = ' + '.join(f'{weight:g} {name}' for name, weight in config.weights.items())
+    scores = '\n'.join(
+        f'| {name.removeprefix("val_")} | {value:.5f} |'
+        for name, value in row.items()
+        if name.startswith('val_')
+    )
+    return f"""# {config.recipe}
+
+{checkpoint.recipe.description}.
+
+| | |
+|---|---|
+| kind | {checkpoint.network.kind}: 8-bit visible luma and white-hot thermal in, fused luma out |
+| parameters | {count_parameters(checkpoint.network)} |
+| trained on | {checkpoint.trained_on} |
+| configuration | {config.hash}, seed {config.seed} |
+| training | step {row['step']} of {config.steps}, {config.batch} crops of \
+{config.patch}x{config.patch} a step, {row['seconds'] / 60:.1f} min |
+| machine | {checkpoint.machine} |
+| code | {checkpoint.commit} |
+| licence of the weights | {LICENCE}; the training data have terms of their own |
+
+Loss: {terms}, defined in `multimodal_fusion/train/losses.py`.
+On the validation pairs (whole images, 8-bit output, lower is better):
+
+| term | mean |
+|---|---|
+{scores}
+
+## Intended use
+Fusing registered thermal and visible images, for people and for detectors.
+
+## Limits
+The network sees 5x5 pixels: it can't tell noise or misalignment from detail, and shows both. Not
+for measuring temperature.
+"""
+
+
+def code_version() -> str:
+    """The commit of the checkout this runs from, else the version of the package."""
+    checkout = Path(__file__).resolve().parents[2]
+    command = ['git', '-C', str(checkout), 'describe', '--always', '--dirty', '--abbrev=12']
+    if (checkout / '.git').exists():
+        with contextlib.suppress(OSError):
+            described = subprocess.run(command, capture_output=True, text=True)
+            if described.returncode == 0:
+                return described.stdout.strip()
+    return f'version {__version__}'
+
+
+def _without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Drop what the exporter notes for debugging: stack traces name files of this machine."""
+    model.doc_string = ''
+    del model.metadata_props[:], model.graph.metadata_props[:], model.graph.value_info[:]
+    model.graph.doc_string = ''
+    for part in (*model.graph.node, *model.graph.input, *model.graph.output):
+        part.doc_string = ''
+        del part.metadata_props[:]
+    return model
+
+
+@contextlib.contextmanager
+def _quiet():
+    """Silence the exporter's remarks about itself; they are not for the person who exports."""
+    logger = logging.getLogger('torch.onnx')
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
