@@ -182,16 +182,28 @@ def decompress(message, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     return pixels
 
 
-def compressed_to_visible(message, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """A visible-light CompressedImage as uint8 BGR (H, W, 3) or grey (H, W). Raises BadImage."""
+def is_compressed(message) -> bool:
+    """Whether a message is a CompressedImage rather than an Image."""
+    return hasattr(message, 'format')
+
+
+def read_visible(message, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """A visible-light Image or CompressedImage as uint8 BGR (H, W, 3) or grey (H, W).
+
+    Raises BadImage.
+    """
+    if not is_compressed(message):
+        return to_visible(message, max_pixels)
     pixels = decompress(message, max_pixels)
     return (pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels
 
 
-def compressed_to_thermal(message, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """A thermal CompressedImage as uint8 or uint16 (H, W) raw counts. Raises BadImage."""
+def read_thermal(message, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """A thermal Image or CompressedImage as uint8 or uint16 (H, W) raw counts. Raises BadImage."""
+    if not is_compressed(message):
+        return to_thermal(message, max_pixels)
     pixels = decompress(message, max_pixels)
-    return pixels if pixels.ndim == 2 else luma(compressed_to_visible(message, max_pixels))
+    return pixels if pixels.ndim == 2 else luma(pixels)
 
 
 def _coded_size(data: np.ndarray, name: str) -> tuple[int, int]:

@@ -95,13 +95,8 @@ class BagSource:
     def _pixels(self, stream: str, raw: bytes) -> np.ndarray:
         kind = 'CompressedImage' if self.compressed[stream] else 'Image'
         message = type_store().deserialize_cdr(raw, f'sensor_msgs/msg/{kind}')
-        read = {
-            ('rgb', False): images.to_visible,
-            ('rgb', True): images.compressed_to_visible,
-            ('thermal', False): images.to_thermal,
-            ('thermal', True): images.compressed_to_thermal,
-        }
-        return read[stream, self.compressed[stream]](message)
+        read = images.read_visible if stream == 'rgb' else images.read_thermal
+        return read(message)
 
 
 def open_source(

@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -34,9 +34,10 @@ from .. import images
 from ..errors import UserError
 from ..health import Health
 from ..images import BadImage
-from ..pairing import Pair, Pairer
+from ..pairing import STREAMS, Pair
 from ..parameters import TABLE, Parameter, check_names, checked
-from ..pipeline import ThermalFrame, build
+from ..pipeline import Pipeline, build
+from ..receiver import Frame, Receiver, fuse_pair, stamp_of
 from ..slot import Slot
 from .detections import DetectionOutput
 from .distro import (
@@ -51,19 +52,6 @@ from .filters import FilterPairer
 _ROS_PARAMETERS = ('use_sim_time', 'start_type_description_service', 'qos_overrides')
 
 
-@dataclass
-class Frame:
-    """A message on its way to being fused. arrival: seconds, monotonic."""
-
-    message: Any
-    arrival: float
-    thermal: ThermalFrame | None = None
-
-    @property
-    def header(self):
-        return self.message.header
-
-
 class FusionNode(Node):
     """Receives and pairs in the executor's thread; fuses and publishes in one worker thread."""
 
@@ -73,7 +61,7 @@ class FusionNode(Node):
         )
         self._values = self._declare_parameters()
         self._pipeline = build(self._values)
-        self._pairer = self._make_pairer(self._values)
+        self._receiver = self._make_receiver(self._values, self._pipeline)
         self._info: CameraInfo | None = None
         self._slot = Slot()
         self._ports: list[Any] = []
@@ -110,22 +98,26 @@ class FusionNode(Node):
         inputs = qos(v['qos.reliability'], depth)
         outputs = qos(v['qos.output_reliability'], depth)
         topics = {}
-        for name, callback in (('rgb', self._on_rgb), ('thermal', self._on_thermal)):
+        for name in STREAMS:
             kind, topic = Image, f'{name}/image_raw'
             if v[f'input.{name}_transport'] == 'compressed':
                 kind, topic = CompressedImage, f'{topic}/compressed'
             topics[name] = self.resolve_topic_name(topic)
             self._ports.append(
                 self.create_subscription(
-                    kind, topic, callback, inputs, event_callbacks=self._watch_qos(topic)
+                    kind,
+                    topic,
+                    partial(self._on_image, name),
+                    inputs,
+                    event_callbacks=self._watch_qos(topic),
                 )
             )
-        for name in ('rgb', 'thermal'):
+        for name in STREAMS:
             self._ports.append(
                 self.create_subscription(
                     CameraInfo,
                     f'{name}/camera_info',
-                    lambda info, name=name: self._on_info(name, info),
+                    partial(self._on_info, name),
                     inputs,
                 )
             )
@@ -140,11 +132,11 @@ class FusionNode(Node):
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self._health = Health(topics, v['stall.warn_after'], time.monotonic())
 
-    def _make_pairer(self, v: dict[str, Any]) -> Pairer | FilterPairer:
+    def _make_receiver(self, v: dict[str, Any], pipeline: Pipeline) -> Receiver:
+        if v['sync.backend'] == 'own':
+            return Receiver(v, pipeline)
         slop, offset = round(v['sync.slop'] * 1e9), round(v['sync.thermal_time_offset'] * 1e9)
-        if v['sync.backend'] == 'message_filters':
-            return FilterPairer(slop, offset, v['sync.queue_size'])
-        return Pairer(slop, offset, v['sync.queue_size'], round(v['sync.reset_after'] * 1e9))
+        return Receiver(v, pipeline, FilterPairer(slop, offset, v['sync.queue_size']))
 
     def _announce(self) -> None:
         fuser = self._pipeline.fuser
@@ -159,38 +151,26 @@ class FusionNode(Node):
         if name == self._values['output.reference']:
             self._info = info
 
-    def _on_rgb(self, message: Image | CompressedImage) -> None:
+    def _on_image(self, name: str, message: Image | CompressedImage) -> None:
         frame = Frame(message, time.monotonic())
-        stamp = self._arrived('rgb', frame)
+        stamp = self._arrived(name, frame)
+        listened = self._listened()
         try:
-            if isinstance(message, Image):
-                images.check(message, self._values['input.max_pixels'])
+            pairs = self._receiver.take(name, frame, stamp, observe=listened)
         except BadImage as error:
-            self._refuse('rgb', error)
-        else:
-            self._pair('rgb', stamp, frame)
-
-    def _on_thermal(self, message: Image | CompressedImage) -> None:
-        frame = Frame(message, time.monotonic())
-        stamp = self._arrived('thermal', frame)
-        try:
-            if isinstance(message, Image):
-                images.check(message, self._values['input.max_pixels'])
-            if self._listened():
-                frame.thermal = self._observe(message, stamp)
-        except BadImage as error:
-            self._refuse('thermal', error)
-        else:
-            self._health.frozen = frame.thermal is not None and frame.thermal.frozen
-            self._pair('thermal', stamp, frame)
-
-    def _observe(self, message: Image | CompressedImage, stamp: int) -> ThermalFrame:
-        read = images.to_thermal if isinstance(message, Image) else images.compressed_to_thermal
-        return self._pipeline.observe(read(message, self._values['input.max_pixels']), stamp)
+            self._refuse(name, error)
+            return
+        if frame.thermal is not None:
+            self._health.frozen = frame.thermal.frozen
+        for pair in pairs:
+            wanted = listened and pair.thermal.thermal is not None
+            replaced = self._slot.put(pair) if wanted else False
+            self._health.idle += not wanted
+            self._health.paired(pair.gap, frame.arrival, replaced)
 
     def _arrived(self, name: str, frame: Frame) -> int:
         """Note the arrival; returns the stamp in nanoseconds, that of arrival if it has none."""
-        stamp = frame.header.stamp.sec * 1_000_000_000 + frame.header.stamp.nanosec
+        stamp = stamp_of(frame.header)
         if stamp == 0:
             self._health.unstamped += 1
             now = self.get_clock().now()
@@ -201,14 +181,6 @@ class FusionNode(Node):
             )
         self._health.arrived(name, stamp, frame.arrival)
         return stamp
-
-    def _pair(self, name: str, stamp: int, frame: Frame) -> None:
-        pairs = self._pairer.push(name, stamp, frame)
-        for pair in pairs:
-            wanted = self._listened() and pair.thermal.thermal is not None
-            replaced = self._slot.put(pair) if wanted else False
-            self._health.idle += not wanted
-            self._health.paired(pair.gap, frame.arrival, replaced)
 
     def _listened(self) -> bool:
         """Nothing is computed while nobody listens."""
@@ -229,16 +201,8 @@ class FusionNode(Node):
 
     def _fuse(self, pair: Pair) -> None:
         pipeline, values = self._pipeline, self._values
-        message, thermal = pair.rgb.message, pair.thermal.thermal
-        read = images.to_visible
-        if isinstance(message, CompressedImage):
-            read = images.compressed_to_visible
-        visible = read(message, values['input.max_pixels'])
-        if thermal.frozen and values['stall.policy'] != 'fuse':
-            self._health.stalled += values['stall.policy'] == 'drop'
-            fused = visible if values['stall.policy'] == 'visible' else None
-        else:
-            fused = pipeline.fuse(visible, thermal)
+        fused = fuse_pair(pipeline, values, pair)
+        self._health.stalled += fused is None
         if fused is not None:
             header = getattr(pair, values['output.reference']).header
             self._publish(fused, header)
@@ -268,7 +232,7 @@ class FusionNode(Node):
         silence = self._health.silence(*settings)
         if silence:
             self.get_logger().warning(silence, throttle_duration_sec=v['stall.warn_after'])
-        report = self._health.report(*settings, self._pairer.counters)
+        report = self._health.report(*settings, self._receiver.pairer.counters)
         fuser = self._pipeline.fuser
         figures = report.values | {'model': fuser.name, 'provider': fuser.provider}
         array = DiagnosticArray()
@@ -290,13 +254,14 @@ class FusionNode(Node):
             given = {p.name: p.value for p in changes if p.name in TABLE}
             values = checked({**self._values, **given})
             pipeline = build(values, self._pipeline)
-            if any(name.startswith('sync.') for name in given):
-                self._pairer = self._make_pairer(values)
+            receiver = self._make_receiver(values, pipeline)
         except UserError as error:
             return SetParametersResult(successful=False, reason=str(error))
         renewed = pipeline.fuser is not self._pipeline.fuser
         self._health.warn_after = values['stall.warn_after']
-        self._values, self._pipeline = values, pipeline
+        if not any(name.startswith('sync.') for name in given):
+            receiver.pairer = self._receiver.pairer  # with the frames that wait in it
+        self._values, self._pipeline, self._receiver = values, pipeline, receiver
         if renewed:
             self._announce()
         return SetParametersResult(successful=True)

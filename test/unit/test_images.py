@@ -136,8 +136,8 @@ def coded(suffix, pixels, *options):
 def test_compressed_png_is_exact_in_8_and_16_bits():
     grey16 = random_pixels('mono16', 33, 47)
     bgr = random_pixels('bgr8', 33, 47)
-    assert np.array_equal(images.compressed_to_thermal(compressed(coded('.png', grey16))), grey16)
-    assert np.array_equal(images.compressed_to_visible(compressed(coded('.png', bgr))), bgr)
+    assert np.array_equal(images.read_thermal(compressed(coded('.png', grey16))), grey16)
+    assert np.array_equal(images.read_visible(compressed(coded('.png', bgr))), bgr)
 
 
 @pytest.mark.parametrize('pixels', [random_pixels('mono8', 40, 31), random_pixels('bgr8', 40, 31)])
@@ -145,8 +145,8 @@ def test_compressed_jpeg_decodes_as_opencv_does(pixels):
     data = coded('.jpg', pixels)
     expected = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     message = compressed(data, 'bgr8; jpeg compressed bgr8')
-    assert np.array_equal(images.compressed_to_visible(message), expected)
-    assert images.compressed_to_thermal(message).shape == (40, 31)
+    assert np.array_equal(images.read_visible(message), expected)
+    assert images.read_thermal(message).shape == (40, 31)
 
 
 def test_bad_compressed_images_are_refused_before_they_are_decoded():

@@ -28,11 +28,6 @@ from multimodal_fusion.train.recipe import RECIPES, find_recipe  # noqa: E402
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DEADLINE = 120  # s, far more than any wait here takes
-COMMAND = """
-from multimodal_fusion.cli import build_parser
-args = build_parser(('train',)).parse_args()
-raise SystemExit(args.run(args))
-"""
 
 CONFIG = """
 recipe: {recipe}
@@ -337,7 +332,7 @@ def test_killed_run_resumes_to_the_same_result(tmp_path, data, no_export):
     config = write_config(tmp_path / 'c.yaml', steps=40)
     run('mmdrfuse', config, data, tmp_path / 'whole')
     out = tmp_path / 'killed'
-    command = [sys.executable, '-c', COMMAND, 'train', 'mmdrfuse', '--resume']
+    command = [sys.executable, '-m', 'multimodal_fusion', 'train', 'mmdrfuse', '--resume']
     command += ['--config', str(config), '--data', str(data), '--out', str(out)]
     process = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + DEADLINE
