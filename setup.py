@@ -16,9 +16,10 @@ ROS = [  # ROS 2 Kilted as PyPI wheels, for machines without an apt installation
     'ros-diagnostic-msgs',
     'ros-rcl-interfaces',
     'rosbags',
+    'mcap',
     'psutil',
 ]
-TRAIN = ['torch', 'safetensors', 'onnx', 'matplotlib']
+TRAIN = ['torch', 'safetensors', 'onnx', 'onnxscript', 'matplotlib']
 TEST = ['pytest', 'hypothesis', 'rosbags-image', 'ruff', 'onnx', 'colcon-core', 'colcon-ros']
 
 # Under colcon, OpenCV, numpy and the rest come from apt by package.xml: a Python requirement on a
@@ -37,6 +38,8 @@ setup(
         'console_scripts': [
             f'{NAME} = {NAME}.cli:main',
             f'fusion_node = {NAME}.nodes.fusion_node:main',
+            f'player = {NAME}.nodes.player:main',
+            f'recorder = {NAME}.nodes.recorder:main',
         ]
     },
     data_files=[

@@ -1,14 +1,17 @@
 """rosbag2 files (MCAP or sqlite3) without ROS: what is in them, and messages in and out."""
 
 import difflib
+import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from .errors import UserError
 
 THERMAL_NAMES = ('thermal', 'ir', 'infrared', 'lwir', 'tir')
 IMAGE_TYPES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
+INFO_TYPE = 'sensor_msgs/msg/CameraInfo'
 
 
 def rosbags():
@@ -35,38 +38,121 @@ class BagTopics:
     compressed: dict[str, bool]
 
 
+@dataclass(frozen=True)
+class Topic:
+    """What a new bag must know to hold a topic's messages. None: a type that rosbags knows."""
+
+    name: str
+    type: str
+    definition: str | None = None
+    digest: str | None = None
+    qos: Any = field(default=(), compare=False)
+
+
 class Bag:
     """A bag opened for reading. Raises UserError if it is none.
 
-    path: the bag's folder, or its .mcap or .db3 file.
+    path: the bag's folder, or its .mcap or .db3 file. An MCAP file without its end (the recorder
+    was killed, the disk was full) is read as far as it goes; ``warning`` says so.
     """
 
     def __init__(self, path: Path):
         rosbag2, _ = rosbags()
         if not path.exists():
             raise UserError(f'the bag {path} does not exist')
-        folder = path if path.is_dir() else path.parent
+        self.path, self.warning = path, ''
+        self._cut: list[Path] = []
         try:
-            self._reader = rosbag2.Reader(folder)
+            self._reader = rosbag2.Reader(path)
             self._reader.open()
+            self.topics = [
+                Topic(c.topic, c.msgtype, c.msgdef.data, c.digest, c.ext.offered_qos_profiles)
+                for c in self._reader.connections
+            ]
+            self.duration = self._reader.duration * 1e-9
+            self.count = self._reader.message_count
         except Exception as error:  # rosbags raises its own and the storage's exceptions
-            raise UserError(f'{path} is not a rosbag2 that can be read: {error}') from error
-        self.path = path
-        self.types = {c.topic: c.msgtype for c in self._reader.connections}
-        self.duration = self._reader.duration * 1e-9
-        self.count = self._reader.message_count
+            self._reader = None
+            self._recover(error)
+        self.types = {topic.name: topic.type for topic in self.topics}
+
+    def _recover(self, error: Exception) -> None:
+        """Read the beginning of MCAP files that rosbags refuses."""
+        files = sorted(self.path.glob('*.mcap')) if self.path.is_dir() else [self.path]
+        self._cut = [file for file in files if file.suffix == '.mcap']
+        found: dict[str, Topic] = {}
+        times: list[int] = []
+        for topic, time, _ in self._salvage():
+            found.setdefault(topic.name, topic)
+            times.append(time)
+        if not times:
+            raise UserError(f'{self.path} is not a rosbag2 that can be read: {error}') from error
+        self.topics, self.count = list(found.values()), len(times)
+        self.duration = (max(times) - min(times)) * 1e-9
+        self.warning = (
+            f'{self.path} is cut off ({error}); the {self.count} messages before that are used'
+        )
+
+    def _salvage(self) -> Iterator[tuple[Topic, int, bytes]]:
+        """Messages from the start of MCAP files without an index, until they break off."""
+        if not self._cut:
+            return
+        try:
+            from mcap.stream_reader import StreamReader
+        except ImportError:
+            raise UserError(
+                f'{self.path} is cut off; reading what is left needs the package mcap: '
+                'pip install mcap'
+            ) from None
+        for file in self._cut:
+            schemas, topics = {}, {}
+            with file.open('rb') as stream:
+                try:
+                    for record in StreamReader(stream).records:
+                        kind = type(record).__name__
+                        if kind == 'Schema':
+                            schemas[record.id] = record
+                        elif kind == 'Channel':
+                            schema = schemas.get(record.schema_id)
+                            topics[record.id] = Topic(
+                                record.topic,
+                                schema.name if schema else 'unknown',
+                                schema.data.decode() if schema else None,
+                                record.metadata.get('topic_type_hash', ''),
+                            )
+                        elif kind == 'Message':
+                            yield topics[record.channel_id], record.log_time, record.data
+                except Exception:  # mcap and struct raise whatever the cut leads them into
+                    continue
 
     def __enter__(self) -> 'Bag':
         return self
 
     def __exit__(self, *_) -> None:
-        self._reader.close()
+        if self._reader is not None:
+            self._reader.close()
 
-    def messages(self, topics: tuple[str, ...]) -> Iterator[tuple[str, int, bytes]]:
-        """(topic, receive time in nanoseconds, serialized message) in order of time."""
-        chosen = [c for c in self._reader.connections if c.topic in topics]
-        for connection, time, raw in self._reader.messages(connections=chosen):
-            yield connection.topic, time, raw
+    def messages(self, topics: tuple[str, ...] | None = None) -> Iterator[tuple[str, int, bytes]]:
+        """(topic, time of recording in nanoseconds, serialized message) in order of time.
+
+        topics: all of them by default. Raises UserError at a damaged part.
+        """
+        if self._reader is None:
+            for topic, time, raw in self._salvage():
+                if topics is None or topic.name in topics:
+                    yield topic.name, time, raw
+            return
+        chosen = [c for c in self._reader.connections if topics is None or c.topic in topics]
+        try:
+            for connection, time, raw in self._reader.messages(connections=chosen):
+                yield connection.topic, time, raw
+        except (GeneratorExit, UserError):
+            raise
+        except Exception as error:
+            raise UserError(
+                f'{self.path} is damaged: {error}; "ros2 bag convert" or "mcap recover" may save '
+                'the rest'
+            ) from error
 
     def choose(self, rgb: str | None, thermal: str | None) -> BagTopics:
         """The two image topics: as named, or told apart by their names. Raises UserError."""
@@ -84,7 +170,7 @@ class Bag:
                 )
         warm = [t for t in known if any(name in t.lower().split('/') for name in THERMAL_NAMES)]
         warm = warm or [t for t in known if any(name in t.lower() for name in ('thermal', 'infra'))]
-        thermal = thermal or next(iter(warm), None)
+        thermal = thermal or next((t for t in warm if t != rgb), None)
         rgb = rgb or next((t for t in known if t != thermal and t not in warm), None)
         if rgb is None or thermal is None:
             raise UserError(
@@ -93,6 +179,13 @@ class Bag:
             )
         compressed = {topic: self.types[topic] == IMAGE_TYPES[1] for topic in (rgb, thermal)}
         return BagTopics(rgb, thermal, compressed)
+
+    def info_topic(self, image_topic: str) -> str | None:
+        """The camera_info topic beside an image topic, by ROS's naming."""
+        for base in (image_topic.rsplit('/', 1)[0], image_topic.rsplit('/', 2)[0]):
+            if self.types.get(f'{base}/camera_info') == INFO_TYPE:
+                return f'{base}/camera_info'
+        return None
 
 
 class BagWriter:
@@ -106,13 +199,29 @@ class BagWriter:
                 path, version=9, storage_plugin=rosbag2.StoragePlugin.MCAP
             )
             self._writer.open()
-        except rosbag2.WriterError as error:
+        except (rosbag2.WriterError, OSError) as error:
             raise UserError(f'the bag {path} cannot be written: {error}') from error
         self._connections: dict[str, object] = {}
 
-    def add(self, topic: str, kind: str) -> None:
-        """Declare a topic. kind: such as ``sensor_msgs/msg/Image``."""
-        self._connections[topic] = self._writer.add_connection(topic, kind, typestore=self._store)
+    def add(self, topic: Topic) -> None:
+        """Declare a topic. Raises UserError for a type that nothing describes."""
+        described = topic.definition and topic.digest  # bags of Humble hold no digest
+        if not described and topic.type not in self._store.fielddefs:
+            if not topic.definition:
+                raise UserError(
+                    f'{topic.name} holds {topic.type}, which is no standard type and is not '
+                    'described in the bag; record it again with MCAP storage, or filter it out'
+                )
+            _, typesys = rosbags()
+            self._store.register(typesys.get_types_from_msg(topic.definition, topic.type))
+        self._connections[topic.name] = self._writer.add_connection(
+            topic.name,
+            topic.type,
+            typestore=None if described else self._store,
+            msgdef=topic.definition if described else None,
+            rihs01=topic.digest if described else None,
+            offered_qos_profiles=topic.qos,
+        )
 
     def write(self, topic: str, time: int, raw: bytes) -> None:
         """Append a serialized message. time: nanoseconds."""
@@ -123,9 +232,18 @@ class BagWriter:
 
 
 def header_stamp(raw: bytes) -> int:
-    """Nanoseconds of the std_msgs/Header that a little-endian CDR message begins with."""
-    seconds = int.from_bytes(raw[4:8], 'little', signed=True)
-    return seconds * 1_000_000_000 + int.from_bytes(raw[8:12], 'little')
+    """Nanoseconds of the std_msgs/Header that a CDR message begins with."""
+    order = 'little' if raw[1] & 1 else 'big'
+    seconds = int.from_bytes(raw[4:8], order, signed=True)
+    return seconds * 1_000_000_000 + int.from_bytes(raw[8:12], order)
+
+
+def open_bag(path: Path) -> Bag:
+    """A bag, with its warning, if any, printed."""
+    bag = Bag(path)
+    if bag.warning:
+        print(f'warning: {bag.warning}', file=sys.stderr)
+    return bag
 
 
 def nearest_names(name: str, known: list[str]) -> str:

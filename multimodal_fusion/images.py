@@ -253,7 +253,7 @@ def fields(pixels: np.ndarray, encoding: str | None = None) -> dict:
     ndarrays are walked through byte by byte. Raises BadImage.
     """
     data = array('B')
-    data.frombytes(np.ascontiguousarray(pixels).data.cast('B'))
+    data.frombytes(bytes_of(pixels))
     height, width = pixels.shape[:2]
     return {
         'height': height,
@@ -263,6 +263,11 @@ def fields(pixels: np.ndarray, encoding: str | None = None) -> dict:
         'step': len(data) // height,
         'data': data,
     }
+
+
+def bytes_of(pixels: np.ndarray) -> np.ndarray:
+    """The pixels row by row as flat uint8: a view where they lie so already."""
+    return np.ascontiguousarray(pixels).reshape(-1).view(np.uint8)
 
 
 def fill(message, pixels: np.ndarray, encoding: str | None = None):

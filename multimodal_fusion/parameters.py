@@ -7,9 +7,12 @@ python -m multimodal_fusion.parameters markdown   prints README's table
 import difflib
 import sys
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from . import images, pairing, registration, stall, thermal
 from .errors import UserError
@@ -284,6 +287,28 @@ def check_names(names: Iterable[str]) -> None:
             near = difflib.get_close_matches(name, TABLE, 1)
             hint = f'did you mean {near[0]}?' if near else f'known are {", ".join(TABLE)}'
             raise UserError(f'unknown parameter {name}: {hint}')
+
+
+def from_file(path: Path) -> dict[str, Any]:
+    """The parameters of a ROS parameter file, checked by name and value. Raises UserError."""
+    try:
+        content = yaml.safe_load(path.read_text())
+        nodes = [node['ros__parameters'] for node in content.values()]
+    except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
+        raise UserError(
+            f'{path} is not a ROS parameter file ("/**:", "ros__parameters:", values): {error}'
+        ) from error
+    values = {name: value for node in nodes for name, value in _flat(node)}
+    check_names(values)
+    return {name: TABLE[name].check(value) for name, value in values.items()}
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = '') -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f'{prefix}{key}.')
+        else:
+            yield f'{prefix}{key}', value
 
 
 def as_yaml() -> str:

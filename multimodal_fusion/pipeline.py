@@ -65,16 +65,16 @@ def build(values: Mapping[str, Any], previous: 'Pipeline | None' = None) -> Pipe
     Parts whose settings are the same are taken over from ``previous``, with their memory.
     """
     model = _group(values, 'model')
-    settings = ThermalSettings(**_group(values, 'thermal'))
+    thermal = thermal_settings(values)
     freeze = FreezeDetector(values['stall.freeze_after'])
     detection = _group(values, 'detector')
-    fuser, detector, limits = None, None, ThermalRange(settings)
+    fuser, detector, limits = None, None, ThermalRange(thermal)
     if previous is not None:
         if previous.model == model:
             fuser = previous.fuser
         if previous.detection == detection and previous.model == model:
             detector = previous.detector
-        if previous.thermal == settings:
+        if previous.thermal == thermal:
             limits = previous.range
         if previous.freeze.after == freeze.after:
             freeze = previous.freeze
@@ -89,7 +89,7 @@ def build(values: Mapping[str, Any], previous: 'Pipeline | None' = None) -> Pipe
             model['allow_unlisted'],
         )
     return Pipeline(
-        thermal=settings,
+        thermal=thermal,
         range=limits,
         freeze=freeze,
         registration=Registration(values['registration.mode'], values['registration.homography']),
@@ -101,6 +101,11 @@ def build(values: Mapping[str, Any], previous: 'Pipeline | None' = None) -> Pipe
         detection=detection,
         detector=detector if detection['enabled'] else None,
     )
+
+
+def thermal_settings(values: Mapping[str, Any]) -> ThermalSettings:
+    """The thermal stage's settings among parameter values. Raises UserError."""
+    return ThermalSettings(**_group(values, 'thermal'))
 
 
 def _group(values: Mapping[str, Any], group: str) -> dict[str, Any]:

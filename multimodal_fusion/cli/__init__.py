@@ -11,7 +11,7 @@ import sys
 from .. import __version__
 from ..errors import UserError
 
-COMMANDS = ('demo', 'fuse', 'models', 'doctor', 'train', 'export')
+COMMANDS = ('demo', 'fuse', 'replay', 'models', 'doctor', 'train', 'export')
 
 
 def build_parser(names=COMMANDS) -> argparse.ArgumentParser:
@@ -37,6 +37,7 @@ def build_parser(names=COMMANDS) -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     args = build_parser().parse_args(argv)
+    args.argv = sys.argv[1:] if argv is None else argv
     try:
         return args.run(args)
     except UserError as error:

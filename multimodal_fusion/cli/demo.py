@@ -20,6 +20,7 @@ from ..bag import Bag, header_stamp, type_store
 from ..errors import UserError
 from ..files import make_folder, whole_file
 from ..image_files import VideoSink, letterbox, side_by_side, write_image
+from ..machine import cpu_name
 from ..sources import open_source
 
 HELP = 'Fuse a moving scene (or a bag, or a folder of pairs) over DDS and show what came out.'
@@ -105,6 +106,7 @@ def play(args: argparse.Namespace, source, scratch: Path) -> Outcome:
         '--log': scratch / 'published.csv',
     }
     arguments = [str(x) for k, v in options.items() if v is not None for x in (k, v)]
+    arguments.append('--wait-for-fused')
     player = processes.start('multimodal_fusion.nodes.player', arguments, environment)
     try:
         usage = watch(node, player)
@@ -189,16 +191,6 @@ def measure(outcome: Outcome) -> dict:
 def percentiles(values: list[float]) -> dict[str, float]:
     names = {'median': 50, 'p95': 95, 'p99': 99}
     return {name: round(float(np.percentile(values, p)), 2) for name, p in names.items()}
-
-
-def cpu_name() -> str:
-    """The processor's name and how many there are."""
-    names = [
-        line.split(':')[1].strip()
-        for line in Path('/proc/cpuinfo').read_text().splitlines()
-        if line.startswith('model name')
-    ]
-    return f'{len(names)} x {names[0]}' if names else platform.processor() or 'unknown processor'
 
 
 def table(f: dict) -> str:

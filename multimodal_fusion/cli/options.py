@@ -1,59 +1,77 @@
 """Options that several commands share."""
 
 import argparse
+from pathlib import Path
+from typing import Any
 
 from ..errors import UserError
-from ..parameters import checked
-from ..pipeline import Pipeline, build
+from ..parameters import checked, from_file
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--model', help='a fuser that "models" lists, or an .onnx file')
+    add_runtime(parser)
+
+
+def add_runtime(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        '--model', default='default', help='a fuser that "models" lists, or an .onnx file'
+        '--allow-unlisted',
+        action='store_true',
+        default=None,
+        help='load a model that models.yaml does not list',
     )
-    parser.add_argument(
-        '--allow-unlisted', action='store_true', help='load a model that models.yaml does not list'
-    )
-    parser.add_argument(
-        '--provider', default='cpu', help='cpu, cuda or tensorrt (default: %(default)s)'
-    )
-    parser.add_argument('--threads', type=int, default=1, help='threads of the model (default: 1)')
+    parser.add_argument('--provider', help='cpu (default), cuda or tensorrt')
+    parser.add_argument('--threads', type=int, help='threads of the model (default: 1)')
 
 
 def add_thermal(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--thermal-range',
-        default='auto',
         metavar='RANGE',
-        help='auto (8-bit stays, 16-bit by percentile), percentile, minmax, or MIN:MAX in counts',
+        help='auto (default: 8-bit stays, 16-bit by percentile), percentile, minmax, or MIN:MAX '
+        'in counts',
     )
+    parser.add_argument('--polarity', help='white_hot (default) or black_hot')
     parser.add_argument(
-        '--polarity', default='white_hot', help='white_hot or black_hot (default: %(default)s)'
-    )
-    parser.add_argument(
-        '--registration',
-        default='none',
-        help='none or resize: scale thermal to the visible size (default: %(default)s)',
+        '--registration', help='none (default) or resize: scale thermal to the visible size'
     )
 
 
-def pipeline(args: argparse.Namespace, memory: float | None = None) -> Pipeline:
-    """The pipeline that the options describe. Raises UserError.
+def add_bag(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--rgb-topic', help='of the bag, if its name does not tell')
+    parser.add_argument('--thermal-topic', help='of the bag, if its name does not tell')
+    parser.add_argument('--slop', type=float, help='sync.slop in seconds')
+    parser.add_argument('--thermal-time-offset', type=float, help='seconds added to thermal stamps')
+    parser.add_argument('--params', type=Path, help='parameter file of the node; options override')
 
-    memory: overrides ``thermal.memory`` in seconds; 0 for images that are unrelated.
+
+_PARAMETERS = {
+    'model': 'model.name',
+    'allow_unlisted': 'model.allow_unlisted',
+    'provider': 'model.provider',
+    'threads': 'model.threads',
+    'polarity': 'thermal.polarity',
+    'registration': 'registration.mode',
+    'slop': 'sync.slop',
+    'thermal_time_offset': 'sync.thermal_time_offset',
+}
+
+
+def parameters(args: argparse.Namespace, **defaults: Any) -> dict[str, Any]:
+    """All node parameters: from the options, else from --params, else the defaults.
+
+    defaults: such as ``thermal_memory=0.0``, for this command alone. Raises UserError.
     """
-    values = {
-        'model.name': args.model,
-        'model.provider': args.provider,
-        'model.threads': args.threads,
-        'model.allow_unlisted': args.allow_unlisted,
-        'thermal.polarity': args.polarity,
-        'registration.mode': args.registration,
-        **thermal_range(args.thermal_range),
-    }
-    if memory is not None:
-        values['thermal.memory'] = memory
-    return build(checked(values))
+    values = {name.replace('_', '.', 1): value for name, value in defaults.items()}
+    if getattr(args, 'params', None):
+        values |= from_file(args.params)
+    for option, name in _PARAMETERS.items():
+        given = getattr(args, option, None)
+        if given is not None:
+            values[name] = given
+    if getattr(args, 'thermal_range', None):
+        values |= thermal_range(args.thermal_range)
+    return checked(values)
 
 
 def thermal_range(text: str) -> dict:

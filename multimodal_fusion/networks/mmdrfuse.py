@@ -40,7 +40,7 @@ class MMDRFuse(nn.Module):
     def start_at_maximum(self, noise: float = 0.0) -> 'MMDRFuse':
         """Set the weights to the pixel maximum, plus Gaussian noise of this standard deviation.
 
-        Random starts end near a linear blend of the sources. The maximum is within reach exactly,
+        Random starts end in poorer optima. The maximum is within reach exactly,
         max(t, v) = relu(t - v) + relu(v), and two hidden channels remain free. Under tanh they hold
         relu(t - 0.7) and relu(v - 0.7), to undo its bend: the least-squares fit over [0, 1]²
         tanh(1.13 max(t, v) + 2.29 (relu(t - 0.7) + relu(v - 0.7))) is off by 6 grey levels rms.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import rclpy
 from rclpy.node import Node
+from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from .. import images
@@ -23,9 +24,9 @@ _FRAME_IDS = {'rgb': 'rgb_optical_frame', 'thermal': 'thermal_optical_frame'}
 class Player(Node):
     """Publishes the items of a source at their times, and logs when each went out."""
 
-    def __init__(self, source):
+    def __init__(self, source, speed: float = 1.0):
         super().__init__('player')
-        self.source = source
+        self.source, self.speed = source, speed
         self.log: list[tuple[str, int, int]] = []  # stream, stamp, monotonic nanoseconds
         self._outputs = {}
         profile = qos('best_effort', 5)
@@ -36,13 +37,13 @@ class Player(Node):
             self._outputs[name] = self.create_publisher(kind, topic, profile)
         self._info = self.create_publisher(CameraInfo, 'rgb/camera_info', profile)
 
-    def wait_for_listeners(self, timeout: float) -> bool:
-        """Until both streams have a subscriber and so has the fused one, or the time is up."""
+    def wait_for_listeners(self, timeout: float, fused: bool) -> bool:
+        """Until both streams have a subscriber (and so has the fused one), or the time is up."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             rclpy.spin_once(self, timeout_sec=0.1)
             heard = all(p.get_subscription_count() for p in self._outputs.values())
-            if heard and self.count_subscribers('fused/image_raw'):
+            if heard and (not fused or self.count_subscribers('fused/image_raw')):
                 # The two ends discover each other independently: leave the other one a moment.
                 rclpy.spin_once(self, timeout_sec=1.0)
                 return True
@@ -52,13 +53,18 @@ class Player(Node):
         start, epoch = time.monotonic_ns(), time.time_ns()
         for item in self.source:
             message = item.raw or self._message(item, epoch + item.time)
-            time.sleep(max(0.0, (start + item.time - time.monotonic_ns()) * 1e-9))
+            due = start + item.time / self.speed
+            time.sleep(max(0.0, (due - time.monotonic_ns()) * 1e-9))
             stamp = epoch + item.time if item.stamp is None else item.stamp
             self.log.append((item.stream, stamp, time.monotonic_ns()))
             self._outputs[item.stream].publish(message)
             if item.stream == 'rgb' and item.raw is None:
                 info = CameraInfo(header=message.header, height=message.height, width=message.width)
                 self._info.publish(info)
+
+    def drain(self) -> None:
+        """Leave the last messages the time to get out."""
+        rclpy.spin_once(self, timeout_sec=0.5)
 
     def _message(self, item: Item, stamp: int) -> Image:
         message = images.fill(Image(), item.load())
@@ -67,24 +73,28 @@ class Player(Node):
         return message
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+def main() -> int:
+    parser = argparse.ArgumentParser(prog='player', description=__doc__)
     parser.add_argument('--data', type=Path)
     parser.add_argument('--bag', type=Path)
     parser.add_argument('--seconds', type=float)
     parser.add_argument('--rgb-topic')
     parser.add_argument('--thermal-topic')
     parser.add_argument('--log', type=Path, help='CSV of stream, stamp, time of publication')
-    args = parser.parse_args(arguments)
+    parser.add_argument('--speed', type=float, default=1.0, help='faster than life: over 1')
+    parser.add_argument(
+        '--wait-for-fused', action='store_true', help='until somebody listens to the fused images'
+    )
+    args = parser.parse_args(remove_ros_args(sys.argv)[1:])
     use_profile()
     try:
         source = open_source(args.data, args.bag, args.seconds, args.rgb_topic, args.thermal_topic)
     except UserError as error:
         print(f'player: {error}', file=sys.stderr)
         return 2
-    rclpy.init(args=[])
-    player = Player(source)
-    heard = player.wait_for_listeners(30.0)
+    rclpy.init()
+    player = Player(source, args.speed)
+    heard = player.wait_for_listeners(30.0, args.wait_for_fused)
     if heard:
         player.play()
         if args.log:
@@ -92,6 +102,7 @@ def main(arguments: list[str] | None = None) -> int:
                 csv.writer(file).writerows(player.log)
     else:
         print('player: nobody subscribed to rgb/image_raw and thermal/image_raw', file=sys.stderr)
+    player.drain()
     player.destroy_node()
     rclpy.shutdown()
     return 0 if heard else 1

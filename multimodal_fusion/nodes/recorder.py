@@ -10,8 +10,9 @@ from pathlib import Path
 
 import rclpy
 from rclpy.node import Node
+from rclpy.utilities import remove_ros_args
 
-from ..bag import BagWriter, header_stamp
+from ..bag import BagWriter, Topic, header_stamp
 from ..errors import UserError
 from ..files import whole_file
 from .distro import use_profile
@@ -34,7 +35,7 @@ class Recorder(Node):
             (DiagnosticArray, '/diagnostics'),
         ):
             name = self.resolve_topic_name(topic)
-            self._bag.add(name, f'{kind.__module__.split(".")[0]}/msg/{kind.__name__}')
+            self._bag.add(Topic(name, f'{kind.__module__.split(".")[0]}/msg/{kind.__name__}'))
             self.create_subscription(
                 kind,
                 topic,
@@ -54,16 +55,16 @@ class Recorder(Node):
         self.destroy_node()
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+def main() -> int:
+    parser = argparse.ArgumentParser(prog='recorder', description=__doc__)
     parser.add_argument('bag', type=Path)
     parser.add_argument('--log', type=Path, help='CSV of stamp, time of reception')
-    args = parser.parse_args(arguments)
+    args = parser.parse_args(remove_ros_args(sys.argv)[1:])
     done = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: done.set())
     use_profile()
-    rclpy.init(args=[], signal_handler_options=rclpy.signals.SignalHandlerOptions.NO)
+    rclpy.init(signal_handler_options=rclpy.signals.SignalHandlerOptions.NO)
     try:
         recorder = Recorder(args.bag)
     except UserError as error:

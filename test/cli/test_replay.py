@@ -1,0 +1,135 @@
+"""replay: a bag in, a bag out, on bags with planted faults."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from multimodal_fusion import cli, images
+from multimodal_fusion.bag import Bag, BagWriter, Topic, header_stamp, type_store
+from multimodal_fusion.errors import UserError
+from multimodal_fusion.fuser import Fuser
+
+from .. import bags
+
+pytest.importorskip('rosbags', reason='bags need rosbags; the ros extra brings it')
+
+SHORT = bags.Planted(seconds=4.0, offset=0.0, freeze=(9, 9), jump_at=99)
+
+
+def replay(*arguments):
+    return cli.main(['replay', *map(str, arguments), '--model', 'max'])
+
+
+def refused(capsys, text, *arguments):
+    assert replay(*arguments) == 2
+    err = capsys.readouterr().err
+    assert text in err, err
+    assert 'Traceback' not in err
+
+
+@pytest.mark.parametrize(
+    ('options', 'bits'),
+    [({}, 8), ({'plugin': 'SQLITE3'}, 8), ({'compressed': True}, 8), ({}, 16)],
+    ids=['mcap', 'sqlite3', 'compressed', '16 bit'],
+)
+def test_originals_stay_byte_for_byte_and_fused_images_are_right(tmp_path, capsys, options, bits):
+    path = bags.flight(tmp_path / 'in', SHORT, bits=bits, **options)
+    assert replay(path, '-o', tmp_path / 'out') == 0
+    assert '36 pairs; without a partner: rgb ' in capsys.readouterr().out
+    before, after = bags.read(path), bags.read(tmp_path / 'out')
+    fused = [m for m in after if m[0] == '/fused/image_raw']
+    infos = [m for m in after if m[0] == '/fused/camera_info']
+    assert [m for m in after if not m[0].startswith('/fused')] == before
+    assert len(fused) == len(infos) == 36
+    store = type_store()
+    rgb_stamps = {header_stamp(raw) for topic, _, raw in before if topic == '/camera/image_raw'}
+    for _, _, raw in fused:
+        assert header_stamp(raw) in rgb_stamps
+    message = store.deserialize_cdr(fused[10][2], 'sensor_msgs/msg/Image')
+    assert message.header.frame_id == 'rgb' and message.encoding == 'bgr8'
+    info = store.deserialize_cdr(infos[10][2], 'sensor_msgs/msg/CameraInfo')
+    assert info.header == message.header and info.k.tolist() == list(range(9))
+    if bits == 8:
+        stamp = header_stamp(fused[10][2])
+        i = round((stamp - bags.START) / bags.SECOND * 30)
+        thermal = round((stamp - bags.START) / bags.SECOND * 9)
+        expected = Fuser.load('max').fuse(bags.scene(i)[0], bags.scene(thermal)[1])
+        assert np.array_equal(images.to_visible(message), expected)
+
+
+def test_a_bag_cut_off_in_the_middle_is_read_as_far_as_it_goes(tmp_path, capsys):
+    """The recorder was killed: no index at the end, no metadata.yaml; whole chunks are left."""
+    path = bags.flight(tmp_path / 'in', dataclasses.replace(SHORT, seconds=16.0))
+    file = next(path.glob('*.mcap'))
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) // 2])
+    (path / 'metadata.yaml').unlink()
+    assert replay(path, '-o', tmp_path / 'out') == 0
+    err = capsys.readouterr().err
+    assert 'is cut off' in err and 'messages before that are used' in err
+    fused = [m for m in bags.read(tmp_path / 'out') if m[0] == '/fused/image_raw']
+    assert 36 <= len(fused) <= 72
+
+
+def test_a_damaged_chunk_is_told_and_leaves_nothing_behind(tmp_path, capsys):
+    path = bags.flight(tmp_path / 'in', SHORT)
+    file = next(path.glob('*.mcap'))
+    content, at = bytearray(file.read_bytes()), 8
+    while content[at] != 0x06:  # an MCAP chunk: opcode, u64 length, 24 bytes, then its checksum
+        at += 9 + int.from_bytes(content[at + 1 : at + 9], 'little')
+    content[at + 33 : at + 37] = b'\x01\x02\x03\x04'
+    file.write_bytes(content)
+    refused(capsys, 'is damaged: ', path, '-o', tmp_path / 'out')
+    assert not (tmp_path / 'out').exists()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ['in']
+
+
+def test_topics_that_are_not_there_or_of_another_type(tmp_path, capsys):
+    path = bags.flight(tmp_path / 'in', bags.Planted(seconds=1.0))
+    out = ('-o', tmp_path / 'out')
+    refused(capsys, 'has no topic /camera/image; its image topics are /camera/image_raw, '
+            '/boson/thermal/image_raw. Did you mean /camera/image_raw',
+            path, *out, '--rgb-topic', '/camera/image')  # fmt: skip
+    refused(capsys, 'holds sensor_msgs/msg/CameraInfo, expected sensor_msgs/msg/Image or',
+            path, *out, '--rgb-topic', '/camera/camera_info')  # fmt: skip
+
+
+def test_what_is_no_bag(tmp_path, capsys):
+    refused(capsys, 'none does not exist', tmp_path / 'none', '-o', tmp_path / 'out')
+    (tmp_path / 'text.mcap').write_text('hello')
+    refused(
+        capsys, 'is not a rosbag2 that can be read', tmp_path / 'text.mcap', '-o', tmp_path / 'o'
+    )
+    bag = bags.flight(tmp_path / 'in', bags.Planted(seconds=1.0))
+    refused(capsys, 'exists already; name a new folder', bag, '-o', bag)
+
+
+def test_options_reach_the_pairing(tmp_path, capsys):
+    """Thermal stamps are 120 ms behind: adding 0.12 s brings the gaps to the 4 ms of recording."""
+    path = bags.flight(tmp_path / 'in', bags.Planted(seconds=4.0, freeze=(99, 99), jump_at=99))
+    with Bag(path) as bag:
+        assert bag.choose(None, None).thermal == '/boson/thermal/image_raw'
+    arguments = ('--thermal-time-offset', '0.12', '--slop', '0.0171')
+    assert replay(path, '-o', tmp_path / 'out', *arguments) == 0
+    assert capsys.readouterr().out.startswith('36 pairs')
+
+
+def test_types_of_their_own_and_bags_without_digests_are_copied(tmp_path):
+    """A message type that rosbags does not know, described in the bag; Humble writes no digest."""
+    from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+
+    store = get_typestore(Stores.LATEST)
+    store.register(get_types_from_msg('float64 value\nstring unit\n', 'own_msgs/msg/Reading'))
+    reading = store.types['own_msgs/msg/Reading'](1.5, 'K')
+    raw = store.serialize_cdr(reading, 'own_msgs/msg/Reading')
+    definition, _ = store.generate_msgdef('own_msgs/msg/Reading', ros_version=2)
+    for digest in (store.hash_rihs01('own_msgs/msg/Reading'), ''):
+        output = BagWriter(tmp_path / f'bag{len(digest)}')
+        output.add(Topic('/reading', 'own_msgs/msg/Reading', definition, digest))
+        output.write('/reading', 7, raw)
+        output.close()
+        assert bags.read(tmp_path / f'bag{len(digest)}') == [('/reading', 7, bytes(raw))]
+    output = BagWriter(tmp_path / 'none')
+    with pytest.raises(UserError, match='no standard type and is not described in the bag'):
+        output.add(Topic('/reading', 'own_msgs/msg/Reading'))
