@@ -3,15 +3,15 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..datasets import PairFiles, find_pairs
 from ..errors import UserError
+from ..image_files import read_thermal, read_visible
 from ..images import luma
 
-SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff')
 MIN_SIDE = 32
 LAYOUT = 'train/vis, train/ir, val/vis and val/ir, with one visible and one thermal image per stem'
 
@@ -86,54 +86,34 @@ def load_data(folder: Path, side: int, batch: int, seed: int) -> PairData:
 
 
 def load_pairs(folder: Path) -> list[Pair]:
-    """All pairs of ``folder/vis`` and ``folder/ir``, sorted by stem. Raises UserError."""
-    visible, thermal = (_images(folder / name) for name in ('vis', 'ir'))
-    unpaired = sorted(visible.keys() ^ thermal.keys())
-    if unpaired:
-        some = ', '.join(unpaired[:5]) + (', …' if len(unpaired) > 5 else '')
-        raise UserError(
-            f'{len(unpaired)} images of {folder} have no partner of the same stem in vis and ir: '
-            f'{some}'
-        )
-    if len(visible) < 2:
-        raise UserError(
-            f'{folder} holds {len(visible)} pair{"s" * (len(visible) != 1)}; '
-            'training needs at least two'
-        )
-    return [_load(stem, visible[stem], thermal[stem]) for stem in sorted(visible)]
-
-
-def _images(folder: Path) -> dict[str, Path]:
+    """All pairs of a folder in a layout of `datasets`, sorted by stem. Raises UserError."""
     if not folder.is_dir():
         raise UserError(f'{folder} is missing: a training folder holds {LAYOUT}')
-    paths = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES]
-    found = {path.stem: path for path in paths}
-    if len(found) < len(paths):
-        twice = next(path for path in paths if found[path.stem] != path)
-        raise UserError(f'{folder} holds two images of the stem {twice.stem!r}; keep one')
-    return found
-
-
-def _load(stem: str, visible: Path, thermal: Path) -> Pair:
-    pair = Pair(stem, *(luma(_read(path)) for path in (thermal, visible)))
-    sizes = [_size(image) for image in (pair.thermal, pair.visible)]
-    if sizes[0] != sizes[1]:
+    found = find_pairs(folder)
+    if found.alone:
+        some = ', '.join(found.alone[:5]) + (', …' if len(found.alone) > 5 else '')
         raise UserError(
-            f'{thermal} is {sizes[0]}, {visible} is {sizes[1]}: '
+            f'{len(found.alone)} images of {folder} have no partner of the same stem: {some}'
+        )
+    if len(found.pairs) < 2:
+        raise UserError(f'{folder} holds 1 pair; training needs at least two')
+    return [_load(files) for files in found.pairs]
+
+
+def _load(files: PairFiles) -> Pair:
+    thermal, visible = read_thermal(files.thermal), luma(read_visible(files.visible))
+    if thermal.dtype != np.uint8:
+        raise UserError(f'{files.thermal} is {thermal.dtype}; training reads 8-bit images')
+    if thermal.shape != visible.shape:
+        raise UserError(
+            f'{files.thermal} is {_size(thermal)}, {files.visible} is {_size(visible)}: '
             'pairs must be registered to the same size'
         )
-    if min(pair.thermal.shape) < MIN_SIDE:
-        raise UserError(f'{thermal} is {sizes[0]}; both sides must be at least {MIN_SIDE} pixels')
-    return pair
-
-
-def _read(path: Path) -> np.ndarray:
-    image = cv2.imread(str(path), cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR)
-    if image is None:
-        raise UserError(f'{path} is not an image that can be read')
-    if image.dtype != np.uint8:
-        raise UserError(f'{path} is {image.dtype}; training reads 8-bit images')
-    return image
+    if min(thermal.shape) < MIN_SIDE:
+        raise UserError(
+            f'{files.thermal} is {_size(thermal)}; both sides must be at least {MIN_SIDE} pixels'
+        )
+    return Pair(files.stem, thermal, visible)
 
 
 def _size(image: np.ndarray) -> str:

@@ -237,15 +237,15 @@ def double_one(data):
 @pytest.mark.parametrize(
     ('damage', 'message'),
     [
-        (break_layout, r'val/ir is missing: a training folder holds train/vis, train/ir, val/vis'),
+        (break_layout, r'val holds vis; expected one folder of visible and one of thermal images'),
         (break_pairing, r'2 images of .*train have no partner .*: s1, s2$'),
         (leave_one_pair, r'train holds 1 pair; training needs at least two'),
         (resize_one, r'ir/s1.png is 56x50, .*vis/s1.png is 56x48: pairs must be registered'),
         (shrink_one, r's1 is 40x33, smaller than the 36-pixel crops; .*lower "patch"'),
         (shrink_far, r's5.png is 9x8; both sides must be at least 32 pixels'),
         (deepen_one, r's1.png is uint16; training reads 8-bit images'),
-        (garble_one, r's1.png is not an image that can be read'),
-        (double_one, r"train/vis holds two images of the stem 's1'; keep one"),
+        (garble_one, r's1.png is not an image that can be decoded'),
+        (double_one, r'train/vis holds two images named s1 \(s1.jpg, s1.png\); keep one'),
     ],
 )
 def test_unusable_data_is_refused(data, damage, message):
