@@ -28,6 +28,7 @@ LAYOUTS = (
     Layout('LLVIP', 'visible/test', 'infrared/test'),
     Layout('VIFB', 'input/vi', 'input/ir'),
     Layout('TNO', 'visible', 'infrared'),
+    Layout('plain', 'vis', 'thermal'),
     Layout('plain', 'visible', 'thermal'),
     Layout('plain', 'rgb', 'thermal'),
     Layout('plain', 'rgb', 'ir'),
