@@ -140,6 +140,7 @@ class FusionNode(Node):
 
     def _announce(self) -> None:
         fuser = self._pipeline.fuser
+        fuser.warm_up((480, 640))
         self._health.notice = fuser.notice
         self.get_logger().info(f'fusing with {fuser.name} on {fuser.provider}')
         if fuser.notice:
