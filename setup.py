@@ -28,6 +28,8 @@ under_colcon = 'COLCON' in os.environ or 'AMENT_PREFIX_PATH' in os.environ
 
 setup(
     install_requires=[] if under_colcon else RUN_TIME,
+    # colcon cannot read the object that setuptools makes of this.
+    python_requires=None if under_colcon else '>=3.10',
     extras_require={
         'ros': ROS,
         'train': TRAIN,

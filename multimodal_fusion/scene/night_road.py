@@ -78,7 +78,7 @@ class Scene:
         rng = np.random.default_rng((self.seed, 1))
         self._colour, self._heat = street(self.seed)
         self._camera = Camera(width, height, rng)
-        self._noise = Noise(width, height, seed, thermal_bits, rng)
+        self._noise = Noise(width, height, int(self.seed), thermal_bits, rng)
         self._traffic = Traffic(self._camera, rng)
         self._glows = cast().glows
 
