@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Everything runs on the wheels in .venv, whatever ROS installation the shell has sourced.
 unexport PYTHONPATH AMENT_PREFIX_PATH LD_LIBRARY_PATH ROS_DISTRO
 
-.PHONY: demo test lint clean
+.PHONY: demo test results lint clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m multimodal_fusion demo $(if $(BAG),--bag "$(BAG)") \
@@ -15,6 +15,12 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.test lint
 	$(BIN)/python -m pytest $(ARGS)
+
+# The table in docs/results, from DATA=path/to/ivif.
+results: $(VENV)/.demo
+	$(BIN)/python -m multimodal_fusion evaluate --data "$(DATA)/val" \
+		--models mmdrfuse,mmdrfuse_plus --out build/results
+	cp build/results/table.md docs/results/ivif_val.md
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

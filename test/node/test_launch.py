@@ -10,6 +10,7 @@ import pytest
 
 from multimodal_fusion import processes
 
+from .. import bags
 from .harness import DOMAIN, Running, wait_for
 
 pytestmark = pytest.mark.skipif(
@@ -18,11 +19,11 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def launch(*arguments):
+def launch(*arguments, file='fusion.launch.py'):
     environment = processes.local_environment(DOMAIN) | {'PYTHONUNBUFFERED': '1'}
     environment.pop('PYTHONPATH', None)
     process = subprocess.Popen(
-        ['ros2', 'launch', 'multimodal_fusion', 'fusion.launch.py', *arguments],
+        ['ros2', 'launch', 'multimodal_fusion', file, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -60,3 +61,14 @@ def test_arguments_are_described():
     ).stdout  # fmt: skip
     for name in ('rgb_topic', 'thermal_topic', 'model', 'params_file', 'detector'):
         assert f"'{name}'" in shown
+
+
+def test_a_bag_is_played_through_the_live_node_and_recorded(tmp_path):
+    """The launch ends by itself when the bag does."""
+    pytest.importorskip('rosbags')
+    bag = bags.flight(tmp_path / 'in', bags.Planted(seconds=4.0, freeze=(9, 9), jump_at=9))
+    arguments = (f'bag:={bag}', f'record:={tmp_path / "out"}', 'model:=max')
+    started = launch(*arguments, file='replay.launch.py')
+    assert started.process.wait(60) == 0, started.log
+    recorded = [topic for topic, _, _ in bags.read(tmp_path / 'out')]
+    assert recorded.count('/fused/image_raw') >= 33
