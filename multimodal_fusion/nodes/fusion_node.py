@@ -11,6 +11,8 @@ import signal
 import sys
 import threading
 import time
+import traceback
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -52,6 +54,15 @@ from .filters import FilterPairer
 _ROS_PARAMETERS = ('use_sim_time', 'start_type_description_service', 'qos_overrides')
 
 
+@dataclass(frozen=True)
+class Setup:
+    """Parameter values and what was built from them; exchanged as a whole between frames."""
+
+    values: dict[str, Any]
+    pipeline: Pipeline
+    receiver: Receiver
+
+
 class FusionNode(Node):
     """Receives and pairs in the executor's thread; fuses and publishes in one worker thread."""
 
@@ -59,9 +70,9 @@ class FusionNode(Node):
         super().__init__(
             'fusion_node', automatically_declare_parameters_from_overrides=True, **options
         )
-        self._values = self._declare_parameters()
-        self._pipeline = build(self._values)
-        self._receiver = self._make_receiver(self._values, self._pipeline)
+        values = self._declare_parameters()
+        pipeline = build(values)
+        self._setup = Setup(values, pipeline, self._make_receiver(values, pipeline))
         self._info: CameraInfo | None = None
         self._slot = Slot()
         self._ports: list[Any] = []
@@ -93,7 +104,7 @@ class FusionNode(Node):
         return values
 
     def _connect(self) -> None:
-        v = self._values
+        v = self._setup.values
         depth = v['qos.depth']
         inputs = qos(v['qos.reliability'], depth)
         outputs = qos(v['qos.output_reliability'], depth)
@@ -139,7 +150,7 @@ class FusionNode(Node):
         return Receiver(v, pipeline, FilterPairer(slop, offset, v['sync.queue_size']))
 
     def _announce(self) -> None:
-        fuser = self._pipeline.fuser
+        fuser = self._setup.pipeline.fuser
         fuser.warm_up((480, 640))
         self._health.notice = fuser.notice
         self.get_logger().info(f'fusing with {fuser.name} on {fuser.provider}')
@@ -149,7 +160,7 @@ class FusionNode(Node):
     # Receiving, in the executor's thread -------------------------------------------------------
 
     def _on_info(self, name: str, info: CameraInfo) -> None:
-        if name == self._values['output.reference']:
+        if name == self._setup.values['output.reference']:
             self._info = info
 
     def _on_image(self, name: str, message: Image | CompressedImage) -> None:
@@ -157,7 +168,7 @@ class FusionNode(Node):
         stamp = self._arrived(name, frame)
         listened = self._listened()
         try:
-            pairs = self._receiver.take(name, frame, stamp, observe=listened)
+            pairs = self._setup.receiver.take(name, frame, stamp, observe=listened)
         except BadImage as error:
             self._refuse(name, error)
             return
@@ -185,7 +196,7 @@ class FusionNode(Node):
 
     def _listened(self) -> bool:
         """Nothing is computed while nobody listens."""
-        detecting = self._pipeline.detector is not None and self._boxes.listened()
+        detecting = self._setup.pipeline.detector is not None and self._boxes.listened()
         return detecting or self._fused.get_subscription_count() > 0
 
     # Fusing, in the worker thread --------------------------------------------------------------
@@ -199,9 +210,11 @@ class FusionNode(Node):
             except Exception as error:  # the node outlives whatever one frame does to it
                 if self.context.ok():
                     self._refuse('pair', error)
+                    self.get_logger().error(traceback.format_exc(), throttle_duration_sec=10.0)
 
     def _fuse(self, pair: Pair) -> None:
-        pipeline, values = self._pipeline, self._values
+        setup = self._setup
+        values, pipeline = setup.values, setup.pipeline
         fused = fuse_pair(pipeline, values, pair)
         self._health.stalled += fused is None
         if fused is not None:
@@ -213,7 +226,8 @@ class FusionNode(Node):
                 self._boxes.publish(pipeline.detector, values['detector.every'], fused, header)
 
     def _publish(self, fused: np.ndarray, header) -> None:
-        self._fused.publish(images.fill(Image(header=header), fused))
+        if self._fused.get_subscription_count() > 0:
+            self._fused.publish(images.fill(Image(header=header), fused))
         info = self._info
         if info is not None and self._fused_info.get_subscription_count() > 0:
             info.header = header
@@ -228,13 +242,13 @@ class FusionNode(Node):
     # Once a second, and on changes -------------------------------------------------------------
 
     def _on_second(self) -> None:
-        v = self._values
+        v = self._setup.values
         settings = (time.monotonic(), v['sync.slop'], v['sync.thermal_time_offset'])
         silence = self._health.silence(*settings)
         if silence:
             self.get_logger().warning(silence, throttle_duration_sec=v['stall.warn_after'])
-        report = self._health.report(*settings, self._receiver.pairer.counters)
-        fuser = self._pipeline.fuser
+        report = self._health.report(*settings, self._setup.receiver.pairer.counters)
+        fuser = self._setup.pipeline.fuser
         figures = report.values | {'model': fuser.name, 'provider': fuser.provider}
         array = DiagnosticArray()
         array.header.stamp = self.get_clock().now().to_msg()
@@ -251,18 +265,19 @@ class FusionNode(Node):
 
     def _on_parameters(self, changes) -> SetParametersResult:
         """Check all changes together and apply them between two frames, or say why not."""
+        old = self._setup
         try:
             given = {p.name: p.value for p in changes if p.name in TABLE}
-            values = checked({**self._values, **given})
-            pipeline = build(values, self._pipeline)
+            values = checked({**old.values, **given})
+            pipeline = build(values, old.pipeline)
             receiver = self._make_receiver(values, pipeline)
         except UserError as error:
             return SetParametersResult(successful=False, reason=str(error))
-        renewed = pipeline.fuser is not self._pipeline.fuser
+        renewed = pipeline.fuser is not old.pipeline.fuser
         self._health.warn_after = values['stall.warn_after']
         if not any(name.startswith('sync.') for name in given):
-            receiver.pairer = self._receiver.pairer  # with the frames that wait in it
-        self._values, self._pipeline, self._receiver = values, pipeline, receiver
+            receiver.pairer = old.receiver.pairer  # with the frames that wait in it
+        self._setup = Setup(values, pipeline, receiver)
         if renewed:
             self._announce()
         return SetParametersResult(successful=True)
