@@ -11,7 +11,7 @@ import sys
 from .. import __version__
 from ..errors import UserError
 
-COMMANDS = ('demo', 'fuse', 'replay', 'models', 'doctor', 'train', 'export')
+COMMANDS = ('demo', 'fuse', 'replay', 'evaluate', 'models', 'doctor', 'train', 'export')
 
 
 def build_parser(names=COMMANDS) -> argparse.ArgumentParser:

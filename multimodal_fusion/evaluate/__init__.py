@@ -1,0 +1,1 @@
+"""Quality and cost of fusion: metrics, data sets and bags, and a report."""

@@ -1,0 +1,67 @@
+"""Results by content hash: what was measured once is not measured again."""
+
+import hashlib
+import json
+import math
+import os
+from functools import lru_cache
+from pathlib import Path
+
+from ..errors import UserError
+from ..files import whole_file
+
+_PACKAGE = Path(__file__).parent.parent
+_CODE = (
+    'classical.py', 'fuser.py', 'images.py', 'image_files.py', 'registration.py', 'runtime.py',
+    'thermal.py', 'evaluate/metrics/*.py',
+)  # fmt: skip
+
+
+@lru_cache
+def code_hash() -> str:
+    """Changes with every change of the code that makes or measures fused images."""
+    digest = hashlib.sha256()
+    for pattern in _CODE:
+        for path in sorted(_PACKAGE.glob(pattern)):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+class Cache:
+    """A folder of small JSON files; without a folder it remembers nothing."""
+
+    def __init__(self, folder: Path | None):
+        self.folder = folder
+
+    @staticmethod
+    def default_folder() -> Path:
+        base = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
+        return Path(base) / 'multimodal_fusion' / 'metrics'
+
+    def key(self, *parts: str) -> str:
+        """The hash of everything a result depends on."""
+        return hashlib.sha256('\0'.join((code_hash(), *parts)).encode()).hexdigest()
+
+    def get(self, key: str) -> dict[str, float] | None:
+        """The metrics stored under a key; None if there are none, or they cannot be read."""
+        if self.folder is None:
+            return None
+        try:
+            stored = json.loads(self._path(key).read_text())
+        except (OSError, ValueError):
+            return None
+        return {name: math.nan if value is None else value for name, value in stored.items()}
+
+    def put(self, key: str, values: dict[str, float]) -> None:
+        """Store metrics; a cache that cannot be written is no reason to stop."""
+        if self.folder is None:
+            return
+        stored = {name: None if math.isnan(value) else value for name, value in values.items()}
+        try:
+            with whole_file(self._path(key)) as temporary:
+                temporary.write_text(json.dumps(stored))
+        except (OSError, UserError):
+            self.folder = None
+
+    def _path(self, key: str) -> Path:
+        return self.folder / key[:2] / f'{key[2:]}.json'

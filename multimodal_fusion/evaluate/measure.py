@@ -1,0 +1,143 @@
+"""Metrics of every contender on every pair of images, in parallel and from the cache."""
+
+import hashlib
+import multiprocessing
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ..datasets import PairFiles
+from ..errors import UserError
+from ..image_files import read_thermal, read_visible
+from ..images import luma
+from ..registration import Registration
+from ..thermal import ThermalRange, ThermalSettings, to_white_hot
+from .cache import Cache
+from .contenders import Contender
+from .metrics import SourcePair, Triple, evaluate
+
+Row = dict[str, dict[str, float]]
+"""{contender: {metric: value}} of one image."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured, and how images are read. Picklable."""
+
+    contenders: tuple[Contender, ...]
+    definition: str
+    metrics: tuple[str, ...]
+    thermal: ThermalSettings
+    registration: str = 'none'
+    cache: Path | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """One image: its size and what each contender scored. message: why it was left out."""
+
+    stem: str
+    shape: tuple[int, int]
+    values: Row
+    message: str = ''
+
+
+class Sources:
+    """A decoded pair. visible: uint8 (H, W, 3) or (H, W). thermal: uint8 (H, W), white-hot."""
+
+    def __init__(self, visible: np.ndarray, thermal: np.ndarray):
+        if visible.shape[:2] != thermal.shape:
+            raise UserError(
+                f'the visible image is {visible.shape[1]}x{visible.shape[0]}, the thermal one '
+                f'{thermal.shape[1]}x{thermal.shape[0]}: register them, or say --registration '
+                'resize if both see the same field of view'
+            )
+        self.visible, self.thermal = visible, thermal
+
+    @classmethod
+    def read(cls, pair: PairFiles, plan: Plan) -> 'Sources':
+        visible, counts = read_visible(pair.visible), read_thermal(pair.thermal)
+        limits = ThermalRange(plan.thermal).update(counts, 0)
+        grey = to_white_hot(counts, limits, plan.thermal.polarity, plan.thermal.clahe)
+        return cls(visible, Registration(plan.registration).apply(grey, visible.shape[:2]))
+
+    @cached_property
+    def pair(self) -> SourcePair:
+        return SourcePair(self.thermal, luma(self.visible))
+
+    @cached_property
+    def digest(self) -> str:
+        content = self.visible.tobytes() + self.thermal.tobytes()
+        return hashlib.sha256(f'{self.visible.shape}'.encode() + content).hexdigest()
+
+
+class Meter:
+    """Measures pairs one by one; every process has its own, with the contenders loaded."""
+
+    def __init__(self, plan: Plan):
+        cv2.setNumThreads(1)
+        self.plan, self.cache = plan, Cache(plan.cache)
+        self._loaded = {}
+
+    def fuse(self, contender: Contender, stem: str, sources: Sources) -> np.ndarray:
+        """The contender's picture of a pair, loaded on its first use."""
+        if contender.name not in self._loaded:
+            self._loaded[contender.name] = contender.loader()
+        return self._loaded[contender.name](stem, sources.visible, sources.thermal)
+
+    def row(self, stem: str, sources: Sources) -> Row:
+        """The metrics of every contender on a pair. Raises UserError."""
+        plan, found = self.plan, {}
+        for contender in plan.contenders:
+            key = self.cache.key(
+                sources.digest, contender.identity, plan.definition, ','.join(plan.metrics),
+                stem if contender.source == 'images' else '',
+            )  # fmt: skip
+            values = self.cache.get(key)
+            if values is None:
+                fused = luma(self.fuse(contender, stem, sources))
+                try:
+                    values = evaluate(Triple(sources.pair, fused), plan.definition, plan.metrics)
+                except ValueError as error:
+                    raise UserError(str(error)) from error
+                self.cache.put(key, values)
+            found[contender.name] = values
+        return found
+
+    def file(self, pair: PairFiles) -> Result:
+        """A pair of files; what cannot be measured is told in the result, not raised."""
+        try:
+            sources = Sources.read(pair, self.plan)
+            return Result(pair.stem, sources.thermal.shape, self.row(pair.stem, sources))
+        except UserError as error:
+            return Result(pair.stem, (0, 0), {}, str(error))
+
+
+def measure_files(pairs: Iterable[PairFiles], plan: Plan, jobs: int) -> Iterator[Result]:
+    """Results in the order of the pairs, from ``jobs`` processes. The order decides nothing else:
+    each image is measured on its own, so one process and many give the same numbers."""
+    if jobs == 1:
+        meter = Meter(plan)
+        yield from map(meter.file, pairs)
+        return
+    # spawn: forking a process that has threads (OpenCV, ONNX Runtime, rclpy) can hang it.
+    context = multiprocessing.get_context('spawn')
+    with ProcessPoolExecutor(jobs, context, _start, (plan,)) as pool:
+        yield from pool.map(_file, pairs)
+
+
+_meter: Meter | None = None
+
+
+def _start(plan: Plan) -> None:
+    global _meter
+    _meter = Meter(plan)
+
+
+def _file(pair: PairFiles) -> Result:
+    return _meter.file(pair)

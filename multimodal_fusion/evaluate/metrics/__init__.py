@@ -1,0 +1,37 @@
+"""
+Fusion metrics under named definitions (ours | cddfuse | vifb).
+
+>>> scores = evaluate_triple(thermal, visible_luma, fused_luma)           # doctest: +SKIP
+>>> sources = SourcePair(thermal, visible_luma)                           # doctest: +SKIP
+>>> for fused in candidates:                                              # doctest: +SKIP
+...     images = Triple(sources, fused)
+...     ours, vifb = evaluate(images), evaluate(images, 'vifb')
+"""
+
+from .sequence import Flicker, flicker
+from .shared import SourcePair, Triple
+from .table import (
+    DEFINITIONS,
+    METRICS,
+    Mean,
+    Metric,
+    evaluate,
+    evaluate_triple,
+    metric_names,
+    summarise,
+)
+
+__all__ = [
+    'DEFINITIONS',
+    'METRICS',
+    'Flicker',
+    'Mean',
+    'Metric',
+    'SourcePair',
+    'Triple',
+    'evaluate',
+    'evaluate_triple',
+    'flicker',
+    'metric_names',
+    'summarise',
+]
