@@ -20,7 +20,19 @@ ROS = [  # ROS 2 Kilted as PyPI wheels, for machines without an apt installation
     'psutil',
 ]
 TRAIN = ['torch', 'safetensors', 'onnx', 'onnxscript', 'matplotlib']
-TEST = ['pytest', 'hypothesis', 'rosbags-image', 'ruff', 'onnx', 'colcon-core', 'colcon-ros']
+TEST = [
+    'pytest',
+    'hypothesis',
+    'ruff',
+    'colcon-core',
+    'colcon-ros',
+    'onnx',
+    # Independent implementations that ours are compared with.
+    'rosbags-image',
+    'scikit-image',
+    'scikit-learn',
+    'sewar',
+]
 
 # Under colcon, OpenCV, numpy and the rest come from apt by package.xml: a Python requirement on a
 # distribution name that apt does not provide (opencv-python-headless) would break the executables.

@@ -137,9 +137,9 @@ def results(
 
 
 def describe(name: str, definition: str) -> dict:
-    """A metric as the report explains it; the text is the first paragraph of its docstring."""
+    """A metric as the report explains it; the text is its docstring: equation, range, source."""
     metric = METRICS[name]
-    text = (metric.definitions[definition].__doc__ or '').strip().split('\n\n')[0]
+    text = (metric.definitions[definition].__doc__ or '').strip().removeprefix('Return ')
     return {
         'name': name,
         'label': metric.label,

@@ -5,12 +5,15 @@ import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
 from multimodal_fusion.evaluate.report import markdown_table, write_report
+
+ARTEFACTS = Path(__file__).parents[2] / 'build' / 'test_artefacts'
 
 METRICS = [
     {'name': name, 'label': label, 'higher_is_better': higher, 'text': f'{name} of F.'}
@@ -169,7 +172,9 @@ def test_it_shows_something_in_a_browser_and_its_script_runs(written, tmp_path, 
     flags = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
              '--disable-background-networking', '--disable-component-update', '--disable-sync',
              f'--user-data-dir={tmp_path / "profile"}', '--window-size=1300,3000']  # fmt: skip
-    shot, page = tmp_path / 'shot.png', (tmp_path / 'report.html').as_uri()
+    ARTEFACTS.mkdir(parents=True, exist_ok=True)
+    shot = ARTEFACTS / f'report_{"bag" if sequence else "folders"}.png'
+    page = (tmp_path / 'report.html').as_uri()
     for option in (f'--screenshot={shot}', '--dump-dom'):
         done = subprocess.run(
             ['chromium', *flags, option, page], capture_output=True, text=True, timeout=90
