@@ -22,7 +22,7 @@ def _panel(view: View, metric: Metric) -> str:
     bottom = TOP + ROW * len(view.models)
     columns = {model.name: view.values(model.name, metric.name) for model in view.models}
     known = [value for values in columns.values() for value in values if value is not None]
-    scale = Scale.fit(known, NAMES, WIDTH - 8)
+    scale = Scale.fit(known, NAMES, WIDTH - 14)
     parts = []
     for value, label in scale.ticks(4) if known else []:
         parts.append(line(scale(value), TOP, scale(value), bottom, 'grid'))
@@ -40,7 +40,7 @@ def _panel(view: View, metric: Metric) -> str:
 def _row(
     view: View, metric: Metric, model: Model, values: list[float | None], scale: Scale, y: float
 ) -> str:
-    name = text(NAMES - 8, y + 3.5, shorten(model.name, 17), 'label end')
+    name = text(NAMES - 8, y + 3.5, shorten(model.name, 15), 'label end')
     hit = tag('rect', x=0, y=y - ROW / 2, width=WIDTH, height=ROW, class_='hit')
     known = [value for value in values if value is not None]
     tip = f'{model.name}, {metric.name}\nno value'

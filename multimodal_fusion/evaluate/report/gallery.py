@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from .controls import choice
-from .pictures import Picture, Scene, encode, extremes, layers, lead, scenes
+from .pictures import SOURCES, Picture, Scene, encode, extremes, layers, lead, scenes
 from .svg import tag
 from .view import Model, View
 
@@ -16,7 +16,7 @@ def gallery(view: View, picture: Picture) -> tuple[str, dict]:
     """Return the viewer's markup and the data that report.js needs for it."""
     shown = scenes(view)
     if not shown:
-        return tag('p', 'No images to show.', class_='note'), {}
+        return '', {}
     names = layers(view)
     stages = ''.join(_scene(view, scene, n, picture, names) for n, scene in enumerate(shown))
     viewer = tag('div', stages, class_='stage', id='stage') + _layer_list(view, names)
@@ -39,7 +39,7 @@ def _scene(view: View, scene: Scene, number: int, picture: Picture, names: list[
     for name in scene.names:
         label = LABELS.get(name, name)
         source = encode(picture(stem, name))
-        shot = tag('img', src=source, alt=f'{stem}: {label}', decoding='async', draggable='false')
+        shot = tag('img', src=source, alt=f'{stem}: {label}', decoding='sync', draggable='false')
         shot = shot.removesuffix('</img>')
         frame = tag('div', shot, class_='frame')
         figures.append(
@@ -63,8 +63,10 @@ def _layer_list(view: View, names: list[str]) -> str:
     for index, name in enumerate(names):
         content = tag('kbd', str(index + 1)) if index < 9 else tag('kbd', '')
         content += _layer_name(name, models.get(name)) + tag('output', '')
-        kind = 'layer baseline' if name in models and models[name].baseline else 'layer'
+        muted = name not in LABELS and models[name].baseline
+        kind = 'layer baseline' if muted else 'layer'
         buttons.append(tag('button', content, type='button', class_=kind, data_layer=index))
+    buttons.append(tag('dl', '', class_='layer-values', id='layer-values'))
     return tag('div', ''.join(buttons), class_='layers', id='layers')
 
 
@@ -81,7 +83,9 @@ def _strip(view: View, shown: list[Scene]) -> str:
         content = tag('span', '', class_='thumb') + tag('b', escape(stem))
         content += tag('small', escape(scene.reason))
         tip = f'{stem}\n{scene.reason}'.strip()
-        buttons.append(tag('button', content, type='button', data_scene=number, data_tip=tip))
+        whole = all(name in scene.names for name in SOURCES)  # others are opened from their card
+        button = {'type': 'button', 'data_scene': number, 'data_tip': tip, 'hidden': not whole}
+        buttons.append(tag('button', content, **button))
     return ''.join(buttons)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from .view import Metric, View, mark, plural
+from .summary import half_width
+from .view import Metric, View, mark, plural, show_milliseconds
 
 _WRAP = {'best': '**{}**', 'second': '*{}*'}
 
@@ -62,9 +63,7 @@ def _metric(view: View, metric: Metric) -> list[str]:
     for model in view.models:
         score = view.score(model.name, metric.name)
         text = _wrap(metric.show(score.mean), marks.get(model.name))
-        if score.mean is not None and score.low is not None and score.high is not None:
-            text += f' ±{metric.show((score.high - score.low) / 2)}'
-        column.append(text)
+        column.append(f'{text} {half_width(score, metric)}'.rstrip())
     return column
 
 
@@ -77,7 +76,7 @@ def _parameters(number: int) -> str:
 
 
 def _time(milliseconds: tuple[float, float] | None) -> str:
-    return '–' if milliseconds is None else f'{milliseconds[0]:.3g}'
+    return '–' if milliseconds is None else show_milliseconds(milliseconds[0])
 
 
 def _notes(view: View, timed: bool) -> str:

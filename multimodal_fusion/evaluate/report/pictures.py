@@ -52,15 +52,15 @@ def scenes(view: View, limit: int = PICTURES) -> list[Scene]:
     Return the scenes to show, with at most `limit` pictures in all.
 
     First a few scenes with every layer: where the leading model is typical, worst and best, and
-    where models differ most.  Then the extremes of every model, own networks first, with both
-    sources and that model's output, for as long as they fit.
+    where models differ most.  Then the best and worst images of every model for as long as they
+    fit: its output, and if it is no baseline both sources.
     """
     if not view.images or not view.models:
         return []
     every = layers(view)
     chosen: dict[int, Scene] = {}
     used = 0
-    whole = max(1, min(8, round(limit * 0.55 / len(every))))
+    whole = max(1, min(8, round(limit * 0.45 / len(every))))
     for index, reason in _telling(view):
         if len(chosen) == whole or used + len(every) > limit:
             break
@@ -69,7 +69,8 @@ def scenes(view: View, limit: int = PICTURES) -> list[Scene]:
             used += len(every)
     for index, model, reason in _extreme_order(view):
         scene = chosen.get(index) or Scene(index, reason)
-        more = [name for name in (*SOURCES, model) if name not in scene.names]
+        wanted = [model.name] if model.baseline else [*SOURCES, model.name]
+        more = [name for name in wanted if name not in scene.names]
         if used + len(more) <= limit:
             scene.names += more
             chosen[index] = scene
@@ -117,7 +118,7 @@ def _most_different(view: View, metric: Metric) -> list[int]:
     return [index for _, index in sorted(spread)]
 
 
-def _extreme_order(view: View) -> Iterator[tuple[int, str, str]]:
+def _extreme_order(view: View) -> Iterator[tuple[int, Model, str]]:
     rest = [metric for metric in view.metrics if metric != view.default]
     for metric in [*([view.default] if view.default else []), *rest]:
         for model in view.models:
@@ -126,7 +127,7 @@ def _extreme_order(view: View) -> Iterator[tuple[int, str, str]]:
                 for word, found in (('worst', worst), ('best', best)):
                     if place < len(found):
                         reason = f'{word} {metric.name} of {model.name}'
-                        yield found[place], model.name, reason
+                        yield found[place], model, reason
 
 
 def encode(image: np.ndarray) -> str:

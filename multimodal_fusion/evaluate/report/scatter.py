@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
+from itertools import pairwise
 
 from .boxes import shorten
 from .summary import interval
 from .svg import Scale, drawing, line, path, tag, text
-from .view import Metric, Model, Score, View
+from .view import Metric, Model, Score, View, show_milliseconds
 
-WIDTH, HEIGHT = 860, 440
+WIDTH, HEIGHT = 1200, 440
 LEFT, RIGHT, TOP, BOTTOM = 64, WIDTH - 24, 16, HEIGHT - 44
 STRIP = 110  # room at the left for models that weren't timed
-LETTER, LINE = 6.6, 13  # of a label, in pixels
+LETTER, BOLD, LINE = 7.0, 8.2, 13  # of a label, in pixels
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def scatter_plots(view: View) -> str:
 def _plot(view: View, metric: Metric) -> str:
     times = [time[0] for m in view.models if (time := view.milliseconds(m.name)) and time[0] > 0]
     untimed = any(_untimed(view, model) for model in view.models)
-    x = Scale.fit(_wide(times), LEFT + STRIP * untimed, RIGHT - 60, log=True)
+    x = Scale.fit(_wide(times), LEFT + STRIP * untimed, RIGHT - 90, log=True)
     scores = [view.score(model.name, metric.name) for model in view.models]
     known = [v for s in scores for v in (s.mean, s.low, s.high) if v is not None]
     ends = (BOTTOM, TOP) if metric.higher_is_better else (TOP, BOTTOM)
@@ -100,7 +100,7 @@ def _front(points: list[Point]) -> str:
     if len(front) < 2:
         return ''
     steps = [(front[0].x, front[0].y)]
-    for before, after in itertools.pairwise(front):
+    for before, after in pairwise(front):
         steps += [(after.x, before.y), (after.x, after.y)]
     return tag('path', d=path(steps), class_='front')
 
@@ -116,7 +116,8 @@ def _point(point: Point, metric: Metric, y: Scale) -> str:
     if score.low is not None:
         tip[-1] += f' ({interval(score, metric)})'
     if point.time:
-        tip.append(f'{point.time[0]:.3g} ms, 95th percentile {point.time[1]:.3g} ms')
+        median, p95 = (show_milliseconds(time) for time in point.time)
+        tip.append(f'{median} ms, 95th percentile {p95} ms')
     kind = 'mark baseline' if model.baseline else 'mark'
     return tag('g', ''.join(parts), class_=f'{kind} {model.style}', data_tip='\n'.join(tip))
 
@@ -127,10 +128,8 @@ def _labels(points: list[Point]) -> str:
     parts = []
     for point in sorted(points, key=lambda p: (p.model.baseline, p.y)):
         name = shorten(point.model.name, 24)
-        boxes = [
-            (anchor, x, y, _box(anchor, x, y, len(name) * LETTER))
-            for anchor, x, y in _places(point)
-        ]
+        width = len(name) * (LETTER if point.model.baseline else BOLD)
+        boxes = [(anchor, x, y, _box(anchor, x, y, width)) for anchor, x, y in _places(point)]
         free = [place for place in boxes if not any(_cover(place[3], other) for other in taken)]
         anchor, x, y, box = (free or boxes)[0]
         taken.append(box)

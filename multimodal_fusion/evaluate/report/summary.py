@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from .svg import tag
-from .view import Metric, Model, Score, View, mark
+from .view import Metric, Model, Score, View, mark, show_milliseconds
 
 
 def swatch(model: Model) -> str:
@@ -27,7 +27,6 @@ def summary_table(view: View) -> str:
     ]
     heads += [
         _head('ms', 'milliseconds per image: median, below it the 95th percentile', 'up'),
-        _head('Param.', 'parameters of the network', 'up'),
     ]
     marks = {metric.name: view.marks(metric) for metric in metrics}
     ranks = {model.name: view.average_rank(model.name) for model in view.models}
@@ -36,7 +35,7 @@ def summary_table(view: View) -> str:
     for model in view.models:
         cells = [_average_rank(ranks[model.name], rank_marks.get(model.name))]
         cells += [_score(view, model, m, marks[m.name].get(model.name)) for m in metrics]
-        cells += [_time(view, model), _parameters(model)]
+        cells.append(_time(view, model))
         rows.append(_row(view, model, cells))
     table = tag('thead', tag('tr', ''.join(heads))) + tag('tbody', ''.join(rows))
     return tag('table', table, class_='summary', data_sub='ci', id='summary-table')
@@ -51,10 +50,8 @@ def _head(name: str, tip: str, order: str, class_: str = '', arrow: str = '') ->
 def _row(view: View, model: Model, cells: list[str]) -> str:
     first_baseline = model.baseline and model == next(m for m in view.models if m.baseline)
     kinds = ' baseline' * model.baseline + ' first-baseline' * first_baseline
-    name = swatch(model)
-    if model.baseline:
-        name += tag('small', 'baseline', class_='tag')
-    tip = f'{model.name}\n{model.source}, {model.kind}'
+    name = swatch(model) + tag('small', escape(describe(model)), class_='tag')
+    tip = f'{model.name}\n{describe(model)}\nfuses {model.kind}'
     head = tag('th', name, scope='row', data_v=model.name.lower(), data_tip=tip)
     return tag('tr', head + ''.join(cells), class_=kinds.strip() or None)
 
@@ -68,7 +65,7 @@ def _score(view: View, model: Model, metric: Metric, place: str | None) -> str:
     score, rank = view.score(model.name, metric.name), view.rank(model.name, metric.name)
     if score.mean is None:
         return _cell('–', None, tip=f'{model.name}, {metric.name}: no value')
-    below = tag('small', interval(score, metric), class_='ci')
+    below = tag('small', half_width(score, metric), class_='ci')
     below += tag('small', '' if rank is None else f'#{rank}', class_='rank')
     tip = [f'{model.name}, {metric.name} {metric.arrow}', f'mean {metric.show(score.mean)}']
     if rank is not None:
@@ -89,18 +86,28 @@ def interval(score: Score, metric: Metric) -> str:
     return f'{metric.show(score.low)}–{metric.show(score.high)}'
 
 
+def half_width(score: Score, metric: Metric) -> str:
+    """Return half the width of the 95 % interval of a mean behind a plus-minus sign."""
+    if score.low is None or score.high is None:
+        return ''
+    return '±' + metric.show((score.high - score.low) / 2)
+
+
 def _time(view: View, model: Model) -> str:
     time = view.milliseconds(model.name)
     if time is None:
         return _cell('–', None)
-    median, p95 = (f'{value:.3g}' for value in time)
+    median, p95 = (show_milliseconds(value) for value in time)
     tip = f'{model.name}\nmedian {median} ms, 95th percentile {p95} ms'
     return _cell(median, time[0], tag('small', p95, class_='always'), tip)
 
 
-def _parameters(model: Model) -> str:
-    number = model.parameters
-    return _cell(f'{number:,}'.replace(',', '\u202f') if number else '–', number or None)
+def describe(model: Model) -> str:
+    """Return in a few words what a model is."""
+    words = [model.source] if model.source else []
+    if model.parameters:
+        words.append(f'{model.parameters:,} param.'.replace(',', '\u202f'))
+    return ', '.join(words + ['baseline'] * model.baseline)
 
 
 def _cell(

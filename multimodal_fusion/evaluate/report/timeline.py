@@ -66,6 +66,7 @@ def curve_values(view: View) -> dict:
     times = [image['time'] for image in view.images]
     return {
         'width': WIDTH,
+        'x0': LEFT,
         'x': [round(x(time), 1) for time in times],
         'time': [f'{time:.2f} s' for time in times],
         'models': [model.name for model in view.models],

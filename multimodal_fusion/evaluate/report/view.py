@@ -39,6 +39,11 @@ def plural(number: int, noun: str) -> str:
     return f'{number:,}'.replace(',', '\u202f') + f' {noun}' + ('' if number == 1 else 's')
 
 
+def show_milliseconds(value: float) -> str:
+    """Return a time with about three digits: 0.065, 3.23, 49.9, 111."""
+    return f'{value:.{3 if value < 1 else 2 if value < 10 else 1 if value < 100 else 0}f}'
+
+
 @dataclass(frozen=True)
 class Model:
     """One row of the tables. style: its colour in every chart, a class of report.css."""
