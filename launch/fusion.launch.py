@@ -23,10 +23,10 @@ OPTIONS = (
     ('namespace', '', 'of the node'),
     ('params_file', None, 'YAML file of node parameters'),
     ('model', '', 'fuser or .onnx path, instead of model.name in params_file'),
-    ('detector', 'false', 'true: detect objects on the fused image'),
+    ('detector', '', 'true: detect objects on the fused image'),
     ('detector_model', '', 'path of a YOLOX .onnx file, instead of detector.model in params_file'),
-    ('allow_unlisted', 'false', 'true: load model files that models.yaml does not list'),
-    ('use_sim_time', 'false', 'true: take time from /clock'),
+    ('allow_unlisted', '', 'true: load model files that models.yaml does not list'),
+    ('use_sim_time', '', 'true: take time from /clock'),
 )
 
 # Arguments that override the parameter file, where they are given.
@@ -43,9 +43,7 @@ def start(context) -> list[Node]:
     given = {name: LaunchConfiguration(name).perform(context) for name in PARAMETERS}
     values = {'true': True, 'false': False}
     overrides = {
-        PARAMETERS[name]: values.get(text.lower(), text)
-        for name, text in given.items()
-        if text.lower() not in ('', 'false')
+        PARAMETERS[name]: values.get(text.lower(), text) for name, text in given.items() if text
     }
     return [
         Node(

@@ -196,7 +196,7 @@ class BagWriter:
         self._store = type_store()
         try:
             self._writer = rosbag2.Writer(
-                path, version=9, storage_plugin=rosbag2.StoragePlugin.MCAP
+                path, version=8, storage_plugin=rosbag2.StoragePlugin.MCAP
             )
             self._writer.open()
         except (rosbag2.WriterError, OSError) as error:

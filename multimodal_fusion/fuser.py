@@ -71,7 +71,15 @@ class Fuser:
         """
         if name_or_path in CLASSICAL:
             method = CLASSICAL[name_or_path]
-            return Fuser(name_or_path, 'luma', lambda visible, thermal: method(thermal, visible))
+            notice = ''
+            if providers and providers[0] != 'cpu':
+                notice = f'{providers[0]} was asked for, but {name_or_path} runs on the CPU only'
+            return Fuser(
+                name_or_path,
+                'luma',
+                lambda visible, thermal: method(thermal, visible),
+                notice=notice,
+            )
         manifest = manifest or Manifest.load()
         if name_or_path == 'default':
             name_or_path = manifest.default
@@ -113,8 +121,9 @@ def check_pair(visible: np.ndarray, thermal: np.ndarray) -> None:
     if visible.shape[:2] != thermal.shape:
         raise UserError(
             f'the visible image is {_size(visible)}, the thermal image {_size(thermal)}: they must '
-            'be registered to the same size; set registration to "resize" if both see the same '
-            'field of view, else to "homography"'
+            'be registered to the same size; if both see the same field of view, '
+            '--registration resize (registration.mode: resize) does it, else give the node a '
+            'homography (registration.mode, registration.homography)'
         )
     if min(thermal.shape) < MIN_SIDE:
         raise UserError(
@@ -174,7 +183,13 @@ def _from_onnx(
             'visible': visible.reshape(1, *thermal.shape, channels),
             'thermal': thermal[None, ..., None],
         }
-        fused = session.run(['fused'], feed)[0]
+        try:
+            fused = session.run(['fused'], feed)[0]
+        except Exception as error:  # the runtime's own exception types share no base class
+            raise UserError(
+                f'{path} failed on a {_size(thermal)} image: {error}; a fusion model must take '
+                'any size from 32x32'
+            ) from error
         return fused[0, ..., 0] if channels == 1 else fused[0]
 
     return Fuser(

@@ -60,10 +60,12 @@ class Health:
     def __init__(self, topics: dict[str, str], warn_after: float, start: float):
         self.warn_after = warn_after
         self.bad: Counter[str] = Counter()
+        self._bad_since_pair: Counter[str] = Counter()
+        self._failing = ''
         self.replaced = self.fused = self.idle = self.stalled = self.unstamped = 0
         self.frozen = False
-        self.qos_conflict = ''
         self.notice = ''
+        self.qos_conflicts: dict[str, str] = {}  # topic: what does not fit
         self._lock = threading.Lock()
         self._streams = {name: _Stream(topics[name]) for name in STREAMS}
         self._last_pair = start
@@ -79,15 +81,19 @@ class Health:
             stream.stamp = stamp
             stream.arrivals.append(now)
 
-    def refused(self, reason: str) -> None:
-        """A frame or pair could not be used; reason is a short key such as ``encoding``."""
+    def refused(self, reason: str, message: str = '') -> None:
+        """A frame or pair could not be used; reason is a short key such as ``rgb encoding``."""
         with self._lock:
             self.bad[reason] += 1
+            self._bad_since_pair[reason] += 1
+            if reason.startswith('pair'):
+                self._failing = message or reason
 
     def paired(self, gap: int, now: float, replaced: bool) -> None:
         """A pair was made. gap: nanoseconds. replaced: it took the place of one not yet fused."""
         with self._lock:
             self._paired, self._last_pair = True, now
+            self._bad_since_pair.clear()
             self._gaps.append(gap)
             self.replaced += replaced
 
@@ -95,6 +101,7 @@ class Health:
         """A fused image went out, ``latency`` seconds after the later of its frames came in."""
         with self._lock:
             self.fused += 1
+            self._failing = ''
             self._latencies.append(latency)
 
     def silence(self, now: float, slop: float, offset: float) -> str:
@@ -116,14 +123,16 @@ class Health:
             if (age := stream.age(now)) is None or age > self.warn_after
         ]
         if silent:
-            hint = self.qos_conflict or (
+            conflicts = [self.qos_conflicts[t] for t in silent if t in self.qos_conflicts]
+            hint = '; '.join(conflicts) or (
                 'check that it is published under this name ("ros2 topic list", launch arguments), '
                 'that its QoS fits (qos.reliability) and that large images get through '
                 '(Fast DDS profile in README)'
             )
             return f'Nothing comes on {" and ".join(silent)}: {hint}'
-        if self.bad:
-            counts = ', '.join(f'{reason} {n}' for reason, n in self.bad.most_common())
+        bad = {k: n for k, n in self._bad_since_pair.most_common() if not k.startswith('pair')}
+        if bad:
+            counts = ', '.join(f'{reason} {n}' for reason, n in bad.items())
             return f'Frames come but are refused ({counts}): see the warnings above'
         gap = (self._streams['thermal'].stamp - self._streams['rgb'].stamp) * 1e-9 + offset
         if abs(gap) > 3600:
@@ -174,10 +183,12 @@ class Health:
                 values['latency p99 (ms)'] = f'{p99:.2f}'
             if silence:
                 level, message = ERROR, silence
+            elif self._failing:
+                level, message = ERROR, f'pairs come but cannot be fused: {self._failing}'
             elif self.frozen:
                 level, message = WARN, 'the thermal image is frozen (shutter calibration?)'
-            elif self.qos_conflict or self.notice:
-                level, message = WARN, self.qos_conflict or self.notice
+            elif self.qos_conflicts or self.notice:
+                level, message = WARN, '; '.join([*self.qos_conflicts.values(), self.notice][:1])
             elif not self._paired:
                 level, message = OK, 'waiting for the first pair'
             else:

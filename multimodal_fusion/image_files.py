@@ -20,7 +20,10 @@ def read_pixels(path: Path) -> np.ndarray:
         content = np.fromfile(path, np.uint8)
     except OSError as error:
         raise UserError(f'{path} cannot be read: {error.strerror}') from error
-    pixels = cv2.imdecode(content, cv2.IMREAD_UNCHANGED) if content.size else None
+    try:
+        pixels = cv2.imdecode(content, cv2.IMREAD_UNCHANGED) if content.size else None
+    except cv2.error:  # such as a size beyond OpenCV's own cap
+        pixels = None
     if pixels is None:
         raise UserError(
             f'{path} is not an image that can be decoded ({content.size} bytes, beginning with '
@@ -62,8 +65,14 @@ def read_thermal(path: Path) -> np.ndarray:
 def write_image(path: Path, pixels: np.ndarray) -> None:
     """Write an image whole or not at all. Raises UserError."""
     with whole_file(path) as temporary:
-        if not cv2.imwrite(str(temporary), pixels):
-            raise UserError(f'{path} could not be written; use a suffix such as .png')
+        try:
+            written = cv2.imwrite(str(temporary), pixels)
+        except cv2.error:
+            written = False
+        if not written:
+            raise UserError(
+                f'{path} cannot be written as an image: give it a suffix such as .png or .jpg'
+            )
 
 
 class Video:
@@ -90,6 +99,8 @@ class VideoSink:
     """Writes equally sized uint8 frames, (H, W, 3) BGR or (H, W), as MPEG-4."""
 
     def __init__(self, path: Path, rate: float, shape: tuple[int, int]):
+        if path.suffix.lower() not in VIDEO_SUFFIXES:
+            raise UserError(f'{path.name} is no video file; use the suffix .mp4')
         self.shape = shape
         code = cv2.VideoWriter_fourcc(*'mp4v')
         self._writer = cv2.VideoWriter(str(path), code, rate, shape[::-1])

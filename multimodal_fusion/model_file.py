@@ -46,11 +46,11 @@ class Manifest:
     def load(cls, path: Path | None = None) -> 'Manifest':
         """Read a manifest, the package's own by default. Raises UserError."""
         path = path or share_file('models/models.yaml')
-        content = yaml.safe_load(path.read_text())
         try:
+            content = yaml.safe_load(path.read_text())
             models = {name: ModelEntry(name, **entry) for name, entry in content['models'].items()}
             return cls(path.parent, content['default'], models)
-        except (TypeError, KeyError, AttributeError) as error:
+        except (OSError, yaml.YAMLError, TypeError, KeyError, AttributeError) as error:
             raise UserError(
                 f'{path} is not a model manifest (models: name: {{file, sha256, ...}}, '
                 f'default: name): {error}'

@@ -269,6 +269,10 @@ TABLE = {
 }  # fmt: skip
 
 
+ROS_PARAMETERS = ('use_sim_time', 'start_type_description_service', 'qos_overrides')
+"""Parameters that rclpy itself declares."""
+
+
 def defaults() -> dict[str, Any]:
     """All parameters at their defaults."""
     return {name: parameter.default for name, parameter in TABLE.items()}
@@ -293,12 +297,23 @@ def from_file(path: Path) -> dict[str, Any]:
     """The parameters of a ROS parameter file, checked by name and value. Raises UserError."""
     try:
         content = yaml.safe_load(path.read_text())
-        nodes = [node['ros__parameters'] for node in content.values()]
-    except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
+        nodes = [
+            node['ros__parameters']
+            for name, node in content.items()
+            if name.rsplit('/', 1)[-1] in ('**', '*', 'fusion_node')
+        ]
+    except OSError as error:
+        raise UserError(f'the parameter file {path} cannot be read: {error.strerror}') from error
+    except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
         raise UserError(
             f'{path} is not a ROS parameter file ("/**:", "ros__parameters:", values): {error}'
         ) from error
-    values = {name: value for node in nodes for name, value in _flat(node)}
+    values = {
+        name: value
+        for node in nodes
+        for name, value in _flat(node)
+        if name.split('.')[0] not in ROS_PARAMETERS
+    }
     check_names(values)
     return {name: TABLE[name].check(value) for name, value in values.items()}
 

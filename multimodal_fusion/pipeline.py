@@ -88,16 +88,18 @@ def build(values: Mapping[str, Any], previous: 'Pipeline | None' = None) -> Pipe
             model['threads'],
             model['allow_unlisted'],
         )
+    if fuser is None:
+        fuser = Fuser.load(
+            model['name'], (model['provider'],), model['threads'], model['allow_unlisted']
+        )
+        fuser.warm_up((48, 64))  # a model that cannot run is refused here, not in mid-flight
     return Pipeline(
         thermal=thermal,
         range=limits,
         freeze=freeze,
         registration=Registration(values['registration.mode'], values['registration.homography']),
         model=model,
-        fuser=fuser
-        or Fuser.load(
-            model['name'], (model['provider'],), model['threads'], model['allow_unlisted']
-        ),
+        fuser=fuser,
         detection=detection,
         detector=detector if detection['enabled'] else None,
     )

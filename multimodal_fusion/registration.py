@@ -30,6 +30,11 @@ class Registration:
                     f'got {len(homography)}'
                 )
             self.matrix = np.array(homography, np.float64).reshape(3, 3)
+            if np.array_equal(self.matrix, np.eye(3)):
+                raise UserError(
+                    'registration.mode is homography, but registration.homography is the identity: '
+                    'give the nine numbers that take thermal pixels to RGB pixels'
+                )
             if not np.isfinite(self.matrix).all() or abs(np.linalg.det(self.matrix)) < 1e-12:
                 raise UserError('registration.homography cannot be inverted; calibrate it again')
 

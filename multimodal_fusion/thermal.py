@@ -18,6 +18,7 @@ POLARITIES = ('white_hot', 'black_hot')
 
 # Percentiles are taken on about this many pixels: on 16 times more they move by under a count.
 _SAMPLES = 20_000
+_JUMP_BACK = 1.0  # seconds: a larger step back of the stamps is a new start
 
 
 @dataclass(frozen=True)
@@ -94,9 +95,11 @@ class ThermalRange:
         if s.range == 'fixed':
             return (s.fixed_min - s.offset) / s.scale, (s.fixed_max - s.offset) / s.scale
         low, high = self._limits(frame)
-        if self._stamp is not None and stamp >= self._stamp and s.memory > 0:
-            # First-order low-pass in stamp time: the same whatever the frame rate.
-            keep = math.exp(-(stamp - self._stamp) * 1e-9 / s.memory)
+        since = math.inf if self._stamp is None else (stamp - self._stamp) * 1e-9
+        if -_JUMP_BACK <= since < math.inf and s.memory > 0:
+            # First-order low-pass in stamp time: the same whatever the frame rate. A frame out of
+            # order changes nothing; a clock that jumped back starts afresh.
+            keep = math.exp(-max(since, 0.0) / s.memory)
             low += keep * (self._low - low)
             high += keep * (self._high - high)
         self._low, self._high, self._stamp = low, high, stamp
@@ -131,12 +134,9 @@ def to_white_hot(
             raise UserError(f'{frame.dtype} thermal data needs a range; only uint8 goes as it is')
         grey = frame
     else:
-        # Whole counts as the lower limit keep the saturating subtraction exact and unsigned.
-        low = round(limits[0])
-        span = max(limits[1] - low, 1e-9)
-        above = cv2.subtract(frame, low) if low >= 0 else frame
-        beta = 0.0 if low >= 0 else -low * 255.0 / span
-        grey = cv2.convertScaleAbs(above, alpha=255.0 / span, beta=beta)
+        alpha = 255.0 / max(limits[1] - limits[0], 1e-9)
+        # The one OpenCV call that scales, shifts and saturates at both ends in a single pass.
+        grey = cv2.addWeighted(frame, alpha, frame, 0.0, -limits[0] * alpha, dtype=cv2.CV_8U)
     if polarity == 'black_hot':
         grey = cv2.bitwise_not(grey)
     if clahe > 0:

@@ -9,11 +9,11 @@ from onnx import TensorProto, helper, numpy_helper
 from multimodal_fusion.model_file import Manifest
 
 
-def onnx_bytes(channels=1, output='fused', external='', name='test maximum') -> bytes:
+def onnx_bytes(channels=1, output='fused', external='', name='test maximum', fixed=None) -> bytes:
     """A model by the contract: pixel maximum for one channel, visible itself for three.
 
     external: place a tensor with external data in an ``initializer``, a node's ``attribute`` or a
-    ``subgraph``.
+    ``subgraph``. fixed: (height, width) that the model insists on inside, against the contract.
     """
     shape = [1, 'H', 'W', channels]
     inputs = [
@@ -24,6 +24,13 @@ def onnx_bytes(channels=1, output='fused', external='', name='test maximum') -> 
     operands = ['visible', 'thermal'] if channels == 1 else ['visible']
     nodes = [helper.make_node('Max', operands, [output])]
     initializers = []
+    if fixed:
+        nodes = [
+            helper.make_node('Max', operands, ['any']),
+            helper.make_node('Reshape', ['any', 'size'], [output]),
+        ]
+        size = np.array([1, *fixed, channels], np.int64)
+        initializers = [numpy_helper.from_array(size, 'size')]
     tensor = numpy_helper.from_array(np.zeros(4, np.float32), 'weights')
     if external:
         tensor.ClearField('raw_data')

@@ -6,7 +6,9 @@
 import argparse
 import importlib
 import os
+import signal
 import sys
+import threading
 
 from .. import __version__
 from ..errors import UserError
@@ -38,6 +40,9 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     args = build_parser().parse_args(argv)
     args.argv = sys.argv[1:] if argv is None else argv
+    if threading.current_thread() is threading.main_thread():
+        # A command that is terminated cleans up as one that is interrupted: children, half files.
+        signal.signal(signal.SIGTERM, _interrupt)
     try:
         return args.run(args)
     except UserError as error:
@@ -49,3 +54,7 @@ def main(argv: list[str] | None = None) -> int:
         # The reader of our output left (`... | head`); keep Python from complaining at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def _interrupt(*_) -> None:
+    raise KeyboardInterrupt

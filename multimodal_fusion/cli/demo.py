@@ -4,6 +4,7 @@ import argparse
 import csv
 import importlib.util
 import json
+import math
 import platform
 import shutil
 import tempfile
@@ -47,6 +48,7 @@ class Outcome:
 
     published: dict[str, dict[int, int]]  # stream -> stamp -> time of publication
     received: dict[int, int]  # stamp -> time of reception
+    times: dict[tuple[str, int], int]  # stream, stamp -> nanoseconds since the start of the source
     usage: list[tuple[int, float, int]] = field(default_factory=list)  # time, CPU s, bytes
     diagnostics: dict[str, str] = field(default_factory=dict)
 
@@ -68,11 +70,11 @@ def run(args: argparse.Namespace) -> int:
         (Path(scratch) / 'bag').rename(bag)
     topic = '/fused/image_raw'
     outcome.diagnostics = last_diagnostics(bag)
-    write_video(output / 'fused.mp4', bag, topic, source.rate)
-    write_sheet(output / 'sheet.png', bag, topic, source, outcome)
     figures = measure(outcome)
     with whole_file(output / 'results.json') as temporary:
         temporary.write_text(json.dumps(figures, indent=2) + '\n')
+    write_video(output / 'fused.mp4', bag, topic, source.rate)
+    write_sheet(output / 'sheet.png', bag, topic, source, outcome)
     print(json.dumps(figures, indent=2) if args.json else table(figures))
     if not args.json:
         print(f'look at: {output}/sheet.png, {output}/fused.mp4, {bag} (rosbag2, MCAP)')
@@ -87,17 +89,35 @@ def play(args: argparse.Namespace, source, scratch: Path) -> Outcome:
         parameters[f'input.{name}_transport'] = 'compressed' if compressed else 'raw'
     if args.data is not None:
         parameters |= {'thermal.memory': 0.0}  # the pictures have nothing to do with each other
-    recorder = processes.start(
-        'multimodal_fusion.nodes.recorder',
-        [str(scratch / 'bag'), '--log', str(scratch / 'received.csv')],
-        environment,
-    )
-    node = processes.start(
-        'multimodal_fusion.nodes.fusion_node',
-        processes.parameter_arguments(parameters),
-        environment,
-    )
-    options = {
+    arguments = [str(x) for k, v in player_options(args, scratch).items() if v for x in (k, v)]
+    commands = {
+        'recorder': [str(scratch / 'bag'), '--log', str(scratch / 'received.csv')],
+        'fusion_node': processes.parameter_arguments(parameters),
+        'player': [*arguments, '--wait-for-fused'],
+    }
+    running = {}
+    try:
+        for name, words in commands.items():
+            running[name] = processes.start(f'multimodal_fusion.nodes.{name}', words, environment)
+        usage = watch(running['fusion_node'], running['player'])
+        time.sleep(1.2)  # the last frames and one more diagnostics message
+    finally:
+        codes = {name: processes.stop(running[name]) for name in reversed(running)}
+    if any(codes.values()):
+        ended = ', '.join(f'{name} with {code}' for name, code in codes.items())
+        raise UserError(f'the processes of the demo ended: {ended}; the messages above say why')
+    published: dict[str, dict[int, int]] = {'rgb': {}, 'thermal': {}}
+    times = {}
+    for stream, stamp, moment, time_ in read_csv(scratch / 'published.csv'):
+        published[stream][int(stamp)] = int(moment)
+        times[stream, int(stamp)] = int(time_)
+    received = {int(s): int(moment) for s, moment in read_csv(scratch / 'received.csv')}
+    return Outcome(published, received, times, usage)
+
+
+def player_options(args: argparse.Namespace, scratch: Path) -> dict:
+    """The player's options; those without a value are left out."""
+    return {
         '--bag': args.bag,
         '--data': args.data,
         '--seconds': args.seconds,
@@ -105,21 +125,6 @@ def play(args: argparse.Namespace, source, scratch: Path) -> Outcome:
         '--thermal-topic': args.thermal_topic,
         '--log': scratch / 'published.csv',
     }
-    arguments = [str(x) for k, v in options.items() if v is not None for x in (k, v)]
-    arguments.append('--wait-for-fused')
-    player = processes.start('multimodal_fusion.nodes.player', arguments, environment)
-    try:
-        usage = watch(node, player)
-        time.sleep(1.2)  # the last frames and one more diagnostics message
-    finally:
-        codes = [processes.stop(process) for process in (player, node, recorder)]
-    if any(codes):
-        raise UserError(f'player, node and recorder ended with {codes}; the messages above say why')
-    published: dict[str, dict[int, int]] = {'rgb': {}, 'thermal': {}}
-    for stream, stamp, moment in read_csv(scratch / 'published.csv'):
-        published[stream][int(stamp)] = int(moment)
-    received = {int(s): int(moment) for s, moment in read_csv(scratch / 'received.csv')}
-    return Outcome(published, received, usage)
 
 
 def watch(node, player) -> list[tuple[int, float, int]]:
@@ -158,6 +163,8 @@ def measure(outcome: Outcome) -> dict:
     stamps = sorted(thermal)
     latencies = []
     for stamp, arrival in outcome.received.items():
+        if stamp not in rgb:
+            continue  # a bag without stamps: the node stamped the frame with its arrival
         at = bisect_left(stamps, stamp)
         partner = min(stamps[max(0, at - 1) : at + 1], key=lambda s: abs(s - stamp))
         latencies.append((arrival - max(rgb[stamp], thermal[partner])) * 1e-6)
@@ -181,6 +188,7 @@ def measure(outcome: Outcome) -> dict:
         'machine': f'{platform.machine()}, {cpu_name()}',
     }
     figures['dropped'] = figures['pairs in'] - figures['fused out']
+    figures['unpaired'] = min(len(rgb), len(thermal)) - figures['pairs in']
     if len(inside) > 1:
         span = (inside[-1][0] - inside[0][0]) * 1e-9
         figures['CPU % of one core'] = round(100 * (inside[-1][1] - inside[0][1]) / span, 1)
@@ -190,6 +198,8 @@ def measure(outcome: Outcome) -> dict:
 
 def percentiles(values: list[float]) -> dict[str, float]:
     names = {'median': 50, 'p95': 95, 'p99': 99}
+    if not values:
+        return dict.fromkeys(names, math.nan)
     return {name: round(float(np.percentile(values, p)), 2) for name, p in names.items()}
 
 
@@ -203,6 +213,7 @@ def table(f: dict) -> str:
         ),
         ('pairs in', f['pairs in']),
         ('fused out', f['fused out']),
+        ('unpaired', f'{f["unpaired"]} of the slower stream (lost on the way, or no partner)'),
         ('dropped', f'{f["dropped"]} (replaced {f["replaced by newer"]}, refused {f["refused"]})'),
         ('latency', '{median:.1f} ms median, {p95:.1f} p95, {p99:.1f} p99 '.format(**latency)
          + '(later image sent -> fused image received)'),
@@ -240,30 +251,26 @@ def write_sheet(path: Path, bag: Path, topic: str, source, outcome: Outcome) -> 
     chosen = {stamps[round(i)] for i in np.linspace(0, len(stamps) - 1, _PICTURES)}
     fused = {stamp: image for stamp, image in fused_images(bag, topic) if stamp in chosen}
     rows = [[None, None, fused[stamp]] for stamp in sorted(chosen)]
-    sent = {stream: sorted(outcome.published[stream]) for stream in ('rgb', 'thermal')}
-    wanted = {  # (stream, position in its stream) -> row
-        (stream, nearest(sent[stream], stamp)): row
-        for row, stamp in enumerate(sorted(chosen))
-        for stream in sent
-    }
-    position = {'rgb': -1, 'thermal': -1}
+    wanted = {}  # (stream, time in the source) -> row
+    for row, stamp in enumerate(sorted(chosen)):
+        for stream, stamps in outcome.published.items():
+            nearest = min(stamps, key=lambda s: abs(s - stamp))
+            wanted[stream, outcome.times[stream, nearest]] = row
     for item in source:
-        position[item.stream] += 1
-        row = wanted.get((item.stream, position[item.stream]))
+        row = wanted.get((item.stream, item.time))
         if row is not None:
             pixels = item.load()
             if pixels.dtype == np.uint16:
                 pixels = cv2.normalize(pixels, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
             rows[row][item.stream == 'thermal'] = pixels
     shape = rows[0][2].shape[:2]
-    cells = [[letterbox(colour(image), shape) for image in row] for row in rows]
+    black = np.zeros((*shape, 3), np.uint8)
+    cells = [
+        [black if image is None else letterbox(colour(image), shape) for image in row]
+        for row in rows
+    ]
     write_image(path, np.vstack([side_by_side(row) for row in cells]))
 
 
 def colour(image: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) if image.ndim == 2 else image
-
-
-def nearest(stamps: list[int], stamp: int) -> int:
-    """Index of the stamp nearest to another."""
-    return min(range(len(stamps)), key=lambda i: abs(stamps[i] - stamp))

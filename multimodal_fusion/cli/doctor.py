@@ -21,8 +21,10 @@ EXAMPLE = 'python -m multimodal_fusion doctor'
 _OPTIONAL = {
     'pywt': ('wavelet_max', 'pip install PyWavelets'),
     'rosbags': ('reading and writing bags, demo', 'pip install rosbags'),
+    'mcap': ('bags that were cut off', 'pip install mcap'),
     'psutil': ('CPU and memory figures of demo', 'pip install psutil'),
     'torch': ('train, export', 'pip install "multimodal_fusion[train]"'),
+    'vision_msgs': ('fused/detections', 'ros-<distro>-vision-msgs from apt'),
     'message_filters': ('sync.backend message_filters', 'ros-<distro>-message-filters from apt'),
     'cv_bridge': ('nothing: tests compare with it', 'ros-<distro>-cv-bridge from apt'),
 }

@@ -18,7 +18,7 @@ from ..image_files import (
     write_image,
 )
 from ..images import luma
-from ..pipeline import Pipeline, build
+from ..pipeline import Pipeline
 from . import options
 from .progress import progress
 
@@ -50,7 +50,10 @@ def run(args: argparse.Namespace) -> int:
     name = args.visible.name
     output = args.output / Path(name).with_suffix('.png') if args.output.is_dir() else args.output
     fuse_pair(
-        build(options.parameters(args)), PairFiles(name, args.visible, args.thermal), output, args
+        options.make_pipeline(options.parameters(args)),
+        PairFiles(name, args.visible, args.thermal),
+        output,
+        args,
     )
     print(output)
     return 0
@@ -76,7 +79,7 @@ def fuse_folders(args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
     make_folder(args.output)
-    pipeline = build(options.parameters(args, thermal_memory=0.0))
+    pipeline = options.make_pipeline(options.parameters(args, thermal_memory=0.0))
     failed = []
     for pair in progress(pairs):
         try:
@@ -92,7 +95,7 @@ def fuse_folders(args: argparse.Namespace) -> int:
 def fuse_videos(args: argparse.Namespace) -> int:
     """Frame by frame, to the end of the shorter video."""
     visible, thermal = Video(args.visible), Video(args.thermal)
-    pipeline = build(options.parameters(args))
+    pipeline = options.make_pipeline(options.parameters(args))
     step = round(1e9 / visible.rate)
     frames = min(visible.frames, thermal.frames)
     count, sink = 0, None

@@ -1,11 +1,13 @@
 """Options that several commands share."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
 from ..parameters import checked, from_file
+from ..pipeline import Pipeline, build
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +35,9 @@ def add_thermal(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--polarity', help='white_hot (default) or black_hot')
     parser.add_argument(
-        '--registration', help='none (default) or resize: scale thermal to the visible size'
+        '--registration',
+        choices=('none', 'resize'),
+        help='none (default) or resize: scale thermal to the visible size',
     )
 
 
@@ -76,7 +80,7 @@ def parameters(args: argparse.Namespace, **defaults: Any) -> dict[str, Any]:
 
 def thermal_range(text: str) -> dict:
     """Parameters for --thermal-range. Raises UserError."""
-    if ':' not in text:
+    if text in ('auto', 'percentile', 'minmax'):
         return {'thermal.range': text}
     try:
         low, high = map(float, text.split(':'))
@@ -85,3 +89,11 @@ def thermal_range(text: str) -> dict:
             f'--thermal-range is {text!r}; give auto, percentile, minmax or MIN:MAX (7000:9000)'
         ) from None
     return {'thermal.range': 'fixed', 'thermal.fixed_min': low, 'thermal.fixed_max': high}
+
+
+def make_pipeline(values: dict[str, Any]) -> Pipeline:
+    """The pipeline of parameter values; says if the model does not run where it was asked to."""
+    pipeline = build(values)
+    if pipeline.fuser.notice:
+        print(f'warning: {pipeline.fuser.notice}', file=sys.stderr)
+    return pipeline

@@ -52,7 +52,11 @@ def replay(bag, args: argparse.Namespace, values: dict, output: Path) -> int:
         raise UserError(f'{bag.path} holds {", ".join(taken)} already: it was replayed before')
     reference = topics.rgb if values['output.reference'] == 'rgb' else topics.thermal
     info_topic = bag.info_topic(reference)
-    offline, store, writer = Offline(bag, topics, values), type_store(), BagWriter(output)
+    offline, store, writer = (
+        Offline(bag, topics, values, options.make_pipeline(values)),
+        type_store(),
+        BagWriter(output),
+    )
     for topic in bag.topics:
         writer.add(topic)
     writer.add(Topic(FUSED, 'sensor_msgs/msg/Image'))

@@ -1,6 +1,6 @@
 """What differs between ROS 2 distributions (Humble, Jazzy, Kilted) and middlewares."""
 
-import importlib.util
+import importlib.metadata
 import os
 
 from ..share import share_file
@@ -12,9 +12,21 @@ except ImportError:  # Humble
 
 __all__ = ['PublisherEventCallbacks', 'SubscriptionEventCallbacks', 'policy_name', 'use_profile']
 
-# Kilted and later read the first, Humble and Jazzy only the second.
+# Fast DDS 3 (Kilted and later) reads the first; Fast DDS 2 (Humble, Jazzy) only the second, which
+# Kilted warns about.
 _PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
-_KILTED = importlib.util.find_spec('rclpy.experimental') is not None
+
+
+def profile_variable() -> str:
+    """The variable that this distribution's Fast DDS reads; told by the version of rclpy."""
+    release = os.environ.get('ROS_DISTRO')
+    if release:
+        return _PROFILE_VARIABLES[release in ('humble', 'iron', 'jazzy')]
+    try:
+        major = int(importlib.metadata.version('rclpy').split('.')[0])
+    except (importlib.metadata.PackageNotFoundError, ValueError):
+        major = 9
+    return _PROFILE_VARIABLES[major < 8]  # Jazzy is 7, Kilted 9
 
 
 def use_profile() -> None:
@@ -24,8 +36,7 @@ def use_profile() -> None:
     """
     chosen = (*_PROFILE_VARIABLES, 'FASTDDS_BUILTIN_TRANSPORTS')
     if not any(os.environ.get(name) for name in chosen):
-        variable = _PROFILE_VARIABLES[0 if _KILTED else 1]
-        os.environ[variable] = str(share_file('config/fastdds.xml'))
+        os.environ[profile_variable()] = str(share_file('config/fastdds.xml'))
 
 
 def policy_name(kind) -> str:

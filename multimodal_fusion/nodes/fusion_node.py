@@ -7,6 +7,7 @@ Publishes   fused/image_raw, fused/camera_info, /diagnostics
 Parameters  multimodal_fusion/parameters.py; config/fusion.yaml
 """
 
+import math
 import signal
 import sys
 import threading
@@ -37,7 +38,7 @@ from ..errors import UserError
 from ..health import Health
 from ..images import BadImage
 from ..pairing import STREAMS, Pair
-from ..parameters import TABLE, Parameter, check_names, checked
+from ..parameters import ROS_PARAMETERS, TABLE, Parameter, check_names, checked
 from ..pipeline import Pipeline, build
 from ..receiver import Frame, Receiver, fuse_pair, stamp_of
 from ..slot import Slot
@@ -49,9 +50,6 @@ from .distro import (
     use_profile,
 )
 from .filters import FilterPairer
-
-# Parameters that rclpy itself declares.
-_ROS_PARAMETERS = ('use_sim_time', 'start_type_description_service', 'qos_overrides')
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,8 @@ class FusionNode(Node):
         values = self._declare_parameters()
         pipeline = build(values)
         self._setup = Setup(values, pipeline, self._make_receiver(values, pipeline))
-        self._info: CameraInfo | None = None
+        self._infos: dict[str, CameraInfo] = {}
+        self._told: dict[str, float] = {}
         self._slot = Slot()
         self._ports: list[Any] = []
         self._connect()
@@ -93,7 +92,7 @@ class FusionNode(Node):
         given = {
             name: value.value
             for name, value in self.get_parameters_by_prefix('').items()
-            if name.split('.')[0] not in _ROS_PARAMETERS
+            if name.split('.')[0] not in ROS_PARAMETERS
         }
         check_names(given)
         values = checked({name: value for name, value in given.items() if value is not None})
@@ -110,10 +109,11 @@ class FusionNode(Node):
         outputs = qos(v['qos.output_reliability'], depth)
         topics = {}
         for name in STREAMS:
-            kind, topic = Image, f'{name}/image_raw'
+            kind, topic = Image, self.resolve_topic_name(f'{name}/image_raw')
             if v[f'input.{name}_transport'] == 'compressed':
+                # As image_transport: a remapped base topic takes its transports along.
                 kind, topic = CompressedImage, f'{topic}/compressed'
-            topics[name] = self.resolve_topic_name(topic)
+            topics[name] = topic
             self._ports.append(
                 self.create_subscription(
                     kind,
@@ -151,7 +151,6 @@ class FusionNode(Node):
 
     def _announce(self) -> None:
         fuser = self._setup.pipeline.fuser
-        fuser.warm_up((480, 640))
         self._health.notice = fuser.notice
         self.get_logger().info(f'fusing with {fuser.name} on {fuser.provider}')
         if fuser.notice:
@@ -160,8 +159,7 @@ class FusionNode(Node):
     # Receiving, in the executor's thread -------------------------------------------------------
 
     def _on_info(self, name: str, info: CameraInfo) -> None:
-        if name == self._setup.values['output.reference']:
-            self._info = info
+        self._infos[name] = info
 
     def _on_image(self, name: str, message: Image | CompressedImage) -> None:
         frame = Frame(message, time.monotonic())
@@ -172,8 +170,8 @@ class FusionNode(Node):
         except BadImage as error:
             self._refuse(name, error)
             return
-        if frame.thermal is not None:
-            self._health.frozen = frame.thermal.frozen
+        if name == 'thermal':
+            self._health.frozen = frame.thermal is not None and frame.thermal.frozen
         for pair in pairs:
             wanted = listened and pair.thermal.thermal is not None
             replaced = self._slot.put(pair) if wanted else False
@@ -187,9 +185,10 @@ class FusionNode(Node):
             self._health.unstamped += 1
             now = self.get_clock().now()
             frame.header.stamp, stamp = now.to_msg(), now.nanoseconds
-            self.get_logger().warning(
+            self._tell(
+                f'{name} unstamped',
                 f'frames on {name}/image_raw carry no stamp; they are paired by their arrival',
-                once=True,
+                every=3600.0,
             )
         self._health.arrived(name, stamp, frame.arrival)
         return stamp
@@ -205,12 +204,14 @@ class FusionNode(Node):
         while (pair := self._slot.take()) is not None:
             try:
                 self._fuse(pair)
+            except BadImage as error:
+                self._refuse('rgb', error)
             except UserError as error:
                 self._refuse('pair', error)
             except Exception as error:  # the node outlives whatever one frame does to it
                 if self.context.ok():
                     self._refuse('pair', error)
-                    self.get_logger().error(traceback.format_exc(), throttle_duration_sec=10.0)
+                    self._tell('traceback', traceback.format_exc(), every=10.0)
 
     def _fuse(self, pair: Pair) -> None:
         setup = self._setup
@@ -228,16 +229,34 @@ class FusionNode(Node):
     def _publish(self, fused: np.ndarray, header) -> None:
         if self._fused.get_subscription_count() > 0:
             self._fused.publish(images.fill(Image(header=header), fused))
-        info = self._info
+        info = self._infos.get(self._setup.values['output.reference'])
         if info is not None and self._fused_info.get_subscription_count() > 0:
-            info.header = header
-            self._fused_info.publish(info)
+            if (info.height, info.width) == fused.shape[:2]:
+                info.header = header
+                self._fused_info.publish(info)
+            else:
+                self._tell(
+                    'camera_info',
+                    f'camera_info of output.reference is for {info.width}x{info.height} images, '
+                    f'the fused ones are {fused.shape[1]}x{fused.shape[0]}: it is not passed on',
+                    every=60.0,
+                )
 
     def _refuse(self, stage: str, error: Exception) -> None:
         """Count a frame that cannot be used, and say so at most once a second."""
         reason = getattr(error, 'reason', 'mismatch' if isinstance(error, UserError) else 'failed')
-        self._health.refused(f'{stage} {reason}')
-        self.get_logger().warning(f'{stage}: {error}', throttle_duration_sec=1.0)
+        self._health.refused(f'{stage} {reason}', str(error))
+        self._tell(stage, f'{stage}: {error}', every=1.0)
+
+    def _tell(self, key: str, message: str, every: float) -> None:
+        """Warn, at most once in so many seconds for each key.
+
+        rclpy's own throttle is one for all that pass a line, and fixed once it has been used.
+        """
+        now = time.monotonic()
+        if now - self._told.get(key, -math.inf) >= every:
+            self._told[key] = now
+            self.get_logger().warning(message)
 
     # Once a second, and on changes -------------------------------------------------------------
 
@@ -246,7 +265,7 @@ class FusionNode(Node):
         settings = (time.monotonic(), v['sync.slop'], v['sync.thermal_time_offset'])
         silence = self._health.silence(*settings)
         if silence:
-            self.get_logger().warning(silence, throttle_duration_sec=v['stall.warn_after'])
+            self._tell('silence', silence, every=v['stall.warn_after'])
         report = self._health.report(*settings, self._setup.receiver.pairer.counters)
         fuser = self._setup.pipeline.fuser
         figures = report.values | {'model': fuser.name, 'provider': fuser.provider}
@@ -275,7 +294,9 @@ class FusionNode(Node):
             return SetParametersResult(successful=False, reason=str(error))
         renewed = pipeline.fuser is not old.pipeline.fuser
         self._health.warn_after = values['stall.warn_after']
-        if not any(name.startswith('sync.') for name in given):
+        if any(name.startswith('sync.') for name in given):
+            receiver.pairer.counters = old.receiver.pairer.counters
+        else:
             receiver.pairer = old.receiver.pairer  # with the frames that wait in it
         self._setup = Setup(values, pipeline, receiver)
         if renewed:
@@ -290,12 +311,13 @@ class FusionNode(Node):
     def _on_qos(self, topic: str, peer: str, event) -> None:
         parameter = 'qos.reliability' if peer == 'publisher' else 'qos.output_reliability'
         fitting = 'best_effort' if peer == 'publisher' else 'reliable'
-        self._health.qos_conflict = (
-            f'a {peer} of {self.resolve_topic_name(topic)} uses QoS that does not fit '
+        resolved = self.resolve_topic_name(topic)
+        conflict = self._health.qos_conflicts[resolved] = (
+            f'a {peer} of {resolved} uses QoS that does not fit '
             f'({policy_name(event.last_policy_kind)}): set {parameter} to {fitting}, or change '
             f'the {peer}'
         )
-        self.get_logger().warning(self._health.qos_conflict)
+        self.get_logger().warning(conflict)
 
     def close(self) -> None:
         """Finish the frame in hand and stop the worker."""

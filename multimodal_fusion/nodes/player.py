@@ -2,12 +2,15 @@
 
 import argparse
 import csv
+import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
 import rclpy
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
@@ -27,7 +30,8 @@ class Player(Node):
     def __init__(self, source, speed: float = 1.0):
         super().__init__('player')
         self.source, self.speed = source, speed
-        self.log: list[tuple[str, int, int]] = []  # stream, stamp, monotonic nanoseconds
+        # Stream, stamp, time of publication (monotonic), time in the source; nanoseconds.
+        self.log: list[tuple[str, int, int, int]] = []
         self._outputs = {}
         profile = qos('best_effort', 5)
         for name, compressed in source.compressed.items():
@@ -49,14 +53,20 @@ class Player(Node):
                 return True
         return False
 
-    def play(self) -> None:
+    def play(self, done: threading.Event) -> None:
+        """Publish everything, or until ``done`` is set."""
         start, epoch = time.monotonic_ns(), time.time_ns()
         for item in self.source:
-            message = item.raw or self._message(item, epoch + item.time)
+            try:
+                message = item.raw or self._message(item, epoch + item.time)
+            except UserError as error:
+                self.get_logger().warning(f'left out: {error}')
+                continue
             due = start + item.time / self.speed
-            time.sleep(max(0.0, (due - time.monotonic_ns()) * 1e-9))
+            if done.wait(max(0.0, (due - time.monotonic_ns()) * 1e-9)):
+                return
             stamp = epoch + item.time if item.stamp is None else item.stamp
-            self.log.append((item.stream, stamp, time.monotonic_ns()))
+            self.log.append((item.stream, stamp, time.monotonic_ns(), item.time))
             self._outputs[item.stream].publish(message)
             if item.stream == 'rgb' and item.raw is None:
                 info = CameraInfo(header=message.header, height=message.height, width=message.width)
@@ -92,11 +102,14 @@ def main() -> int:
     except UserError as error:
         print(f'player: {error}', file=sys.stderr)
         return 2
-    rclpy.init()
+    done = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: done.set())
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     player = Player(source, args.speed)
     heard = player.wait_for_listeners(30.0, args.wait_for_fused)
     if heard:
-        player.play()
+        player.play(done)
         if args.log:
             with whole_file(args.log) as temporary, temporary.open('w', newline='') as file:
                 csv.writer(file).writerows(player.log)

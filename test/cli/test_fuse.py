@@ -123,7 +123,7 @@ def test_two_videos_to_the_end_of_the_shorter(tmp_path, capsys):
 def test_different_sizes_fuse_once_registration_is_asked_for(pair, tmp_path, capsys):
     small = save(tmp_path / 'small.png', 40, 50)
     arguments = (pair[0], small, '-o', tmp_path / 'f.png', '--model', 'max')
-    refused(capsys, 'set registration to "resize" if both see the same', *arguments)
+    refused(capsys, '--registration resize (registration.mode: resize) does it', *arguments)
     assert not (tmp_path / 'f.png').exists()
     assert fuse(*arguments, '--registration', 'resize') == 0
 
@@ -186,7 +186,7 @@ def test_models_that_cannot_be_used(pair, tmp_path, capsys):
 def test_bad_options(pair, tmp_path, capsys):
     base = (*pair, '-o', tmp_path / 'f.png', '--model', 'max')
     refused(capsys, 'give auto, percentile, minmax or MIN:MAX', *base, '--thermal-range', '1:x')
-    refused(capsys, "thermal.range is 'foo'; use one of", *base, '--thermal-range', 'foo')
+    refused(capsys, "--thermal-range is 'foo'; give auto", *base, '--thermal-range', 'foo')
     refused(capsys, 'model.threads is 0; it must be from 1 to 64', *base, '--threads', 0)
 
 

@@ -12,10 +12,12 @@ from sensor_msgs.msg import CameraInfo, Image
 from multimodal_fusion import images, processes
 from multimodal_fusion.detector import Detector, draw
 from multimodal_fusion.image_files import read_thermal
+from multimodal_fusion.nodes.distro import profile_variable
 from multimodal_fusion.parameters import checked
 from multimodal_fusion.pipeline import build
 
 from ..data import DATA, needs_data
+from ..models import onnx_bytes
 from .harness import DEADLINE, Running, running, start_node, wait_for
 
 SECOND = 10**9
@@ -200,6 +202,107 @@ def test_parameters_change_at_run_time_or_are_refused_with_a_reason():
         assert rig.set_parameter('sync.slop', 0.001)[0]
         values = rig.get_parameter_values('model.name', 'sync.slop')
         assert (values[0].string_value, values[1].double_value) == ('average', 0.001)
+
+
+@pytest.mark.parametrize(('first', 'then'), [(1.0, 2.0), (2.0, 0.5)])
+def test_the_time_to_a_warning_may_change_after_one_was_given(first, then):
+    """rclpy's own throttle dies of a period that changes."""
+    with running({'stall.warn_after': first}) as node:
+        node.wait_for_log('no pair for')
+        assert node.rig.set_parameter('stall.warn_after', then)[0]
+        count = node.log.count('no pair for')
+        wait_for(lambda: node.log.count('no pair for') > count, 'another warning')
+        assert node.process.poll() is None
+
+
+def test_a_model_that_cannot_run_is_refused_and_the_old_one_goes_on(tmp_path):
+    (tmp_path / 'fixed.onnx').write_bytes(onnx_bytes(fixed=(48, 65)))
+    with running({'model.allow_unlisted': True}) as node:
+        warm(node.rig)
+        good, reason = node.rig.set_parameter('model.name', str(tmp_path / 'fixed.onnx'))
+        assert not good and 'failed on a 64x48 image' in reason
+        visible, thermal = scene(2)
+        fused = play(node.rig, [(images.luma(visible), thermal)])
+        assert np.array_equal(fused[0], np.maximum(images.luma(visible), thermal))
+
+
+def test_each_stream_is_told_about_and_counters_survive_a_change_of_slop():
+    visible, thermal = scene(0)
+    with running() as node:
+        rig = node.rig
+        warm(rig)
+        wait_for(lambda: int(rig.figures().get('pairs', 0)) > 0, 'pairs in the diagnostics')
+        pairs = int(rig.figures()['pairs'])
+        rig.send('rgb', visible, START, encoding='32FC1')
+        rig.send('thermal', thermal, START, encoding='64FC1')
+        node.wait_for_log("rgb: image encoding '32FC1'")
+        node.wait_for_log("thermal: image encoding '64FC1'")
+        assert rig.set_parameter('sync.slop', 0.02)[0]
+        wait_for(lambda: 'thermal encoding 1' in rig.figures()['refused'], 'the count')
+        assert int(rig.figures()['pairs']) >= pairs
+
+
+def test_diagnostics_are_an_error_while_every_pair_is_refused():
+    visible, thermal = scene(0)
+    with running() as node:
+        rig = node.rig
+        warm(rig)
+        sent = iter(range(10_000))
+
+        def attempt():
+            stamp = START + next(sent) * 33_000_000
+            rig.send('rgb', visible, stamp)
+            rig.send('thermal', thermal[:64, :64], stamp)
+            return rig.statuses[-1].level == b'\x02'
+
+        wait_for(attempt, 'an error in the diagnostics')
+        assert 'pairs come but cannot be fused' in rig.statuses[-1].message
+
+
+def test_the_calibration_follows_the_reference_camera():
+    infos = {}
+    for name, focal in (('rgb', 100.0), ('thermal', 50.0)):
+        infos[name] = CameraInfo(height=96, width=128)
+        infos[name].k[0] = focal
+    with running() as node:
+        rig = node.rig
+        warm(rig)
+        sent = iter(range(1000))
+
+        def focal(value):
+            for name, info in infos.items():
+                rig.outputs[name, 'info'].publish(info)
+            play(rig, [scene(1)], start=START + next(sent) * SECOND)
+            return rig.infos and rig.infos[-1].k[0] == value
+
+        wait_for(lambda: focal(100.0), 'the calibration of RGB')
+        assert rig.set_parameter('output.reference', 'thermal')[0]
+        wait_for(lambda: focal(50.0), 'the calibration of thermal')
+
+
+def test_a_remapped_topic_takes_its_compressed_transport_along():
+    with running({'input.rgb_transport': 'compressed'}, connected=False) as node:
+        node.wait_for_log('fusing with')
+        namespace = node.rig.get_namespace()
+    other = Running(
+        start_node(
+            {'model.name': 'max', 'input.rgb_transport': 'compressed', 'stall.warn_after': 0.5},
+            namespace, '-r', 'rgb/image_raw:=/cam/image_raw',
+        ),
+        None,
+    )  # fmt: skip
+    other.wait_for_log('/cam/image_raw/compressed: no frame yet')
+    assert other.stop() == 0
+
+
+def test_the_profile_variable_is_the_one_the_distribution_reads(monkeypatch):
+    for release, name in (('humble', 'FASTRTPS'), ('jazzy', 'FASTRTPS'), ('kilted', 'FASTDDS')):
+        monkeypatch.setenv('ROS_DISTRO', release)
+        assert profile_variable() == f'{name}_DEFAULT_PROFILES_FILE'
+    monkeypatch.delenv('ROS_DISTRO')
+    for version, name in (('7.1.6', 'FASTRTPS'), ('9.1.2', 'FASTDDS')):
+        monkeypatch.setattr('importlib.metadata.version', lambda _, version=version: version)
+        assert profile_variable() == f'{name}_DEFAULT_PROFILES_FILE'
 
 
 def test_nothing_is_computed_while_nobody_listens():

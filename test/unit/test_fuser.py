@@ -124,7 +124,7 @@ def test_a_gpu_that_is_not_there_is_told(tmp_path):
 
 BAD_PAIRS = [
     (noise(40, 50, 3), noise(64, 80), r'visible image is 50x40, the thermal image 80x64: they '
-     r'must be registered to the same size; set registration to "resize"'),
+     r'must be registered to the same size; if both see the same field'),
     (noise(40, 50, 4), noise(40, 50), r'the visible image must be uint8 \(H, W, 3\) BGR or'),
     (noise(40, 50), noise(40, 50).astype(np.uint16), r'got uint16 \(40, 50\)'),
     (noise(20, 50), noise(20, 50), r'the images are 50x20; both sides must be at least 32'),

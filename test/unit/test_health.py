@@ -79,3 +79,31 @@ def test_a_stream_that_stops_loses_its_rate():
     feed(health, 'rgb', 30, 2)
     assert float(health.report(6.9, 0.05, 0.0, Counters()).values['rgb rate (Hz)']) < 1
     assert health.report(20.0, 0.05, 0.0, Counters()).values['rgb rate (Hz)'] == '0.00'
+
+
+def test_pairs_that_cannot_be_fused_are_an_error_until_one_can():
+    health, counters = make(), Counters(paired=3)
+    health.paired(4 * MS, 1.0, replaced=False)
+    health.refused('pair mismatch', 'the visible image is 9x9, the thermal image 8x8')
+    report = health.report(2.0, 0.05, 0.0, counters)
+    assert report.level == ERROR
+    assert report.message.startswith('pairs come but cannot be fused: the visible image is 9x9')
+    health.published(0.01)
+    assert health.report(2.0, 0.05, 0.0, counters).level == OK
+
+
+def test_old_refusals_do_not_hide_a_gap():
+    health = make()
+    health.refused('rgb encoding')
+    health.paired(0, 1.0, replaced=False)
+    feed(health, 'rgb', 10, 8)
+    feed(health, 'thermal', 10, 8, offset=-7400 * MS)
+    assert '-7400 ms apart' in health.silence(8.0, 0.05, 0.0)
+
+
+def test_only_the_conflict_of_the_silent_topic_is_blamed():
+    health = make()
+    health.qos_conflicts['/fused/image_raw'] = 'a subscriber asks for more'
+    assert 'a subscriber asks' not in health.silence(6.0, 0.05, 0.0)
+    health.qos_conflicts['/rgb/image_raw'] = 'a publisher offers less'
+    assert 'a publisher offers less' in health.silence(6.0, 0.05, 0.0)

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -21,6 +22,9 @@ from ..reports import METRICS, Page, as_sequence, make_results, make_timing, pic
 needs_chromium = pytest.mark.skipif(
     shutil.which('chromium') is None, reason='needs Chromium: apt-get install chromium'
 )
+
+
+ARTEFACTS = Path(__file__).parents[2] / 'build' / 'test_artefacts'
 
 
 def report(tmp_path, results, timing=None, shown=picture):
@@ -311,7 +315,8 @@ def chromium(tmp_path, path, *options):
 @needs_chromium
 def test_chromium_draws_it(tmp_path):
     report(tmp_path, as_sequence(make_results()))
-    shot = tmp_path / 'report.png'
+    shot = ARTEFACTS / 'report.png'  # kept, to be looked at
+    shot.parent.mkdir(parents=True, exist_ok=True)
     chromium(tmp_path, tmp_path / 'report.html', f'--screenshot={shot}')
     image = cv2.imread(str(shot))
     assert image.shape[:2] == (1600, 1280)

@@ -43,6 +43,19 @@ def test_a_negative_lower_limit_works():
     assert to_white_hot(frame, (-100, 155)).tolist() == [[100, 200]]
 
 
+@pytest.mark.parametrize('limits', [(10.5, 74.5), (10.5, 74.0), (0.0, 3.3), (7000.3, 7200.9)])
+def test_fractional_limits_are_met_to_one_level(limits):
+    """255 (x - low) / (high - low), rounded and clipped, at both ends and in between."""
+    kind = np.uint8 if limits[1] < 255 else np.uint16
+    frame = (
+        np.arange(64 * 64).reshape(64, 64).clip(0, 255)
+        if kind == np.uint8
+        else (np.arange(64 * 64).reshape(64, 64) + 5000)
+    )
+    expected = np.clip(255 * (frame - limits[0]) / (limits[1] - limits[0]), 0, 255)
+    assert np.abs(to_white_hot(frame.astype(kind), limits) - expected).max() <= 0.51
+
+
 def test_auto_leaves_8_bit_as_it_is_and_stretches_16_bit():
     grey = rng.integers(0, 256, (40, 50), np.uint8)
     assert follow([grey])[0] is grey
