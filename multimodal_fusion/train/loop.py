@@ -34,6 +34,8 @@ from .objective import Buffered, Objective, Setup
 from .parallel import Place, joined
 from .recipe import Recipe
 
+CURVES_EVERY = 30  # s; drawing them takes one
+
 
 class DivergedError(RuntimeError):
     """The loss is no longer a number."""
@@ -243,6 +245,7 @@ class Run:
         self.folder, self.config, self.place = Path(folder), config, place
         self.rows: list[dict] = []
         self.saved_at = -1
+        self.drawn = time.monotonic()
         state, used = self.path('last.state'), self.path('config.yaml')
         if state.exists() and not resume:
             raise UserError(
@@ -328,7 +331,9 @@ class Run:
             writer = csv.DictWriter(file, row.keys())
             writer.writeheader()
             writer.writerows(self.rows)
-        report.write_curves(self.path('curves.png'), self.rows)
+        if progress.step == self.config.steps or time.monotonic() - self.drawn > CURVES_EVERY:
+            report.write_curves(self.path('curves.png'), self.rows)
+            self.drawn = time.monotonic()
         report.write_samples(
             self.path(f'samples/{progress.step:07d}.png'),
             network,

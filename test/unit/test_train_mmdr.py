@@ -16,6 +16,8 @@ torch = pytest.importorskip('torch', reason='training needs the train extra')
 for package in ('safetensors', 'onnx', 'onnxscript', 'tqdm', 'matplotlib'):
     pytest.importorskip(package, reason='training needs the train extra')
 
+from safetensors.torch import save_file  # noqa: E402
+
 from multimodal_fusion.cli import build_parser  # noqa: E402
 from multimodal_fusion.errors import UserError  # noqa: E402
 from multimodal_fusion.fuser import Fuser  # noqa: E402
@@ -36,8 +38,8 @@ CONFIGS = REPOSITORY / 'config/train'
 
 @pytest.fixture
 def data(tmp_path):
-    """A folder of 4 training and 3 validation pairs, with VGG-19 (a thin one) beside it."""
-    for split, seeds in (('train', range(4)), ('val', range(4, 7))):
+    """A folder of 4 training and 2 validation pairs, with VGG-19 (a thin one) beside it."""
+    for split, seeds in (('train', range(4)), ('val', range(4, 6))):
         for kind in ('vis', 'ir'):
             (tmp_path / 'tiny' / split / kind).mkdir(parents=True)
         for seed in seeds:
@@ -93,10 +95,15 @@ def no_export(monkeypatch):
 
 
 @pytest.fixture
-def teacher(data, tmp_path, no_export):
-    """A teacher that was trained for two steps."""
-    config = write_config(tmp_path / 't.yaml', TEACHER, steps=2, evaluate_every=2)
-    run(TEACHER, config, data, tmp_path / 'teacher', perception=False)
+def teacher(tmp_path):
+    """A run folder that holds no more than an untrained teacher."""
+    config = Config.load(write_config(tmp_path / 't.yaml', TEACHER))
+    torch.manual_seed(0)
+    facts = dict.fromkeys(('trained_on', 'commit', 'machine'), 'nothing')
+    facts |= {'config': config.to_json(), 'row': '{"step": 0, "seconds": 0.0}'}
+    (tmp_path / 'teacher').mkdir()
+    state = find_recipe(TEACHER).network(config).state_dict()
+    save_file(state, tmp_path / 'teacher/best.safetensors', facts)
     return tmp_path / 'teacher'
 
 
@@ -122,7 +129,7 @@ def test_paper_configurations_have_the_values_of_the_paper(recipe, batch, epochs
     assert method.perceived == batch
 
 
-def test_smoke_train_kill_resume_export_load(tmp_path, data, teacher):
+def test_smoke_train_kill_resume_export_load(tmp_path, data, teacher, no_export):
     """The whole way; the loss goes down, and the killed run ends as one that was left alone."""
     config = write_config(tmp_path / 'c.yaml', STUDENT, steps=48, evaluate_every=6, start_noise=0.1)
     run(STUDENT, config, data, tmp_path / 'whole', teacher=teacher)
@@ -178,7 +185,7 @@ def test_teacher_exports_at_any_size(tmp_path, data):
         assert abs(difference).max() <= 1
 
 
-def test_cached_targets_give_the_same_run(tmp_path, data, teacher, no_thin_cache):
+def test_cached_targets_give_the_same_run(tmp_path, data, teacher, no_export, no_thin_cache):
     for cache in (False, True):
         config = write_config(tmp_path / 'c.yaml', STUDENT, {'cache': cache})
         run(STUDENT, config, data, tmp_path / f'{cache}', teacher=teacher)
@@ -193,7 +200,7 @@ def test_cached_targets_give_the_same_run(tmp_path, data, teacher, no_thin_cache
                                      {'distil': 'output', 'output': 'linear'},
                                      {'start': 'teacher', 'gradient': 'paper'},
                                      {'widths': [8, 4], 'start': 'random'}])  # fmt: skip
-def test_every_option_runs(tmp_path, data, teacher, changes):
+def test_every_option_runs(tmp_path, data, teacher, no_export, changes):
     config = write_config(tmp_path / 'c.yaml', STUDENT, changes, steps=3)
     run(STUDENT, config, data, tmp_path / 'run', teacher=teacher)
     if changes.get('start') == 'teacher':
