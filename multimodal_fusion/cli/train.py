@@ -1,54 +1,127 @@
-"""``train``: run a training recipe."""
+"""``train``: run a training recipe, pack training crops, or make the ablation table."""
 
 import json
 import sys
 from pathlib import Path
 
+from ..errors import UserError
 from ..share import share_file
 from ..train import require_extra
 
 HELP = 'Train a fusion network on folders of registered pairs.'
-EXAMPLE = 'python -m multimodal_fusion train mmdrfuse_plus --data data/ivif --out runs/plus'
+EXAMPLE = (
+    'python -m multimodal_fusion train mmdr-student --teacher runs/teacher '
+    '--data data/ivif --out runs/student'
+)
+VGG_FILE = 'weights/vgg19_conv_fp16.npz'
 
 
 def add_arguments(parser):
-    parser.add_argument('recipe', metavar='RECIPE', help='mmdrfuse or mmdrfuse_plus')
+    parser.add_argument(
+        'recipe',
+        metavar='RECIPE',
+        help='mmdr-teacher, mmdr-student, mmdrfuse or mmdrfuse_plus; or "pack" (write the grey '
+        'training crops as one file), or "ablate" (train and compare variants)',
+    )
     parser.add_argument(
         '--config',
-        type=Path,
-        help="parameters (default: the run's own if resumed, else config/train/RECIPE.yaml)",
+        help="parameters: a file, or for mmdr-* one of paper, cpu, gpu (default: the run's own if "
+        'resumed, else config/train/RECIPE.yaml or RECIPE-cpu.yaml)',
     )
     parser.add_argument(
-        '--data', type=Path, required=True, help='folder with train/{vis,ir} and val/{vis,ir}'
+        '--data',
+        type=Path,
+        required=True,
+        help='folder with train/{vis,ir} and val/{vis,ir}; for mmdr-* also a file of "train pack"',
     )
-    parser.add_argument('--out', type=Path, required=True, help='run folder, such as runs/NAME')
+    parser.add_argument(
+        '--out', type=Path, required=True, help='run folder, such as runs/NAME; pack: the file'
+    )
     parser.add_argument(
         '--resume', action='store_true', help='go on with the run in --out, if there is one'
+    )
+    parser.add_argument('--teacher', type=Path, help='run or checkpoint of mmdr-teacher')
+    parser.add_argument(
+        '--vgg',
+        type=Path,
+        help=f"VGG-19 weights, .npz or torchvision's .pth (default: {VGG_FILE} beside --data)",
+    )
+    parser.add_argument(
+        '--no-perception', action='store_true', help='mmdr-*: leave the perception term out'
+    )
+    parser.add_argument(
+        '--side', type=int, default=192, help='pack: side of the crops, pixels (default: 192)'
     )
     parser.add_argument('--json', action='store_true', help='print the result as JSON')
 
 
 def run(args) -> int:
     require_extra()
-    from ..train.loop import DivergedError, train
-    from ..train.recipe import find_recipe
+    from ..train.loop import DivergedError
 
-    recipe = find_recipe(args.recipe)
-    used = args.out / 'config.yaml'
-    if args.config:
-        config = args.config
-    elif args.resume and used.exists():
-        config = used
-    else:
-        config = share_file(f'config/train/{recipe.name}.yaml')
     try:
-        best = train(recipe, config, args.data, args.out, args.resume)
+        return {'pack': _pack, 'ablate': _ablate}.get(args.recipe, _train)(args)
     except DivergedError as error:
         print(f'multimodal_fusion train: {error}', file=sys.stderr)
         return 1
+
+
+def _train(args) -> int:
+    from ..train.loop import Helpers, train
+    from ..train.parallel import Place
+    from ..train.recipe import find_recipe
+
+    recipe = find_recipe(args.recipe)
+    config = _config(args, recipe.name, '-cpu' if recipe.method else '')
+    vgg = _vgg(args) if recipe.method else None
+    best = train(recipe, config, args.data, args.out, args.resume, Helpers(args.teacher, vgg))
     model = args.out / 'model.onnx'
+    if not Place.of_environment().first:
+        return 0
     if args.json:
         print(json.dumps({'model': str(model), **best}))
     else:
         print(f'{model}: validation loss {best["val_loss"]:.5f} at step {best["step"]}')
     return 0
+
+
+def _pack(args) -> int:
+    from ..train.pack import pack
+
+    facts = pack(args.data, args.out, args.side)
+    print(json.dumps(facts) if args.json else '\n'.join(f'{k}: {v}' for k, v in facts.items()))
+    return 0
+
+
+def _ablate(args) -> int:
+    from ..train.ablate import ablate
+
+    config = Path(args.config) if args.config else share_file('config/train/ablate.yaml')
+    table = ablate(config, args.data, args.out, _vgg(args))
+    print(json.dumps(table.rows) if args.json else table.markdown())
+    return 0
+
+
+def _config(args, name: str, suffix: str) -> Path:
+    used = args.out / 'config.yaml'
+    if args.config in ('paper', 'cpu', 'gpu'):
+        return share_file(f'config/train/{name}-{args.config}.yaml')
+    if args.config:
+        return Path(args.config)
+    if args.resume and used.exists():
+        return used
+    return share_file(f'config/train/{name}{suffix}.yaml')
+
+
+def _vgg(args) -> Path | None:
+    """The file of VGG-19, or None. Raises UserError where it is wanted and not there."""
+    if args.no_perception:
+        return None
+    path = args.vgg or args.data.resolve().parent / VGG_FILE
+    if not path.is_file():
+        raise UserError(
+            f'the perception term needs VGG-19 weights, and {path} is missing: give --vgg '
+            "(torchvision's vgg19-dcbb9e9d.pth from download.pytorch.org/models will do), or leave "
+            'the term out by --no-perception'
+        )
+    return path

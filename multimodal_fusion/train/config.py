@@ -27,6 +27,97 @@ LEAST = {
     'start_noise': 0.0,
 }
 
+METHOD_LEAST = {
+    'patches': 1,
+    'perceived': 0,
+    'validation_pairs': 1,
+    'validation_side': 32,
+}
+CHOICES = {
+    'schedule': ('constant', 'cosine'),
+    'device': ('cpu', 'auto'),
+    'start': ('maximum', 'random', 'teacher'),
+    'output': ('tanh', 'linear'),
+    'gradient': ('paper', 'code', 'signed'),
+    'decide': ('patch', 'batch'),
+    'norm': ('sample', 'batch'),
+    'distil': ('both', 'output'),
+    'cache': (True, False),
+}
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How a patch is changed; all 0 for not at all. Meanings: config/train/mmdr-*.yaml."""
+
+    gain: float
+    gamma: float
+    noise: float
+    polarity: float
+    balance: float
+
+
+@dataclass(frozen=True)
+class Method:
+    """What only the recipes mmdr-teacher and mmdr-student have: section ``method``."""
+
+    patches: int
+    perceived: int
+    validation_pairs: int
+    validation_side: int
+    schedule: str
+    device: str
+    start: str
+    output: str
+    gradient: str
+    decide: str
+    norm: str
+    distil: str
+    cache: bool
+    widths: tuple[int, ...]
+    augmentation: Augmentation
+
+    @classmethod
+    def check(cls, content: object, source: str) -> 'Method':
+        """The section from a mapping. Raises UserError."""
+        content = _complete(cls, content, source)
+        values = {
+            key: _number(f'{source}: {key}', content[key], int, least)
+            for key, least in METHOD_LEAST.items()
+        }
+        for key, known in CHOICES.items():
+            if content[key] not in known:
+                listed = ', '.join(str(value).lower() for value in known)
+                raise UserError(f'{source}: {key} must be one of {listed}, got {content[key]!r}')
+            values[key] = content[key]
+        widths = content['widths']
+        if not isinstance(widths, list | tuple) or not widths:
+            raise UserError(f'{source}: widths must be a list of whole numbers, got {widths!r}')
+        values['widths'] = tuple(_number(f'{source}: widths', w, int, 1) for w in widths)
+        inner = f'{source}: augmentation'
+        found = _complete(Augmentation, content['augmentation'], inner)
+        values['augmentation'] = Augmentation(
+            **{key: _number(f'{inner}.{key}', value, float, 0.0) for key, value in found.items()}
+        )
+        return cls(**values)
+
+
+def _complete(kind: type, content: object, source: str) -> dict:
+    """A mapping that names exactly the fields of a dataclass. Raises UserError."""
+    if not isinstance(content, dict):
+        raise UserError(f'{source} must be a list of "key: value" lines')
+    fields = [field.name for field in dataclasses.fields(kind)]
+    optional = [f.name for f in dataclasses.fields(kind) if f.default is not dataclasses.MISSING]
+    for key in content:
+        if key not in fields:
+            near = difflib.get_close_matches(str(key), fields, 1)
+            hint = f'; did you mean {near[0]!r}?' if near else ''
+            raise UserError(f'{source}: unknown key {key!r}{hint}')
+    missing = [key for key in fields if key not in content and key not in optional]
+    if missing:
+        raise UserError(f'{source}: missing {", ".join(missing)}')
+    return content
+
 
 @dataclass(frozen=True)
 class Config:
@@ -44,6 +135,7 @@ class Config:
     samples: int
     start_noise: float
     weights: dict[str, float]
+    method: Method | None = None
 
     @classmethod
     def load(cls, path: Path) -> 'Config':
@@ -61,15 +153,8 @@ class Config:
     @classmethod
     def check(cls, content: dict, source: str) -> 'Config':
         """A configuration from a mapping. source: where it came from, for messages."""
+        content = _complete(cls, content, source)
         fields = {field.name: field.type for field in dataclasses.fields(cls)}
-        for key in content:
-            if key not in fields:
-                near = difflib.get_close_matches(str(key), fields, 1)
-                hint = f'; did you mean {near[0]!r}?' if near else ''
-                raise UserError(f'{source}: unknown key {key!r}{hint}')
-        missing = [key for key in fields if key not in content]
-        if missing:
-            raise UserError(f'{source}: missing {", ".join(missing)}')
         values = {
             key: _number(f'{source}: {key}', content[key], fields[key], LEAST[key]) for key in LEAST
         }
@@ -79,11 +164,17 @@ class Config:
             str(term): _number(f'{source}: weights.{term}', value, float, 0.0)
             for term, value in content['weights'].items()
         }
-        return cls(recipe=str(content['recipe']), weights=weights, **values)
+        method = content.get('method')
+        if method is not None:
+            method = Method.check(method, f'{source}: method')
+        return cls(recipe=str(content['recipe']), weights=weights, method=method, **values)
 
     def to_json(self) -> str:
         """All values as one line, keys sorted: equal configurations give equal lines."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+        values = dataclasses.asdict(self)
+        if self.method is None:
+            del values['method']  # so that the simple recipes keep the hashes they had
+        return json.dumps(values, sort_keys=True)
 
     @property
     def hash(self) -> str:

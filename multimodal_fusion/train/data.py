@@ -28,12 +28,28 @@ class Pair:
         """Thermal and visible as float (1, 1, H, W) in [0, 1]."""
         return tuple(to_unit(image[None, None]) for image in (self.thermal, self.visible))
 
+    def centre(self, side: int) -> 'Pair':
+        """The middle of it, at most this many pixels wide and high."""
+        height, width = self.thermal.shape
+        top, left = (max(0, (length - side) // 2) for length in (height, width))
+        window = np.s_[top : top + side, left : left + side]
+        return Pair(self.stem, self.thermal[window], self.visible[window])
+
 
 @dataclass(frozen=True)
 class PairData:
     """What a recipe trains on: ``crops(step)`` gives a batch; ``validation`` is judged whole."""
 
-    crops: 'Crops'
+    crops: object  # `Crops`, or `patches.Patches`
+    validation: list[Pair]
+    description: str
+
+
+@dataclass(frozen=True)
+class Folders:
+    """All pairs of a data folder."""
+
+    train: list[Pair]
     validation: list[Pair]
     description: str
 
@@ -46,12 +62,7 @@ class Crops:
     """
 
     def __init__(self, pairs: list[Pair], side: int, batch: int, seed: int):
-        for pair in pairs:
-            if min(pair.thermal.shape) < side:
-                raise UserError(
-                    f'{pair.stem} is {_size(pair.thermal)}, smaller than the {side}-pixel crops; '
-                    'leave it out or lower "patch" in the configuration'
-                )
+        check_side(pairs, side)
         self.pairs, self.side, self.batch, self.seed = pairs, side, batch, seed
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
@@ -69,9 +80,24 @@ class Crops:
         return crop[:, :, ::-1] if random.integers(2) else crop
 
 
+def check_side(pairs: list[Pair], side: int) -> None:
+    """Raise UserError where a pair is too small for crops of this side."""
+    for pair in pairs:
+        if min(pair.thermal.shape) < side:
+            raise UserError(
+                f'{pair.stem} is {_size(pair.thermal)}, smaller than the {side}-pixel crops; '
+                'leave it out or lower "patch" in the configuration'
+            )
+
+
 def to_unit(pixels: np.ndarray) -> Tensor:
     """uint8 pixels as float32 in [0, 1]."""
     return torch.from_numpy(np.ascontiguousarray(pixels)).float() / 255
+
+
+def eight_bit(fused: Tensor) -> Tensor:
+    """Clip to [0, 1] and round to uint8: the pixels that leave a model file."""
+    return (fused.clamp(0, 1) * 255).round().to(torch.uint8)
 
 
 def load_data(folder: Path, side: int, batch: int, seed: int) -> PairData:
@@ -79,10 +105,22 @@ def load_data(folder: Path, side: int, batch: int, seed: int) -> PairData:
 
     Raises UserError where the layout, the pairing or an image is not as it should be.
     """
+    data = load_folders(folder)
+    return PairData(Crops(data.train, side, batch, seed), data.validation, data.description)
+
+
+def load_folders(folder: Path) -> Folders:
+    """The pairs of a folder laid out as `LAYOUT`. Raises UserError."""
     folder = Path(folder)
     train, validation = (load_pairs(folder / split) for split in ('train', 'val'))
     description = f'{folder.resolve().name}/train, {len(train)} pairs'
-    return PairData(Crops(train, side, batch, seed), validation, description)
+    return Folders(train, validation, description)
+
+
+def spread(pairs: list[Pair], count: int) -> list[Pair]:
+    """``count`` pairs (or all, if fewer), evenly over the list: the same ones at every step."""
+    count = min(count, len(pairs))
+    return [pairs[i * len(pairs) // count] for i in range(count)]
 
 
 def load_pairs(folder: Path) -> list[Pair]:

@@ -17,17 +17,13 @@ from .. import __version__
 from ..errors import UserError
 from ..files import whole_file
 from .config import Config
+from .data import eight_bit
 from .recipe import Recipe, find_recipe
 
 OPSET = 18  # the lowest that torch's exporter writes; onnxruntime reads it from 1.14 (2023) on
 IR_VERSION = 8  # the one that came with opset 18: older runtimes refuse newer ones
 LICENCE = 'Apache-2.0'
 MIN_SIDE = 32
-
-
-def eight_bit(fused: Tensor) -> Tensor:
-    """Clip to [0, 1] and round to uint8: the pixels that leave a model file."""
-    return (fused.clamp(0, 1) * 255).round().to(torch.uint8)
 
 
 class Pixels(nn.Module):

@@ -7,10 +7,14 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from ..errors import UserError
-from ..networks.mmdrfuse import MMDRFuse
+from ..networks.mmdrfuse import MMDRFuse, MMDRFuseTeacher
 from . import losses
 from .config import Config
-from .data import PairData, load_data
+from .data import PairData, load_data, load_folders, spread
+from .objective import MMDRObjective, Objective, Setup, SimpleObjective
+from .pack import load_packed
+from .parallel import Place
+from .patches import Patches
 
 Terms = dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]]
 
@@ -20,23 +24,31 @@ class Recipe:
     """name, description: for the model file and its card.
 
     network(config): a fresh network, drawn from torch's global generator.
-    terms: the loss, its terms by name; each takes (fused, thermal, visible), float (N, 1, H, W),
-    and the total is their sum weighted by ``config.weights``.
-    data(folder, config): batches and validation pairs.
+    terms: names of the loss terms; the total is their sum weighted by ``config.weights``.
+    judged: those of them that validation has too.
+    extras: further figures of the training steps.
+    data(folder, config, place): batches and validation pairs.
+    objective(config, batches, setup): the loss.
     """
 
     name: str
     description: str
     network: Callable[[Config], nn.Module]
-    terms: Terms
-    data: Callable[[Path, Config], PairData]
+    terms: tuple[str, ...]
+    judged: tuple[str, ...]
+    extras: tuple[str, ...]
+    data: Callable[[Path, Config, Place], PairData]
+    objective: Callable[[Config, object, Setup], Objective]
 
-    def loss(
-        self, config: Config, fused: Tensor, thermal: Tensor, visible: Tensor
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The weighted total and the unweighted terms."""
-        terms = {name: term(fused, thermal, visible) for name, term in self.terms.items()}
-        return sum(config.weights[name] * value for name, value in terms.items()), terms
+    @property
+    def method(self) -> bool:
+        """Whether it is one of MMDRFuse's own recipes, with section ``method``."""
+        return self.name.startswith('mmdr-')
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What metrics.csv has of training steps."""
+        return ('loss', *self.terms, *self.extras)
 
     def check(self, config: Config) -> None:
         """Raise UserError where a configuration is not one of this recipe."""
@@ -44,15 +56,68 @@ class Recipe:
             raise UserError(
                 f'the configuration is one of recipe {config.recipe!r}, not of {self.name!r}'
             )
-        if config.weights.keys() != self.terms.keys():
+        if config.weights.keys() != set(self.terms):
             raise UserError(
                 f'weights must name exactly the loss terms {", ".join(self.terms)}; '
                 f'got {", ".join(config.weights) or "none"}'
             )
+        if self.method != (config.method is not None):
+            raise UserError(
+                f'the recipe {self.name} {"needs" if self.method else "has no"} section "method"'
+            )
 
 
-def _pairs(folder: Path, config: Config) -> PairData:
+def _pairs(folder: Path, config: Config, place: Place) -> PairData:
+    if place.world > 1:
+        raise UserError('only mmdr-teacher and mmdr-student run in several processes')
     return load_data(folder, config.patch, config.batch, config.seed)
+
+
+def _patches(folder: Path, config: Config, place: Place) -> PairData:
+    method = config.method
+    data = load_packed(folder) if Path(folder).is_file() else load_folders(folder)
+    if config.batch % place.world:
+        raise UserError(f'batch {config.batch} is not a multiple of {place.world} processes')
+    if config.batch > method.patches // place.world * place.world:
+        raise UserError(f'batch {config.batch} is more than the {method.patches} patches')
+    patches = Patches(
+        data.train,
+        config.patch,
+        method.patches,
+        config.seed,
+        method.augmentation,
+        place.rank,
+        place.world,
+    )
+    some = spread(data.validation, method.validation_pairs)
+    validation = [pair.centre(method.validation_side) for pair in some]
+    return PairData(patches, validation, data.description)
+
+
+def _simple(name: str, description: str, output: str) -> Recipe:
+    return Recipe(
+        name,
+        description,
+        lambda config: MMDRFuse(output).start_at_maximum(config.start_noise),
+        tuple(SIMPLE),
+        tuple(SIMPLE),
+        (),
+        _pairs,
+        lambda config, crops, setup: SimpleObjective(SIMPLE, config, crops),
+    )
+
+
+def _teacher(config: Config) -> nn.Module:
+    network = MMDRFuseTeacher()
+    maximum = config.method.start == 'maximum'
+    return network.start_at_maximum(config.start_noise) if maximum else network
+
+
+def _student(config: Config) -> nn.Module:
+    network = MMDRFuse(config.method.output, config.method.widths)
+    if config.method.start == 'maximum' and len(config.method.widths) == 1:
+        return network.start_at_maximum(config.start_noise)
+    return network
 
 
 SIMPLE: Terms = {
@@ -61,22 +126,34 @@ SIMPLE: Terms = {
     'structure': losses.structure,
 }
 
+JUDGED = ('intensity', 'gradient', 'perception', 'structure')
+MMDR_TERMS = (*JUDGED, 'distillation', 'refresh')
+STATISTICS = ('wins_ssim', 'wins_gmsd', 'gap_ssim', 'gap_gmsd')
+
 RECIPES = {
     recipe.name: recipe
     for recipe in (
-        Recipe(
-            'mmdrfuse',
-            "MMDRFuse's student in the paper's form, tanh output",
-            lambda config: MMDRFuse('tanh').start_at_maximum(config.start_noise),
-            SIMPLE,
-            _pairs,
-        ),
-        Recipe(
+        _simple('mmdrfuse', "MMDRFuse's student in the paper's form, tanh output", 'tanh'),
+        _simple(
             'mmdrfuse_plus',
             "MMDRFuse's student with a linear, clipped output, trained from the pixel maximum",
-            lambda config: MMDRFuse('linear').start_at_maximum(config.start_noise),
-            SIMPLE,
-            _pairs,
+            'linear',
+        ),
+        *(
+            Recipe(
+                name,
+                description,
+                network,
+                MMDR_TERMS,
+                JUDGED,
+                STATISTICS,
+                _patches,
+                MMDRObjective,
+            )
+            for name, description, network in (
+                ('mmdr-teacher', "MMDRFuse's teacher, by the paper's method", _teacher),
+                ('mmdr-student', "MMDRFuse's student, by the paper's method", _student),
+            )
         ),
     )
 }

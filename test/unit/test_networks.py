@@ -8,7 +8,7 @@ torch = pytest.importorskip('torch', reason='networks need the train extra')
 from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
-from multimodal_fusion.networks.mmdrfuse import OUTPUTS, MMDRFuse  # noqa: E402
+from multimodal_fusion.networks.mmdrfuse import OUTPUTS, MMDRFuse, MMDRFuseTeacher  # noqa: E402
 
 
 def images(height, width, seed=0):
@@ -49,6 +49,45 @@ def test_student_follows_its_equations_at_any_size(output, height, width, seed):
     expected = convolve(np.maximum(hidden, 0), weights['conv2.weight'], weights['conv2.bias'])
     expected = np.tanh(expected) if output == 'tanh' else expected
     np.testing.assert_allclose(fused, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(('widths', 'count'), [((4,), 113), ((64,), 1793), ((8, 8, 4), 1065)])
+def test_student_can_be_of_other_sizes(widths, count):
+    network = MMDRFuse('tanh', widths)
+    assert sum(parameter.numel() for parameter in network.parameters()) == count
+    buffer, fused = network.buffered(*images(9, 8))
+    assert buffer.shape == (1, widths[-1], 9, 8)
+    assert buffer.min() >= 0
+    assert torch.equal(fused, network(*images(9, 8)))
+
+
+def test_teacher_has_the_parameters_of_the_paper():
+    assert sum(parameter.numel() for parameter in MMDRFuseTeacher().parameters()) == 556_489
+
+
+@pytest.mark.parametrize('size', [(3, 3), (33, 47), (34, 47), (64, 80)])
+def test_teacher_takes_any_size_and_shows_its_buffer(size):
+    torch.manual_seed(0)
+    network = MMDRFuseTeacher()
+    buffer, fused = network.buffered(*images(*size))
+    assert buffer.shape == (1, 4, *size)
+    assert buffer.min() >= 0
+    assert fused.shape == (1, 1, *size)
+    assert torch.equal(fused, network(*images(*size)))
+
+
+def test_teacher_uses_every_layer():
+    torch.manual_seed(0)
+    network = MMDRFuseTeacher()
+    network(*images(32, 32)).sum().backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad.abs().max() > 0, name
+
+
+def test_teacher_starts_where_the_student_does():
+    torch.manual_seed(0)
+    teacher, student = MMDRFuseTeacher().start_at_maximum(), MMDRFuse().start_at_maximum()
+    torch.testing.assert_close(teacher(*images(20, 23)), student(*images(20, 23)))
 
 
 @pytest.mark.parametrize('size', [(2, 2), (2, 7), (33, 47)])

@@ -1,0 +1,149 @@
+"""The ablation table: variants of the method trained one after the other and scored alike."""
+
+import difflib
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from ..errors import UserError
+from ..files import make_folder, whole_file
+from .config import Config
+from .data import Pair, load_folders, spread
+from .export import Checkpoint, count_parameters, eight_bit
+from .loop import Helpers, train
+from .recipe import find_recipe
+
+METRICS = ('SD', 'VIF', 'Qabf', 'SSIM', 'EN', 'MI', 'SCD')
+Scores = Callable[[np.ndarray, np.ndarray, np.ndarray], dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """label: in the table. config: complete. teacher: name of the variant to learn from, if any."""
+
+    name: str
+    label: str
+    config: dict
+    teacher: str | None
+
+
+@dataclass(frozen=True)
+class Table:
+    rows: list[dict]
+    pairs: int
+
+    def markdown(self) -> str:
+        """Means over the pairs, one line a variant."""
+        lines = [
+            '| variant | KB | ' + ' | '.join(METRICS) + ' |',
+            '|---' * (len(METRICS) + 2) + '|',
+        ]
+        for row in self.rows:
+            cells = ' | '.join(f'{row[name]:.4f}' for name in METRICS)
+            lines.append(f'| {row["variant"]} | {row["kilobytes"]:.2f} | {cells} |')
+        lines.append(
+            f'\nMeans over {self.pairs} pairs, 8-bit luma, our definitions; higher is better.'
+        )
+        return '\n'.join(lines)
+
+
+def ablate(
+    config_file: Path, folder: Path, out: Path, vgg: Path | None, scores: Scores | None = None
+) -> Table:
+    """Train every variant into a run folder below ``out``, score them, write table.md.
+
+    Finished variants are not trained again, and one that was cut off goes on.
+    scores(thermal, visible, fused): metrics of 8-bit images (default: `evaluate.metrics`).
+    Raises UserError.
+    """
+    scores = scores or _metrics()
+    variants, pairs = load_variants(config_file)
+    validation = spread(load_folders(folder).validation, pairs)
+    make_folder(Path(out))
+    rows = []
+    for variant in variants:
+        run = Path(out) / variant.name
+        config = Path(out) / f'{variant.name}.yaml'
+        config.write_text(yaml.safe_dump(variant.config, sort_keys=False))
+        teacher = Path(out) / variant.teacher if variant.teacher else None
+        recipe = find_recipe(variant.config['recipe'])
+        train(recipe, config, folder, run, resume=True, helpers=Helpers(teacher, vgg))
+        checkpoint = Checkpoint.load(run)
+        rows.append(
+            {
+                'variant': variant.label,
+                'kilobytes': 4 * count_parameters(checkpoint.network) / 1024,
+                **score(checkpoint, validation, scores),
+            }
+        )
+        table = Table(rows, len(validation))
+        with whole_file(Path(out) / 'table.md') as temporary:
+            temporary.write_text(table.markdown() + '\n')
+    return table
+
+
+def load_variants(path: Path) -> tuple[list[Variant], int]:
+    """The variants of a file and on how many pairs they are scored. Raises UserError.
+
+    Each starts from a configuration beside the file (``base``) and changes what ``set`` lists,
+    by dotted keys; ``all`` is set in every one.
+    """
+    try:
+        content = yaml.safe_load(Path(path).read_text())
+        common, listed = content['all'], content['variants']
+        variants = []
+        for name, given in listed.items():
+            base = yaml.safe_load((Path(path).parent / given['base']).read_text())
+            for key, value in {**common, **(given.get('set') or {})}.items():
+                _set(base, key, value, f'{path}: {name}')
+            Config.check(base, f'{path}: {name}')
+            variants.append(Variant(name, given['label'], base, given.get('teacher')))
+        pairs = int(content['pairs'])
+    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f'{path} is not a list of variants: {error!r}') from error
+    for i, variant in enumerate(variants):
+        if variant.teacher and variant.teacher not in [earlier.name for earlier in variants[:i]]:
+            raise UserError(
+                f'{path}: {variant.name} needs its teacher {variant.teacher!r} above it'
+            )
+    return variants, pairs
+
+
+def _set(config: dict, dotted: str, value: object, source: str) -> None:
+    *path, last = dotted.split('.')
+    for part in path:
+        config = config.get(part, {})
+    if last not in config:
+        near = difflib.get_close_matches(last, config, 1)
+        hint = f'; did you mean {near[0]!r}?' if near else ''
+        raise UserError(f'{source}: there is no {dotted!r} to set{hint}')
+    config[last] = value
+
+
+def score(checkpoint: Checkpoint, pairs: list[Pair], scores: Scores) -> dict[str, float]:
+    """Means over the pairs of `METRICS`, without those that are not defined for a pair."""
+    import torch
+
+    found = []
+    for pair in pairs:
+        with torch.no_grad():
+            fused = eight_bit(checkpoint.network(*pair.tensors()))[0, 0].numpy()
+        found.append(scores(pair.thermal, pair.visible, fused))
+    return {
+        name: statistics.fmean(row[name] for row in found if np.isfinite(row[name]))
+        for name in METRICS
+    }
+
+
+def _metrics() -> Scores:
+    try:
+        from ..evaluate.metrics import SourcePair, Triple, evaluate
+    except ImportError as error:
+        raise UserError(f'the ablation table needs multimodal_fusion.evaluate: {error}') from error
+    return lambda thermal, visible, fused: evaluate(
+        Triple(SourcePair(thermal, visible), fused), metrics=METRICS
+    )
