@@ -268,7 +268,11 @@ class FusionNode(Node):
             self._tell('silence', silence, every=v['stall.warn_after'])
         report = self._health.report(*settings, self._setup.receiver.pairer.counters)
         fuser = self._setup.pipeline.fuser
-        figures = report.values | {'model': fuser.name, 'provider': fuser.provider}
+        figures = report.values | {
+            'fused subscribers': str(self._fused.get_subscription_count()),
+            'model': fuser.name,
+            'provider': fuser.provider,
+        }
         array = DiagnosticArray()
         array.header.stamp = self.get_clock().now().to_msg()
         array.status = [

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
@@ -40,18 +41,30 @@ class Player(Node):
                 kind, topic = CompressedImage, f'{topic}/compressed'
             self._outputs[name] = self.create_publisher(kind, topic, profile)
         self._info = self.create_publisher(CameraInfo, 'rgb/camera_info', profile)
+        self._fused_subscribers = 0  # as the node itself counts them
+        self.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, 10)
 
     def wait_for_listeners(self, timeout: float, fused: bool) -> bool:
-        """Until both streams have a subscriber (and so has the fused one), or the time is up."""
+        """Until both streams have a subscriber, or the time is up.
+
+        fused: wait as well until the node reports a subscriber of its fused images. That others see
+        both does not mean that the two have found each other.
+        """
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             rclpy.spin_once(self, timeout_sec=0.1)
             heard = all(p.get_subscription_count() for p in self._outputs.values())
-            if heard and (not fused or self.count_subscribers('fused/image_raw')):
-                # The two ends discover each other independently: leave the other one a moment.
+            if heard and (not fused or self._fused_subscribers):
+                # The ends discover each other independently: leave the other one a moment.
                 rclpy.spin_once(self, timeout_sec=1.0)
                 return True
         return False
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            for value in status.values:
+                if value.key == 'fused subscribers':
+                    self._fused_subscribers = int(value.value)
 
     def play(self, done: threading.Event) -> None:
         """Publish everything, or until ``done`` is set."""
@@ -114,7 +127,11 @@ def main() -> int:
             with whole_file(args.log) as temporary, temporary.open('w', newline='') as file:
                 csv.writer(file).writerows(player.log)
     else:
-        print('player: nobody subscribed to rgb/image_raw and thermal/image_raw', file=sys.stderr)
+        print(
+            'player: nobody subscribed to rgb/image_raw and thermal/image_raw'
+            + ', or nobody to the fused images' * args.wait_for_fused,
+            file=sys.stderr,
+        )
     player.drain()
     player.destroy_node()
     rclpy.shutdown()
