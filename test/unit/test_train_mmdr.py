@@ -107,7 +107,7 @@ def teacher(tmp_path):
     return tmp_path / 'teacher'
 
 
-@pytest.mark.parametrize('size', ['paper', 'cpu', 'gpu'])
+@pytest.mark.parametrize('size', ['paper', 'cpu', 'gpu', 'quick'])
 @pytest.mark.parametrize('name', [TEACHER, STUDENT])
 def test_packaged_configurations_fit_their_recipes(name, size):
     find_recipe(name).check(Config.load(CONFIGS / f'{name}-{size}.yaml'))
