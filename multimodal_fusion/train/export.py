@@ -140,6 +140,18 @@ def export_checkpoint(source: Path, path: Path) -> Checkpoint:
     return checkpoint
 
 
+def _judged(config: Config) -> str:
+    if config.method is None:
+        return 'whole images'
+    return (
+        f'the middles, {config.method.validation_side} pixels, of {config.method.validation_pairs}'
+    )
+
+
+def _defined(config: Config) -> str:
+    return 'losses' if config.method is None else 'objective'
+
+
 def card(checkpoint: Checkpoint) -> str:
     """The model card, Markdown."""
     config, row = checkpoint.config, checkpoint.row
@@ -165,8 +177,9 @@ def card(checkpoint: Checkpoint) -> str:
 | code | {checkpoint.commit} |
 | licence of the weights | {LICENCE}; the training data have terms of their own |
 
-Loss: {terms}, defined in `multimodal_fusion/train/losses.py`.
-On the validation pairs (whole images, 8-bit output, lower is better):
+Loss: {terms}, defined in
+`multimodal_fusion/train/{_defined(config)}.py`.
+On the validation pairs ({_judged(config)}, 8-bit output, lower is better):
 
 | term | mean |
 |---|---|

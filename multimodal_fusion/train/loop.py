@@ -13,6 +13,7 @@ import json
 import math
 import os
 import platform
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,7 @@ from .parallel import Place, joined
 from .recipe import Recipe
 
 CURVES_EVERY = 30  # s; drawing them takes one
+LITTLE = 1 << 20  # bytes; with less the disk is full
 
 
 class DivergedError(RuntimeError):
@@ -69,9 +71,9 @@ def train(
                 recipe, config_file, data_folder, out, resume, helpers or Helpers(), place
             )
         except (OSError, RuntimeError) as error:
+            # OpenCV, torch and safetensors each have words of their own for a full disk.
             full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-            # torch.save and safetensors wrap what the disk said into errors of their own.
-            if not full and 'No space left on device' not in str(error):
+            if not full and free_space(out) > LITTLE:
                 raise
             raise UserError(
                 f'the disk of {out} is full; free some space and go on with --resume'
@@ -134,6 +136,14 @@ def _train(recipe, config_file, data_folder, out, resume, helpers: Helpers, plac
     if place.first:
         export_checkpoint(run.path('best.safetensors'), run.path('model.onnx'))
     return run.best_row()
+
+
+def free_space(folder: Path) -> int:
+    """Bytes that are free on the disk of a folder, or of the nearest one above it that exists."""
+    folder = Path(folder).absolute()
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
 
 
 def device_of(config: Config) -> torch.device:
@@ -308,6 +318,10 @@ class Run:
         optimiser: torch.optim.Optimizer,
     ) -> None:
         """Record an evaluation and make a checkpoint of it; ``last.state`` seals it."""
+        # Weights, both moments of Adam and copies, so that no checkpoint is begun in vain.
+        needed = LITTLE + 6 * sum(value.nbytes for value in network.state_dict().values())
+        if self.place.first and free_space(self.folder) < needed:
+            raise OSError(errno.ENOSPC, f'a checkpoint takes {needed} bytes')
         self.rows.append(row)
         self.saved_at = progress.step
         if not self.place.first:

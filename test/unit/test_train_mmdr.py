@@ -107,7 +107,7 @@ def teacher(tmp_path):
     return tmp_path / 'teacher'
 
 
-@pytest.mark.parametrize('size', ['paper', 'cpu', 'gpu'])
+@pytest.mark.parametrize('size', ['paper', 'cpu', 'gpu', 'quick'])
 @pytest.mark.parametrize('name', [TEACHER, STUDENT])
 def test_packaged_configurations_fit_their_recipes(name, size):
     find_recipe(name).check(Config.load(CONFIGS / f'{name}-{size}.yaml'))
@@ -309,25 +309,41 @@ def test_a_loss_that_is_no_number_stops_with_step_and_term(tmp_path, data, no_ex
     assert all(tensor.isfinite().all() for tensor in weights(tmp_path / 'run').values())
 
 
+@pytest.mark.parametrize('where', ['before', 'within'])
 def test_a_full_disk_stops_in_a_sentence_and_the_run_goes_on(
-    tmp_path, data, no_export, monkeypatch
+    tmp_path, data, no_export, monkeypatch, where
 ):
-    config = write_config(tmp_path / 'c.yaml', TEACHER, steps=4)
+    config = write_config(tmp_path / 'c.yaml', TEACHER, steps=4, evaluate_every=2)
     run(TEACHER, config, data, tmp_path / 'whole', perception=False)
-    save, calls = torch.save, []
+    calls = []
 
-    def full_the_second_time(*args):
-        calls.append(args)
-        if len(calls) == 2:
-            raise OSError(28, 'No space left on device')
-        save(*args)
+    def fill(act):
+        """Do this twice; then the disk is full."""
+
+        def acting(*args):
+            calls.append(args)
+            if len(calls) > 2:
+                raise OSError(28, 'No space left on device')
+            return act(*args)
+
+        return acting
 
     with monkeypatch.context() as patch:
-        patch.setattr(torch, 'save', full_the_second_time)
+        if where == 'before':
+            patch.setattr(
+                loop, 'free_space', lambda folder: 10**9 if len(rows_of(folder)) < 2 else 0
+            )
+        else:
+            patch.setattr(torch, 'save', fill(torch.save))
         with pytest.raises(UserError, match=r'the disk of .*run is full; .*--resume'):
             run(TEACHER, config, data, tmp_path / 'run', perception=False)
+    assert torch.load(tmp_path / 'run/last.state', weights_only=True)['step'] == 2
     run(TEACHER, config, data, tmp_path / 'run', resume=True, perception=False)
     assert_same_run(tmp_path / 'whole', tmp_path / 'run')
+
+
+def rows_of(folder):
+    return rows(folder) if (folder / 'metrics.csv').exists() else []
 
 
 # Pack
