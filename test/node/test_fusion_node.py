@@ -174,6 +174,14 @@ def test_nothing_is_computed_while_nobody_listens():
         wait_for(lambda: attempt('fused', 1), 'fusion to start with the first listener')
 
 
+def test_it_works_on_simulated_time_even_while_that_stands_still():
+    """No /clock is published: stamps alone decide, diagnostics go by the steady clock."""
+    with running({'use_sim_time': True}) as node:
+        warm(node.rig)
+        play(node.rig, [scene(1)])
+        wait_for(lambda: int(node.rig.figures().get('fused', 0)) >= 1, 'diagnostics')
+
+
 def test_registration_by_resizing():
     visible, thermal = scene(0)
     with running({'registration.mode': 'resize'}) as node:
