@@ -2,12 +2,8 @@
 
 import csv
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -26,9 +22,9 @@ from multimodal_fusion.train.data import Crops, Pair, load_data, load_pairs  # n
 from multimodal_fusion.train.loop import DivergedError, learning_rate, train  # noqa: E402
 from multimodal_fusion.train.recipe import find_recipe  # noqa: E402
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from ..runs import REPOSITORY, kill_under_way  # noqa: E402
+
 SIMPLE = ('mmdrfuse', 'mmdrfuse_plus')
-DEADLINE = 120  # s, far more than any wait here takes
 
 CONFIG = """
 recipe: {recipe}
@@ -335,15 +331,7 @@ def test_killed_run_resumes_to_the_same_result(tmp_path, data, no_export):
     out = tmp_path / 'killed'
     command = [sys.executable, '-m', 'multimodal_fusion', 'train', 'mmdrfuse', '--resume']
     command += ['--config', str(config), '--data', str(data), '--out', str(out)]
-    process = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + DEADLINE
-    while not (out / 'metrics.csv').exists() or len(rows(out)) < 4:
-        assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait(DEADLINE) == -signal.SIGKILL
-    process.stderr.close()
+    kill_under_way(command, out / 'metrics.csv')
     assert 0 < torch.load(out / 'last.state', weights_only=True)['step'] < 40
     run('mmdrfuse', config, data, out, resume=True)
     assert_same_run(tmp_path / 'whole', out)

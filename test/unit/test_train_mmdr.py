@@ -1,10 +1,8 @@
 """The recipes mmdr-teacher and mmdr-student: train, kill, resume, in two processes, export."""
 
 import os
-import signal
 import subprocess
 import sys
-import time
 import zipfile
 
 import cv2
@@ -30,7 +28,8 @@ from multimodal_fusion.train.loop import DivergedError, Helpers, train  # noqa: 
 from multimodal_fusion.train.pack import load_packed, pack  # noqa: E402
 from multimodal_fusion.train.recipe import find_recipe  # noqa: E402
 
-from .test_train import DEADLINE, REPOSITORY, assert_same_run, rows, scene, weights  # noqa: E402
+from ..runs import DEADLINE, REPOSITORY, kill_under_way  # noqa: E402
+from .test_train import assert_same_run, rows, scene, weights  # noqa: E402
 
 TEACHER, STUDENT = 'mmdr-teacher', 'mmdr-student'
 CONFIGS = REPOSITORY / 'config/train'
@@ -136,17 +135,7 @@ def test_smoke_train_kill_resume_export_load(tmp_path, data, teacher, no_export)
     out = tmp_path / 'killed'
     command = [sys.executable, '-m', 'multimodal_fusion', 'train', STUDENT, '--resume']
     command += ['--config', config, '--data', data, '--out', out, '--teacher', teacher]
-    process = subprocess.Popen(
-        list(map(str, command)), cwd=REPOSITORY, stderr=subprocess.PIPE, text=True
-    )
-    deadline = time.monotonic() + DEADLINE
-    while not (out / 'metrics.csv').exists() or len(rows(out)) < 4:
-        assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait(DEADLINE) == -signal.SIGKILL
-    process.stderr.close()
+    kill_under_way(command, out / 'metrics.csv')
     assert 0 < torch.load(out / 'last.state', weights_only=True)['step'] < 48
     best = run(STUDENT, config, data, out, resume=True, teacher=teacher)
     assert_same_run(tmp_path / 'whole', out)
