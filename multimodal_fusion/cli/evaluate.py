@@ -1,12 +1,14 @@
 """Score fusers on image pairs or on a bag, and write a report."""
 
 import argparse
+import difflib
 import json
 import os
 import shlex
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from .. import offline
@@ -19,6 +21,7 @@ from ..evaluate.contenders import contenders
 from ..evaluate.measure import Meter, Plan, Sources, measure_files
 from ..evaluate.metrics import DEFINITIONS, metric_names
 from ..evaluate.report import markdown_table, write_report
+from ..evaluate.sheet import contact_sheet
 from ..evaluate.summary import PROTOCOLS, per_image_csv, results
 from ..evaluate.timing import time_fusion
 from ..files import make_folder, whole_file
@@ -54,6 +57,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--no-baselines', action='store_true', help='only what --models names')
     parser.add_argument('--no-cache', action='store_true', help='measure everything anew')
     parser.add_argument('--no-timing', action='store_true', help='leave the cost out')
+    parser.add_argument(
+        '--sheet', metavar='STEMS', help='also sheet.jpg: these images, by comma, of every method'
+    )
     parser.add_argument('--jobs', type=int, default=os.cpu_count() or 1, help='processes')
     parser.add_argument(
         '--every',
@@ -97,6 +103,8 @@ def run(args: argparse.Namespace) -> int:
     )
     timing = {} if args.no_timing else time_fusion(rows, meter, samples)
     write(args.out, found, timing, picture)
+    if args.sheet:
+        write_sheet(args.out / 'sheet.jpg', args.sheet.split(','), found, picture)
     print(json.dumps(found) if args.json else markdown_table(found, timing or None))
     if not args.json:
         print(f'written to {args.out}: report.html, results.json, per_image.csv, table.md')
@@ -209,3 +217,17 @@ def write(out: Path, found: dict, timing: dict, picture) -> None:
             temporary.write_text(text)
     with whole_file(out / 'report.html') as temporary:
         write_report(temporary, found, timing, picture)
+
+
+def write_sheet(path: Path, stems: list[str], found: dict, picture) -> None:
+    """The sources and every method's picture of some images. Raises UserError."""
+    known = [image['stem'] for image in found['images']]
+    for stem in stems:
+        if stem not in known:
+            near = difflib.get_close_matches(stem, known, 1)
+            hint = f'; did you mean {near[0]!r}?' if near else ''
+            raise UserError(f'--sheet: no image {stem!r} was measured{hint}')
+    names = dict.fromkeys(('thermal', 'visible', *(model['name'] for model in found['models'])))
+    with whole_file(path) as temporary:
+        sheet = contact_sheet(stems, list(names), picture)
+        temporary.write_bytes(cv2.imencode('.jpg', sheet, [cv2.IMWRITE_JPEG_QUALITY, 80])[1])

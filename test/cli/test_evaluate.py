@@ -259,3 +259,16 @@ def test_medical_pairs_go_through_luma(tmp_path, kind):
     assert evaluate('--data', DATA / 'medical' / kind, '--out', tmp_path / 'r', '--no-timing',
                     '--metrics', 'EN,SSIM') == 0  # fmt: skip
     assert load(tmp_path / 'r')['data']['images'] == 24
+
+
+def test_a_sheet_has_a_row_an_image_and_a_column_a_method(pairs, tmp_path, capsys):
+    """Images of 80x64 become 320x256 below 20 pixels of names; columns: the sources and max."""
+    options = ('--models', 'max', '--no-baselines', '--no-timing', '--out', tmp_path / 'r')
+    assert evaluate('--data', pairs, *options, '--sheet', '3,1') == 0
+    sheet = cv2.imread(str(tmp_path / 'r/sheet.jpg'))
+    assert sheet.shape == (20 + 2 * 256, 3 * 320, 3)
+    thermal = cv2.imread(str(pairs / 'ir/3.png'))
+    found = cv2.resize(sheet[20:276, :320], (80, 64), interpolation=cv2.INTER_AREA)
+    assert cv2.absdiff(found[:50], thermal[:50]).mean() < 3
+    refused(capsys, "no image '33' was measured; did you mean '3'?",
+            '--data', pairs, *options, '--sheet', '33')  # fmt: skip
