@@ -16,16 +16,22 @@ def add_arguments(parser):
         'source', metavar='RUN_OR_CHECKPOINT', type=Path, help='run folder or .safetensors file'
     )
     parser.add_argument('-o', '--output', type=Path, required=True, help='model file, .onnx')
+    parser.add_argument('--name', help="of the model (default: the recipe's)")
+    parser.add_argument(
+        '--scores', type=Path, metavar='DATA', help='measure it on these pairs, for the card'
+    )
     parser.add_argument('--json', action='store_true', help='print the result as JSON')
 
 
 def run(args) -> int:
     require_extra()
+    from ..train.data import load_pairs
     from ..train.export import count_parameters, export_checkpoint
 
     if args.output.suffix != '.onnx':
         raise UserError(f'the model file must end in .onnx, got {args.output}')
-    checkpoint = export_checkpoint(args.source, args.output)
+    judge = load_pairs(args.scores) if args.scores else None
+    checkpoint, table = export_checkpoint(args.source, args.output, args.name, judge)
     content = args.output.read_bytes()
     facts = {
         'file': str(args.output),
@@ -33,5 +39,6 @@ def run(args) -> int:
         'parameters': count_parameters(checkpoint.network),
         'sha256': hashlib.sha256(content).hexdigest(),
     }
+    facts |= {'scores': table} if table else {}
     print(json.dumps(facts) if args.json else '\n'.join(f'{k}: {v}' for k, v in facts.items()))
     return 0

@@ -1,24 +1,21 @@
 """The ablation table: variants of the method trained one after the other and scored alike."""
 
 import difflib
-import statistics
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import yaml
 
 from ..errors import UserError
 from ..files import make_folder, whole_file
 from .config import Config
-from .data import Pair, load_folders, spread
-from .export import Checkpoint, count_parameters, eight_bit
+from .data import load_folders, spread
+from .export import Checkpoint, count_parameters
 from .loop import Helpers, train
 from .recipe import find_recipe
+from .scores import Scores, fuse, metrics, score
 
 METRICS = ('SD', 'VIF', 'Qabf', 'SSIM', 'EN', 'MI', 'SCD')
-Scores = Callable[[np.ndarray, np.ndarray, np.ndarray], dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -57,10 +54,10 @@ def ablate(
     """Train every variant into a run folder below ``out``, score them, write table.md.
 
     Finished variants are not trained again, and one that was cut off goes on.
-    scores(thermal, visible, fused): metrics of 8-bit images (default: `evaluate.metrics`).
+    scores: of 8-bit images (default: `evaluate.metrics`).
     Raises UserError.
     """
-    scores = scores or _metrics()
+    scores = scores or metrics(METRICS)
     variants, pairs = load_variants(config_file)
     validation = spread(load_folders(folder).validation, pairs)
     make_folder(Path(out))
@@ -77,7 +74,7 @@ def ablate(
             {
                 'variant': variant.label,
                 'kilobytes': 4 * count_parameters(checkpoint.network) / 1024,
-                **score(checkpoint, validation, scores),
+                **score(fuse(checkpoint.network), validation, scores),
             }
         )
         table = Table(rows, len(validation))
@@ -122,28 +119,3 @@ def _set(config: dict, dotted: str, value: object, source: str) -> None:
         hint = f'; did you mean {near[0]!r}?' if near else ''
         raise UserError(f'{source}: there is no {dotted!r} to set{hint}')
     config[last] = value
-
-
-def score(checkpoint: Checkpoint, pairs: list[Pair], scores: Scores) -> dict[str, float]:
-    """Means over the pairs of `METRICS`, without those that are not defined for a pair."""
-    import torch
-
-    found = []
-    for pair in pairs:
-        with torch.no_grad():
-            fused = eight_bit(checkpoint.network(*pair.tensors()))[0, 0].numpy()
-        found.append(scores(pair.thermal, pair.visible, fused))
-    return {
-        name: statistics.fmean(row[name] for row in found if np.isfinite(row[name]))
-        for name in METRICS
-    }
-
-
-def _metrics() -> Scores:
-    try:
-        from ..evaluate.metrics import SourcePair, Triple, evaluate
-    except ImportError as error:
-        raise UserError(f'the ablation table needs multimodal_fusion.evaluate: {error}') from error
-    return lambda thermal, visible, fused: evaluate(
-        Triple(SourcePair(thermal, visible), fused), metrics=METRICS
-    )

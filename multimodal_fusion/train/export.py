@@ -14,11 +14,13 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from .. import __version__
+from ..classical import CLASSICAL
 from ..errors import UserError
 from ..files import whole_file
 from .config import Config
-from .data import eight_bit
+from .data import Pair, eight_bit
 from .recipe import Recipe, find_recipe
+from .scores import CARD, fuse, metrics, score
 
 OPSET = 18  # the lowest that torch's exporter writes; onnxruntime reads it from 1.14 (2023) on
 IR_VERSION = 8  # the one that came with opset 18: older runtimes refuse newer ones
@@ -120,24 +122,37 @@ class Checkpoint:
             raise UserError(f'{path} is not a checkpoint of "train": {error}') from error
 
 
-def export_checkpoint(source: Path, path: Path) -> Checkpoint:
-    """Write the model file of a checkpoint or run folder, and its card beside it as .md."""
+def export_checkpoint(
+    source: Path, path: Path, name: str | None = None, judge: list[Pair] | None = None
+) -> tuple[Checkpoint, dict[str, dict[str, float]]]:
+    """Write the model file of a checkpoint or run folder, and its card beside it as .md.
+
+    name: of the model (default: the recipe's). judge: pairs whose metrics go on the card, beside
+    those of the pixel maximum and average. Returns the checkpoint and these metrics.
+    """
     checkpoint = Checkpoint.load(source)
     config = checkpoint.config
     export(
         checkpoint.network,
         path,
         {
-            'name': config.recipe,
+            'name': name or config.recipe,
             'trained_on': checkpoint.trained_on,
             'config_hash': config.hash,
             'commit': checkpoint.commit,
             'licence': LICENCE,
         },
     )
+    table = _table(name or config.recipe, checkpoint.network, judge) if judge else {}
     with whole_file(Path(path).with_suffix('.md')) as temporary:
-        temporary.write_text(card(checkpoint))
-    return checkpoint
+        temporary.write_text(card(checkpoint, name or config.recipe, table))
+    return checkpoint, table
+
+
+def _table(name: str, network: nn.Module, pairs: list[Pair]) -> dict[str, dict[str, float]]:
+    fusers = {name: fuse(network), 'max': CLASSICAL['max'], 'average': CLASSICAL['average']}
+    scores = metrics(CARD)
+    return {name: score(fuser, pairs, scores) for name, fuser in fusers.items()}
 
 
 def _judged(config: Config) -> str:
@@ -152,7 +167,7 @@ def _defined(config: Config) -> str:
     return 'losses' if config.method is None else 'objective'
 
 
-def card(checkpoint: Checkpoint) -> str:
+def card(checkpoint: Checkpoint, name: str, table: dict[str, dict[str, float]]) -> str:
     """The model card, Markdown."""
     config, row = checkpoint.config, checkpoint.row
     terms = ' + '.join(f'{weight:g} {name}' for name, weight in config.weights.items())
@@ -161,7 +176,7 @@ def card(checkpoint: Checkpoint) -> str:
         for name, value in row.items()
         if name.startswith('val_')
     )
-    return f"""# {config.recipe}
+    return f"""# {name}
 
 {checkpoint.recipe.description}.
 
@@ -184,13 +199,30 @@ On the validation pairs ({_judged(config)}, 8-bit output, lower is better):
 | term | mean |
 |---|---|
 {scores}
-
+{_metrics(table)}
 ## Intended use
 Fusing registered thermal and visible images, for people and for detectors.
 
 ## Limits
 The network sees 5x5 pixels: it can't tell noise or misalignment from detail, and shows both. Not
 for measuring temperature.
+"""
+
+
+def _metrics(table: dict[str, dict[str, float]]) -> str:
+    """The section of the card with the metrics, or nothing."""
+    if not table:
+        return ''
+    lines = [f'| | {" | ".join(CARD)} |', '|---' * (len(CARD) + 1) + '|']
+    for name, row in table.items():
+        lines.append(f'| {name} | {" | ".join(f"{row[metric]:.3f}" for metric in CARD)} |')
+    return f"""
+## Scores
+Means over all validation pairs, whole images, 8-bit luma, clipped, never stretched; higher is
+better. Our definitions: EN in bits, MI in nats; MI, SCD, VIF and SSIM are sums over both sources.
+MI of max is degenerate: it copies one source per pixel.
+
+{chr(10).join(lines)}
 """
 
 

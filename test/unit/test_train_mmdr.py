@@ -148,13 +148,23 @@ def test_smoke_train_kill_resume_export_load(tmp_path, data, teacher, no_export)
     assert 0 < max(statistics) <= 1
     assert float(found[-1]['train_refresh']) > 0
     args = build_parser(('export',)).parse_args(
-        ['export', str(out), '-o', str(tmp_path / 'x.onnx')]
+        ['export', str(out), '-o', str(tmp_path / 'x.onnx'), '--scores', str(data / 'val')]
     )
     assert args.run(args) == 0
     visible, thermal = scene(9, 47, 61)
     fuser = Fuser.load(str(tmp_path / 'x.onnx'), allow_unlisted=True)
     assert fuser.fuse(visible, thermal).shape == visible.shape
-    assert '| parameters | 113 |' in (tmp_path / 'x.md').read_text()
+    card = (tmp_path / 'x.md').read_text()
+    assert '| parameters | 113 |' in card
+    pairs = load_folders(data).validation
+    fusion = [(np.maximum(pair.thermal, pair.visible)) for pair in pairs]
+    assert f'\n| max | {np.mean([entropy(image) for image in fusion]):.3f} |' in card
+
+
+def entropy(image):
+    """Bits a pixel, of the 256-bin histogram."""
+    shares = np.bincount(image.ravel()) / image.size
+    return -sum(share * np.log2(share) for share in shares if share)
 
 
 def test_teacher_exports_at_any_size(tmp_path, data):

@@ -1,0 +1,48 @@
+"""Metrics of a trained network over validation pairs: for tables and model cards."""
+
+import statistics
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..errors import UserError
+from .data import Pair, eight_bit, to_unit
+
+CARD = ('EN', 'SD', 'SF', 'MI', 'SCD', 'VIF', 'Qabf', 'SSIM')
+Fuse = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""(thermal, visible) -> fused, all uint8 (H, W)."""
+Scores = Callable[[np.ndarray, np.ndarray, np.ndarray], dict[str, float]]
+"""(thermal, visible, fused) -> metrics."""
+
+
+def metrics(names: tuple[str, ...]) -> Scores:
+    """Our definitions of these metrics. Raises UserError where OpenCV or the package is missing."""
+    try:
+        from ..evaluate.metrics import SourcePair, Triple, evaluate
+    except ImportError as error:
+        raise UserError(f'scores need multimodal_fusion.evaluate: {error}') from error
+    return lambda thermal, visible, fused: evaluate(
+        Triple(SourcePair(thermal, visible), fused), metrics=names
+    )
+
+
+def fuse(network: nn.Module) -> Fuse:
+    """The pixels that the model file of a luma network gives."""
+
+    @torch.no_grad()
+    def run(thermal: np.ndarray, visible: np.ndarray) -> np.ndarray:
+        images = (to_unit(image[None, None]) for image in (thermal, visible))
+        return eight_bit(network(*images))[0, 0].numpy()
+
+    return run
+
+
+def score(fuse: Fuse, pairs: list[Pair], scores: Scores) -> dict[str, float]:
+    """Means over the pairs, each without those that a metric is not defined for."""
+    found = [scores(p.thermal, p.visible, fuse(p.thermal, p.visible)) for p in pairs]
+    return {
+        name: statistics.fmean(row[name] for row in found if np.isfinite(row[name]))
+        for name in found[0]
+    }
