@@ -6,6 +6,7 @@ from pathlib import Path
 
 import yaml
 
+from ..classical import CLASSICAL
 from ..errors import UserError
 from ..files import make_folder, whole_file
 from .config import Config
@@ -15,6 +16,7 @@ from .loop import Helpers, train
 from .recipe import find_recipe
 from .scores import Scores, fuse, metrics, score
 
+BASELINES = ('max', 'average', 'laplacian')
 METRICS = ('SD', 'VIF', 'Qabf', 'SSIM', 'EN', 'MI', 'SCD')
 
 
@@ -51,7 +53,7 @@ class Table:
 def ablate(
     config_file: Path, folder: Path, out: Path, vgg: Path | None, scores: Scores | None = None
 ) -> Table:
-    """Train every variant into a run folder below ``out``, score them, write table.md.
+    """Train every variant into a folder below ``out``, score them and `BASELINES`, write table.md.
 
     Finished variants are not trained again, and one that was cut off goes on.
     scores: of 8-bit images (default: `evaluate.metrics`).
@@ -61,7 +63,10 @@ def ablate(
     variants, pairs = load_variants(config_file)
     validation = spread(load_folders(folder).validation, pairs)
     make_folder(Path(out))
-    rows = []
+    rows = [
+        {'variant': name, 'kilobytes': 0.0, **score(CLASSICAL[name], validation, scores)}
+        for name in BASELINES
+    ]
     for variant in variants:
         run = Path(out) / variant.name
         config = Path(out) / f'{variant.name}.yaml'

@@ -406,10 +406,10 @@ def test_ablation_trains_scores_and_goes_on(tmp_path, data, no_export):
 
     out = tmp_path / 'out'
     table = ablate(tmp_path / 'ablate.yaml', data, out, vgg(data), scores)
-    assert [row['SD'] for row in table.rows] == [1.5, 3.5]
-    assert [round(row['kilobytes'], 1) for row in table.rows] == [2173.8, 7.0]
+    assert [row['SD'] for row in table.rows] == [1.5, 3.5, 5.5, 7.5, 9.5]
+    assert [round(row['kilobytes'], 1) for row in table.rows] == [0, 0, 0, 2173.8, 7.0]
     text = (out / 'table.md').read_text()
-    assert '| student | 7.00 | 3.5000 |' in text
+    assert '| student | 7.00 | 9.5000 |' in text
     before = (out / 'b/last.state').stat().st_mtime
     ablate(tmp_path / 'ablate.yaml', data, out, vgg(data), scores)
     assert (out / 'b/last.state').stat().st_mtime == before
