@@ -149,7 +149,7 @@ class MMDRObjective:
         return weighted(self.config, values), values
 
     def _comprehensive(self, fused, thermal, visible, features, target) -> Values:
-        """Equations 2 to 5, and a structure term of our own."""
+        """Equations 2 to 5, and two terms of our own: structure and edges."""
         zero, weights = fused.new_zeros(()), self.config.weights
         sources = fused, thermal, visible
         return {
@@ -157,6 +157,7 @@ class MMDRObjective:
             'gradient': gradient(*sources, self.method.gradient) if weights['gradient'] else zero,
             'perception': perception(features, target).mean() if features else zero,
             'structure': losses.structure(*sources) if weights['structure'] else zero,
+            'edges': losses.edges(*sources) if weights['edges'] else zero,
         }
 
     def _learn(self, fused: Tensor, features: list[Tensor] | None, lessons: Lessons) -> Tensor:

@@ -126,7 +126,7 @@ SIMPLE: Terms = {
     'structure': losses.structure,
 }
 
-JUDGED = ('intensity', 'gradient', 'perception', 'structure')
+JUDGED = ('intensity', 'gradient', 'perception', 'structure', 'edges')
 MMDR_TERMS = (*JUDGED, 'distillation', 'refresh')
 STATISTICS = ('wins_ssim', 'wins_gmsd', 'gap_ssim', 'gap_gmsd')
 

@@ -160,6 +160,23 @@ def test_intensity_and_structure_terms_vanish_where_they_should():
 # Data
 
 
+def test_edge_term_is_one_less_qabf_and_can_be_learnt_from():
+    """The metric takes black for what is outside, so black borders make both the same."""
+    from multimodal_fusion.evaluate.metrics import evaluate_triple
+
+    visible, thermal = (cv2.GaussianBlur(image, (5, 5), 0) for image in scene(5))
+    fused = np.maximum(thermal, visible) // 2 + thermal // 2
+    padded = (np.pad(image, 1)[None, None] for image in (fused, thermal, visible))
+    tensors = [torch.from_numpy(image).float() / 255 for image in padded]
+    qabf = evaluate_triple(thermal, visible, fused)['Qabf']
+    assert 0.3 < qabf < 0.9
+    assert losses.edges(*tensors).item() == pytest.approx(1 - qabf, abs=5e-3)
+    flat = torch.full((1, 1, 50, 58), 0.5, requires_grad=True)
+    losses.edges(flat, *tensors[1:]).backward()
+    assert torch.isfinite(flat.grad).all()
+    assert flat.grad.abs().max() > 0
+
+
 def test_crops_depend_on_seed_and_step_alone_and_stay_registered():
     pairs = [Pair(str(seed), image, image) for seed in range(3) for image in scene(seed)]
     crops = Crops(pairs, 40, 5, seed=1)
