@@ -25,7 +25,7 @@ def add_arguments(parser):
     )
     parser.add_argument(
         '--config',
-        help='parameters: a file, or for mmdr-* one of paper, cpu, gpu, quick (default: those of '
+        help='parameters: a file, or for mmdr-* one of paper, cpu, gpu, quick, plus (default: those of '
         'the run if resumed, else config/train/RECIPE.yaml or RECIPE-cpu.yaml)',
     )
     parser.add_argument(
@@ -104,7 +104,7 @@ def _ablate(args) -> int:
 
 def _config(args, name: str, suffix: str) -> Path:
     used = args.out / 'config.yaml'
-    if args.config in ('paper', 'cpu', 'gpu', 'quick'):
+    if args.config in ('paper', 'cpu', 'gpu', 'quick', 'plus'):
         return share_file(f'config/train/{name}-{args.config}.yaml')
     if args.config:
         return Path(args.config)
