@@ -25,8 +25,8 @@ def add_arguments(parser):
     )
     parser.add_argument(
         '--config',
-        help='parameters: a file, or for mmdr-* one of paper, cpu, gpu, quick, plus (default: those of '
-        'the run if resumed, else config/train/RECIPE.yaml or RECIPE-cpu.yaml)',
+        help='parameters: a file, or for mmdr-* one of paper, cpu, gpu, quick, plus (default: '
+        'those of the run if resumed, else config/train/RECIPE.yaml or RECIPE-cpu.yaml)',
     )
     parser.add_argument(
         '--data',
