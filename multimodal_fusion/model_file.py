@@ -89,6 +89,16 @@ def read_model(path: Path, manifest: Manifest, allow_unlisted: bool = False) -> 
     return content
 
 
+def metadata(content: bytes) -> dict[str, str]:
+    """The metadata properties of a checked model file's bytes."""
+    pairs = (dict(fields(value)) for n, value in fields(memoryview(content)) if n == 14)
+    return {_text(pair.get(1, b'')): _text(pair.get(2, b'')) for pair in pairs}
+
+
+def _text(value: bytes | memoryview) -> str:
+    return bytes(value).decode(errors='replace')
+
+
 def check_onnx(content: bytes, path: Path) -> None:
     """Refuse what is not an ONNX model and what keeps weights in other files. Raises UserError."""
     try:
