@@ -89,14 +89,8 @@ class Fuser:
                 notice=notice,
             )
         manifest = manifest or Manifest.load()
-        if name_or_path == 'default':
-            name_or_path = manifest.default
-        entry = manifest.models.get(name_or_path)
-        if entry is None and Path(name_or_path).suffix.lower() != '.onnx':
-            raise _unknown(name_or_path, [*CLASSICAL, *manifest.models])
-        path = manifest.folder / entry.file if entry else Path(name_or_path)
+        name, path = find_model(name_or_path, manifest)
         content = read_model(path, manifest, allow_unlisted)
-        name = entry.name if entry else path.stem
         on_cpu = list(providers[:1]) == ['cpu']
         kernel = compile_model(content, threads) if compiled and on_cpu else None
         if kernel is not None:
@@ -160,6 +154,19 @@ def return_colour(visible: np.ndarray, grey: np.ndarray, fused: np.ndarray) -> n
     brighter = cv2.cvtColor(cv2.subtract(fused, grey), cv2.COLOR_GRAY2BGR)
     darker = cv2.cvtColor(cv2.subtract(grey, fused), cv2.COLOR_GRAY2BGR)
     return cv2.subtract(cv2.add(visible, brighter), darker)
+
+
+def find_model(name_or_path: str, manifest: Manifest) -> tuple[str, Path]:
+    """The name and the file of a learned model, as `Fuser.load` finds it. Raises UserError."""
+    if name_or_path == 'default':
+        name_or_path = manifest.default
+    entry = manifest.models.get(name_or_path)
+    if entry is not None:
+        return entry.name, manifest.folder / entry.file
+    path = Path(name_or_path)
+    if path.suffix.lower() != '.onnx':
+        raise _unknown(name_or_path, [*CLASSICAL, *manifest.models])
+    return path.stem, path
 
 
 def available(manifest: Manifest | None = None) -> list[ModelInfo]:
