@@ -61,7 +61,12 @@ setup(
         Extension(
             f'{NAME}.kernel.two_layer',
             [f'{NAME}/kernel/two_layer.c'],
-            extra_compile_args=['-O3', '-ffp-contract=fast', '-Wno-psabi'],
+            extra_compile_args=[
+                '-O3',
+                '-ffp-contract=fast',
+                '-Wno-psabi',
+                '-Wno-maybe-uninitialized',
+            ],
             optional=True,
         )
     ],

@@ -1,7 +1,7 @@
 """`bench`: fusers beside the machine's floors, in interleaved rounds.
 
-Measured in a process of its own (`python -m multimodal_fusion.benchmark.fusers`, a `Plan` as JSON on
-standard input, figures as JSON on standard output), in which the BLAS of numpy has one thread.
+Measured in a process of its own (`python -m multimodal_fusion.benchmark.fusers`, a `Plan` as JSON
+on standard input, figures as JSON on standard output), where the BLAS of numpy has one thread.
 """
 
 import dataclasses

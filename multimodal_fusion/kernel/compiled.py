@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from .library import Network, library
+from .recycled import Recycled
 from .weights import TwoLayer, read_two_layer
 
 _ROWS = 32  # a thread gets at least this many, or it costs more than it does
@@ -27,6 +28,7 @@ class Compiled:
             float(weights.last_bias[0] * gain),
             weights.tanh,
         )
+        self._results = Recycled()
         self.threads = threads
         self._pool = ThreadPoolExecutor(threads - 1, 'fuse') if threads > 1 else None
 
@@ -37,7 +39,8 @@ class Compiled:
 
         visible: uint8 (H, W, 3) BGR or (H, W). thermal: uint8 (H, W). H and W at least 2. Rows may
         lie apart, as in a padded message. out: contiguous uint8 of visible's shape that overlaps
-        neither; without it the result is a fresh array, which its holder may keep. Returns out.
+        neither; without it the result is an array that nobody else holds, and that is not written
+        again while anybody does. Returns out.
         Colour gets the change of BT.601 luma added to each channel and clipped, as
         `fuser.return_colour` does. Raises ValueError.
         """
@@ -49,7 +52,7 @@ class Compiled:
             raise ValueError(f'visible is {visible.dtype}, thermal {thermal.dtype}, expected uint8')
         visible, thermal = _rows(visible), _rows(thermal)
         if out is None:
-            out = np.empty(visible.shape, np.uint8)
+            out = self._results.take(visible.shape)
         elif out.shape != visible.shape or out.dtype != np.uint8 or not out.flags.c_contiguous:
             raise ValueError(f'out is {out.dtype} {out.shape}, expected uint8 {visible.shape}')
         elif np.may_share_memory(out, visible) or np.may_share_memory(out, thermal):

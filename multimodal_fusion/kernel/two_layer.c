@@ -24,10 +24,13 @@ typedef float v8u __attribute__((vector_size(32), aligned(4), may_alias));
 typedef int32_t i8 __attribute__((vector_size(32)));
 typedef uint8_t b8 __attribute__((vector_size(8), aligned(1), may_alias));
 
+/* A loop of GCC that stays a loop: unrolled further, sums spill to the stack. */
+#define ROLLED _Pragma("GCC unroll 1")
+
 #define INLINE static inline __attribute__((always_inline))
 #define LOAD(p) (*(const v8u *)(p))
 #define STORE(p, v) (*(v8u *)(p) = (v))
-#define SPREAD(x) ((v8){0} + (x))
+#define SPREAD(x) ((v8){(x), (x), (x), (x), (x), (x), (x), (x)})
 
 /* Weights as the kernel wants them: inputs are 0..255, outputs too. */
 typedef struct {
@@ -107,7 +110,7 @@ INLINE int input_row(Inputs *in, const Images *im, int row, int left, int right)
         v8 sum[4][N];                                                                \
         for (int c = 0; c < 4; c++)                                                  \
             for (int k = 0; k < N; k++) sum[c][k] = SPREAD(net->bias[c]);            \
-        for (int i = 0; i < 3; i++)                                                  \
+        ROLLED for (int i = 0; i < 3; i++)                                           \
             for (int j = 0; j < 3; j++)                                              \
                 for (int s = 0; s < 2; s++) {                                        \
                     v8 pixels[N];                                                    \
@@ -164,7 +167,7 @@ INLINE void grey8(v8 sum, int tanh, uint8_t *to) {
     {                                                                                       \
         v8 upper[N], lower[N];                                                              \
         for (int k = 0; k < N; k++) upper[k] = lower[k] = SPREAD(net->last_bias);           \
-        for (int i = 0; i < 4; i++)                                                         \
+        ROLLED for (int i = 0; i < 4; i++)                                                  \
             for (int c = 0; c < 4; c++)                                                     \
                 for (int j = 0; j < 3; j++) {                                               \
                     const float *values = hidden->values[places[i]][c] + x + j;             \

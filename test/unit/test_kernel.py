@@ -1,5 +1,7 @@
 """The compiled network beside ONNX Runtime: every pixel within one grey level."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import cv2
 import numpy as np
 import onnxruntime as ort
@@ -203,13 +205,51 @@ def test_rows_and_pixels_that_lie_apart():
 
 
 @needs_kernel
-def test_a_result_is_its_holders_own():
-    """A fresh array each time, unless the caller brings one."""
+@pytest.mark.parametrize(
+    'held',
+    [
+        lambda fused: fused,
+        lambda fused: fused[8:20, ::2],
+        lambda fused: memoryview(fused),
+        lambda fused: [fused.reshape(-1).view(np.int8)],
+        lambda fused: np.frombuffer(fused, np.uint8),
+    ],
+    ids=['array', 'view', 'memoryview', 'view of a view', 'buffer'],
+)
+def test_a_result_is_not_written_again_while_it_is_held(held):
+    """Let go, its memory is used again: nothing is allocated for the frame after."""
+    ours, thermal = compiled(shipped('mmdrfuse')), noise(64, 64)
+    kept, copies = [], []
+    for _ in range(7):
+        fused = ours.fuse(noise(64, 64, 3), thermal)
+        copies.append(np.array(held(fused)))
+        kept.append(held(fused))
+        del fused
+    for result, copy in zip(kept, copies, strict=True):
+        assert np.array_equal(np.array(result), copy)
+    del result
+    kept.clear()
+    places = {ours.fuse(noise(64, 64, 3), thermal).ctypes.data for _ in range(20)}
+    assert len(places) == 1
+    assert ours.fuse(noise(40, 50), noise(40, 50)).shape == (40, 50)
+
+
+@needs_kernel
+def test_threads_share_a_fuser():
+    """Each result is that of its own images, whoever else is being served."""
+    ours = compiled(shipped('mmdrfuse'), threads=2)
+    pairs = [(noise(70, 90, 3), noise(70, 90)) for _ in range(8)]
+    expected = [compiled(shipped('mmdrfuse')).fuse(*pair) for pair in pairs]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(20):
+            fused = list(pool.map(lambda pair: ours.fuse(*pair), pairs))
+            assert all(map(np.array_equal, fused, expected))
+
+
+@needs_kernel
+def test_a_result_goes_where_the_caller_wants_it():
     ours, visible, thermal = compiled(shipped('mmdrfuse')), noise(64, 64, 3), noise(64, 64)
-    first = ours.fuse(visible, thermal)
-    kept = first.copy()
-    second = ours.fuse(noise(64, 64, 3), thermal)
-    assert np.array_equal(first, kept) and not np.array_equal(second, kept)
+    second, kept = np.empty_like(visible), ours.fuse(visible, thermal)
     assert ours.fuse(visible, thermal, out=second) is second
     assert np.array_equal(second, kept)
     with pytest.raises(ValueError, match='out overlaps an input'):
