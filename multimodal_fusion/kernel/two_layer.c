@@ -11,6 +11,7 @@
  * float once, four rows of the hidden layer stay in the cache, and two rows of output are made at a
  * time. Rows are found by their number modulo four, so that reflected rows are simply looked up.
  */
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -72,13 +73,13 @@ INLINE v8 smaller(v8 a, v8 b) {
 }
 
 /* BT.601 as OpenCV computes it: 15-bit weights, rounded. */
-INLINE void luma_row(const uint8_t *restrict bgr, uint8_t *restrict grey, int n) {
-    for (int x = 0; x < n; x++)
+INLINE void luma_row(const uint8_t *restrict bgr, uint8_t *restrict grey, size_t n) {
+    for (size_t x = 0; x < n; x++)
         grey[x] = (bgr[3 * x] * 3735 + bgr[3 * x + 1] * 19235 + bgr[3 * x + 2] * 9798 + 16384) >> 15;
 }
 
-INLINE void float_row(const uint8_t *restrict from, float *restrict to, int n) {
-    for (int x = 0; x < n; x++) to[x] = from[x];
+INLINE void float_row(const uint8_t *restrict from, float *restrict to, size_t n) {
+    for (size_t x = 0; x < n; x++) to[x] = from[x];
 }
 
 /* Input row `row` of the tile: columns left - 2 .. right + 1, reflected at the image's edges. */
@@ -195,15 +196,15 @@ INLINE void output_rows(const Hidden *hidden, const int places[4], const Network
 
 /* Add the change of luma to the three channels and clip. */
 INLINE void colour_row(const uint8_t *restrict bgr, const uint8_t *restrict fused,
-                       uint8_t *restrict out, int n) {
+                       uint8_t *restrict out, size_t n) {
     int16_t change[3 * TILE];
     uint8_t grey[TILE];
     luma_row(bgr, grey, n);
-    for (int x = 0; x < n; x++) {
+    for (size_t x = 0; x < n; x++) {
         int16_t d = (int16_t)(fused[x] - grey[x]);
         change[3 * x] = change[3 * x + 1] = change[3 * x + 2] = d;
     }
-    for (int i = 0; i < 3 * n; i++) {
+    for (size_t i = 0; i < 3 * n; i++) {
         int16_t sum = (int16_t)(bgr[i] + change[i]);
         sum = sum < 0 ? 0 : sum;
         out[i] = (uint8_t)(sum > 255 ? 255 : sum);
