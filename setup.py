@@ -3,7 +3,7 @@
 import os
 from glob import glob
 
-from setuptools import setup
+from setuptools import Extension, setup
 
 NAME = 'multimodal_fusion'
 SHARE = f'share/{NAME}'
@@ -56,6 +56,20 @@ setup(
             f'recorder = {NAME}.nodes.recorder:main',
         ]
     },
+    # A plain C library, loaded by ctypes. Optional: without a compiler ONNX Runtime does the work.
+    ext_modules=[
+        Extension(
+            f'{NAME}.kernel.two_layer',
+            [f'{NAME}/kernel/two_layer.c'],
+            extra_compile_args=[
+                '-O3',
+                '-ffp-contract=fast',
+                '-Wno-psabi',
+                '-Wno-maybe-uninitialized',
+            ],
+            optional=True,
+        )
+    ],
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
         (SHARE, ['package.xml']),

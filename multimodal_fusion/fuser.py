@@ -15,8 +15,9 @@ import numpy as np
 from .classical import CLASSICAL
 from .errors import UserError
 from .images import luma
-from .model_file import Manifest, read_model
-from .runtime import fallback_notice, open_session
+from .kernel.compiled import compiled as compile_model
+from .model_file import Manifest, metadata, read_model
+from .runtime import Runner, fallback_notice, open_session
 
 MIN_SIDE = 32
 
@@ -38,7 +39,7 @@ class Fuser:
     """A fusion method, loaded and ready. Make one with `Fuser.load`.
 
     kind: ``luma`` (fuses luma, colour comes back from the visible image) or ``colour``.
-    provider: the ONNX Runtime provider in use, or ``opencv``.
+    provider: the ONNX Runtime provider in use, ``compiled``, or ``opencv``.
     notice: a sentence when what was asked for is not what was got, else empty.
     """
 
@@ -50,10 +51,13 @@ class Fuser:
         provider: str = 'opencv',
         metadata: dict[str, str] | None = None,
         notice: str = '',
+        returns_colour: bool = False,
     ):
+        """run: (visible, thermal) to fused; visible is luma unless kind is ``colour`` (RGB) or run
+        ``returns_colour`` itself (BGR or grey)."""
         self.name, self.kind, self.provider, self.notice = name, kind, provider, notice
         self.metadata = metadata or {}
-        self._run = run
+        self._run, self._returns_colour = run, returns_colour
 
     @staticmethod
     def load(
@@ -62,12 +66,16 @@ class Fuser:
         threads: int = 1,
         allow_unlisted: bool = False,
         manifest: Manifest | None = None,
+        compiled: bool = True,
+        fp16: bool = False,
     ) -> 'Fuser':
         """Load a classical fuser, a model of ``models.yaml``, or an ONNX file.
 
         name_or_path: a name listed by ``models``, ``default``, or a path that ends in .onnx.
-        providers: of ``cpu``, ``cuda``, ``tensorrt``, in order of preference. threads: of ONNX
-        Runtime; more than one slows the mini-model down. Raises UserError.
+        providers: of ``cpu``, ``cuda``, ``tensorrt``, in order of preference. threads: of learned
+        models on the CPU. compiled: on the CPU, run models of the mini-model's shape by the
+        compiled kernel, where it was built; it needs no ONNX Runtime. fp16: half precision, on
+        TensorRT alone. Raises UserError.
         """
         if name_or_path in CLASSICAL:
             method = CLASSICAL[name_or_path]
@@ -81,14 +89,15 @@ class Fuser:
                 notice=notice,
             )
         manifest = manifest or Manifest.load()
-        if name_or_path == 'default':
-            name_or_path = manifest.default
-        entry = manifest.models.get(name_or_path)
-        if entry is None and Path(name_or_path).suffix.lower() != '.onnx':
-            raise _unknown(name_or_path, [*CLASSICAL, *manifest.models])
-        path = manifest.folder / entry.file if entry else Path(name_or_path)
+        name, path = find_model(name_or_path, manifest)
         content = read_model(path, manifest, allow_unlisted)
-        return _from_onnx(content, path, entry.name if entry else path.stem, providers, threads)
+        on_cpu = list(providers[:1]) == ['cpu']
+        kernel = compile_model(content, threads) if compiled and on_cpu else None
+        if kernel is not None:
+            return Fuser(
+                name, 'luma', kernel.fuse, 'compiled', metadata(content), returns_colour=True
+            )
+        return _from_onnx(content, path, name, providers, threads, fp16)
 
     def fuse(self, visible: np.ndarray, thermal: np.ndarray) -> np.ndarray:
         """Fuse one registered pair.
@@ -101,6 +110,8 @@ class Fuser:
             colour = visible if visible.ndim == 3 else cv2.cvtColor(visible, cv2.COLOR_GRAY2BGR)
             fused = self._run(np.ascontiguousarray(colour[..., ::-1]), thermal)[..., ::-1]
             return np.ascontiguousarray(fused) if visible.ndim == 3 else luma(fused.copy())
+        if self._returns_colour:
+            return self._run(visible, thermal)
         grey = luma(visible)
         return return_colour(visible, grey, self._run(grey, thermal))
 
@@ -145,6 +156,19 @@ def return_colour(visible: np.ndarray, grey: np.ndarray, fused: np.ndarray) -> n
     return cv2.subtract(cv2.add(visible, brighter), darker)
 
 
+def find_model(name_or_path: str, manifest: Manifest) -> tuple[str, Path]:
+    """The name and the file of a learned model, as `Fuser.load` finds it. Raises UserError."""
+    if name_or_path == 'default':
+        name_or_path = manifest.default
+    entry = manifest.models.get(name_or_path)
+    if entry is not None:
+        return entry.name, manifest.folder / entry.file
+    path = Path(name_or_path)
+    if path.suffix.lower() != '.onnx':
+        raise _unknown(name_or_path, [*CLASSICAL, *manifest.models])
+    return path.stem, path
+
+
 def available(manifest: Manifest | None = None) -> list[ModelInfo]:
     """Everything `Fuser.load` knows by name: classical fusers first, then ``models.yaml``."""
     manifest = manifest or Manifest.load()
@@ -173,10 +197,11 @@ def first_line(text: str | None) -> str:
 
 
 def _from_onnx(
-    content: bytes, path: Path, name: str, providers: Sequence[str], threads: int
+    content: bytes, path: Path, name: str, providers: Sequence[str], threads: int, fp16: bool
 ) -> Fuser:
-    session = open_session(content, path, providers, threads)
+    session = open_session(content, path, providers, threads, fp16)
     channels = _check_contract(session, path)
+    runner = Runner(session)
 
     def run(visible: np.ndarray, thermal: np.ndarray) -> np.ndarray:
         feed = {
@@ -184,7 +209,7 @@ def _from_onnx(
             'thermal': thermal[None, ..., None],
         }
         try:
-            fused = session.run(['fused'], feed)[0]
+            fused = runner.run(feed, 'fused', feed['visible'].shape)
         except Exception as error:  # the runtime's own exception types share no base class
             raise UserError(
                 f'{path} failed on a {_size(thermal)} image: {error}; a fusion model must take '

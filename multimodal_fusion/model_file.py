@@ -89,11 +89,21 @@ def read_model(path: Path, manifest: Manifest, allow_unlisted: bool = False) -> 
     return content
 
 
+def metadata(content: bytes) -> dict[str, str]:
+    """The metadata properties of a checked model file's bytes."""
+    pairs = (dict(fields(value)) for n, value in fields(memoryview(content)) if n == 14)
+    return {_text(pair.get(1, b'')): _text(pair.get(2, b'')) for pair in pairs}
+
+
+def _text(value: bytes | memoryview) -> str:
+    return bytes(value).decode(errors='replace')
+
+
 def check_onnx(content: bytes, path: Path) -> None:
     """Refuse what is not an ONNX model and what keeps weights in other files. Raises UserError."""
     try:
-        fields = {number: value for number, value in _fields(memoryview(content))}
-        if not isinstance(fields.get(1), int) or not isinstance(fields.get(7), memoryview):
+        model = dict(fields(memoryview(content)))
+        if not isinstance(model.get(1), int) or not isinstance(model.get(7), memoryview):
             raise ValueError('no IR version or no graph')
         external = _has_external_data(memoryview(content), _MODEL)
     except (ValueError, IndexError, RecursionError) as error:
@@ -122,15 +132,15 @@ def _has_external_data(message: memoryview, layout: dict) -> bool:
     """Whether any tensor below has data_location EXTERNAL or names an external file."""
     if layout is _TENSOR:
         entries, location = layout['external']
-        return any(n == entries or (n == location and value == 1) for n, value in _fields(message))
+        return any(n == entries or (n == location and value == 1) for n, value in fields(message))
     return any(
         _has_external_data(value, layout[number])
-        for number, value in _fields(message)
+        for number, value in fields(message)
         if number in layout and isinstance(value, memoryview)
     )
 
 
-def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+def fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     """Walk the fields of one protobuf message: (number, integer or bytes). Raises ValueError."""
     at = 0
     while at < len(message):

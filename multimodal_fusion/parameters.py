@@ -93,8 +93,16 @@ TABLE = {
         ),
         Parameter(
             'model.threads', 1,
-            'Threads of ONNX Runtime. More than one slows small models and starves the robot.',
+            'Threads of learned models on the CPU.',
             low=1, high=64,
+        ),
+        Parameter(
+            'model.compiled', True,
+            'On the CPU, run the mini-model by the compiled kernel; false: by ONNX Runtime.',
+        ),
+        Parameter(
+            'model.fp16', False,
+            'Half precision. With provider tensorrt only.',
         ),
         Parameter(
             'model.allow_unlisted', False,

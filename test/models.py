@@ -3,10 +3,12 @@
 import hashlib
 
 import numpy as np
+import onnx
 import yaml
 from onnx import TensorProto, helper, numpy_helper
 
 from multimodal_fusion.model_file import Manifest
+from multimodal_fusion.share import share_file
 
 
 def onnx_bytes(channels=1, output='fused', external='', name='test maximum', fixed=None) -> bytes:
@@ -68,3 +70,30 @@ def manifest_of(folder, content: bytes | None = None) -> Manifest:
     path = folder / 'models.yaml'
     path.write_text(yaml.safe_dump({'models': models, 'default': 'ours'}))
     return Manifest.load(path)
+
+
+def two_layer(output='linear', **weights) -> onnx.ModelProto:
+    """A model of the mini-model's shape: a shipped file with other weights.
+
+    output: ``tanh`` or ``linear``. weights: conv1_weight, conv1_bias, conv2_weight, conv2_bias.
+    """
+    name = {'tanh': 'mmdrfuse', 'linear': 'mmdrfuse_plus'}[output]
+    model = onnx.load(share_file(f'models/{name}.onnx'))
+    for tensor in model.graph.initializer:
+        values = weights.get(tensor.name.removeprefix('network.').replace('.', '_'))
+        if values is not None:
+            values = np.asarray(values, np.float32).reshape(tensor.dims)
+            tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+    return model
+
+
+def random_two_layer(seed: int, output: str) -> onnx.ModelProto:
+    """`two_layer` with weights that leave few pixels black or white."""
+    random = np.random.default_rng(seed)
+    return two_layer(
+        output,
+        conv1_weight=random.normal(0, 0.4, 72),
+        conv1_bias=random.normal(0, 0.1, 4),
+        conv2_weight=random.normal(0.05, 0.2, 36),
+        conv2_bias=[0.4],
+    )

@@ -19,7 +19,8 @@ GUARD = '_ROS_WHEELS_BOOTSTRAP_COMPLETE'
 @pytest.fixture
 def sources(tmp_path):
     """A copy of the sources: builds leave folders behind."""
-    skip = shutil.ignore_patterns('.*', 'build', 'demo', 'runs', 'install', 'log', '__pycache__')
+    made = ('build', 'demo', 'runs', 'install', 'log', '__pycache__')
+    skip = shutil.ignore_patterns('.*', '*.so', *made)
     return Path(shutil.copytree(ROOT, tmp_path / 'src' / 'multimodal_fusion', ignore=skip))
 
 
@@ -80,6 +81,8 @@ def test_a_wheel_holds_all_that_a_robot_needs(sources, tmp_path):
     environment = clean_environment(PYTHONPATH=f'{site}{os.pathsep}{here}')
     listed = run([prefix / 'bin' / 'multimodal_fusion', 'models'], env=environment, cwd=tmp_path)
     assert 'mmdrfuse' in listed
+    if shutil.which('gcc') or shutil.which('cc'):
+        assert list((site / 'multimodal_fusion/kernel').glob('two_layer*.so'))
 
 
 @pytest.mark.skipif(

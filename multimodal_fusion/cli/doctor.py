@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..errors import UserError
+from ..kernel.library import library
 from ..model_file import Manifest, read_model
 from ..runtime import onnxruntime_or_none
 
@@ -120,13 +121,23 @@ def ros() -> list[Finding]:
 
 
 def runtime() -> list[Finding]:
+    built = library() is not None
+    kernel = Finding(
+        'compiled kernel', 'built' if built else 'not built: ONNX Runtime does its work', True,
+        '' if built else 'several times faster: install a C compiler (apt install gcc), then this '
+        'package again; in a checkout: python setup.py build_ext --inplace',
+    )  # fmt: skip
+    return [kernel, *_onnxruntime()]
+
+
+def _onnxruntime() -> list[Finding]:
     ort = onnxruntime_or_none()
     if ort is None:
         return [
             Finding(
                 'ONNX Runtime', 'not found', False,
                 'pip install onnxruntime (or onnxruntime-gpu); '
-                'the classical fusers work without it',
+                'the classical fusers and the compiled kernel work without it',
             )
         ]  # fmt: skip
     providers = ort.get_available_providers()

@@ -24,6 +24,13 @@ def add_runtime(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--provider', help='cpu (default), cuda or tensorrt')
     parser.add_argument('--threads', type=int, help='threads of the model (default: 1)')
+    parser.add_argument(
+        '--no-compiled',
+        dest='compiled',
+        action='store_false',
+        default=None,
+        help='run the mini-model by ONNX Runtime, not by the compiled kernel',
+    )
 
 
 def add_thermal(parser: argparse.ArgumentParser) -> None:
@@ -54,6 +61,7 @@ _PARAMETERS = {
     'allow_unlisted': 'model.allow_unlisted',
     'provider': 'model.provider',
     'threads': 'model.threads',
+    'compiled': 'model.compiled',
     'polarity': 'thermal.polarity',
     'registration': 'registration.mode',
     'slop': 'sync.slop',

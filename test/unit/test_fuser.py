@@ -3,15 +3,17 @@
 import numpy as np
 import pytest
 
-from multimodal_fusion import classical
+from multimodal_fusion import classical, runtime
 from multimodal_fusion.datasets import match_by_stem
 from multimodal_fusion.errors import UserError
 from multimodal_fusion.fuser import Fuser, available, return_colour
 from multimodal_fusion.images import luma
+from multimodal_fusion.kernel import compiled as kernel
+from multimodal_fusion.kernel.library import library
 from multimodal_fusion.model_file import Manifest
 
 from ..data import DATA, needs_data
-from ..models import LUMA_MAXIMUM, manifest_of, onnx_bytes
+from ..models import LUMA_MAXIMUM, manifest_of, onnx_bytes, two_layer
 
 rng = np.random.default_rng(0)
 SIZES = [(32, 32), (33, 47), (64, 48), (241, 321)]
@@ -90,6 +92,45 @@ def test_an_onnx_model_runs_by_the_contract(tmp_path):
             fuser.fuse(visible, thermal), Fuser.load('max').fuse(visible, thermal)
         )
     fuser.warm_up((33, 47))
+
+
+@pytest.mark.skipif(library() is None, reason='the kernel is not built')
+@pytest.mark.parametrize('name', ['mmdrfuse', 'mmdrfuse_plus'])
+def test_the_mini_model_is_compiled_unless_told_otherwise(name):
+    """With equal metadata, and pixels within one grey level, grey and colour."""
+    ours, onnx = Fuser.load(name), Fuser.load(name, compiled=False)
+    assert (ours.provider, onnx.provider) == ('compiled', 'CPUExecutionProvider')
+    assert (ours.name, ours.kind, ours.metadata) == (name, 'luma', onnx.metadata)
+    assert Fuser.load(name, providers=('cuda',)).provider != 'compiled'
+    for size in SIZES:
+        for visible in (noise(*size), noise(*size, 3)):
+            thermal = noise(*size)
+            fused = ours.fuse(visible, thermal).astype(int)
+            assert np.abs(fused - onnx.fuse(visible, thermal)).max() <= 1
+
+
+@pytest.mark.skipif(library() is None, reason='the kernel is not built')
+def test_the_mini_model_needs_no_onnxruntime(monkeypatch):
+    monkeypatch.setattr(runtime, 'onnxruntime_or_none', lambda: None)
+    assert Fuser.load('mmdrfuse').fuse(noise(40, 50, 3), noise(40, 50)).shape == (40, 50, 3)
+    with pytest.raises(UserError, match='needs onnxruntime, which is not installed'):
+        Fuser.load('mmdrfuse', compiled=False)
+
+
+def test_without_the_kernel_onnx_runtime_does_it(monkeypatch):
+    monkeypatch.setattr(kernel, 'library', lambda: None)
+    fuser = Fuser.load('mmdrfuse')
+    assert fuser.provider == 'CPUExecutionProvider'
+    assert fuser.fuse(noise(40, 50, 3), noise(40, 50)).shape == (40, 50, 3)
+
+
+def test_models_of_another_shape_run_on_onnx_runtime(tmp_path):
+    model = two_layer('tanh')
+    next(node for node in model.graph.node if node.op_type == 'Relu').op_type = 'Abs'
+    path = tmp_path / 'm.onnx'
+    path.write_bytes(model.SerializeToString())
+    fuser = Fuser.load(str(path), allow_unlisted=True, manifest=manifest_of(tmp_path))
+    assert fuser.provider == 'CPUExecutionProvider'
 
 
 def test_a_colour_model_sees_rgb_and_returns_bgr(tmp_path):

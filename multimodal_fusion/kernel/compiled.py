@@ -1,0 +1,94 @@
+"""The two-layer network on one or more cores, without a runtime: uint8 in, uint8 out, one pass."""
+
+import ctypes
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from .library import Network, library
+from .recycled import Recycled
+from .weights import TwoLayer, read_two_layer
+
+_ROWS = 32  # a thread gets at least this many, or it costs more than it does
+
+
+class Compiled:
+    """A two-layer model, ready to run. Make one with `compiled`. Any thread may call it."""
+
+    def __init__(self, weights: TwoLayer, threads: int = 1, wide: bool | None = None):
+        """wide: use AVX2 and FMA; by default if the processor has them."""
+        self._library = library()
+        self._wide = bool(self._library.has_wide_vectors()) if wide is None else wide
+        # Images of 0..255 go in and, from a linear output, come out: the factors join the weights.
+        gain = 1.0 if weights.tanh else 255.0
+        self._network = Network(
+            _floats(weights.first.transpose(2, 3, 1, 0) / np.float32(255.0), 72),
+            _floats(weights.bias, 4),
+            _floats(weights.second[0] * np.float32(gain), 36),
+            float(weights.last_bias[0] * gain),
+            weights.tanh,
+        )
+        self._results = Recycled()
+        self.threads = threads
+        self._pool = ThreadPoolExecutor(threads - 1, 'fuse') if threads > 1 else None
+
+    def fuse(
+        self, visible: np.ndarray, thermal: np.ndarray, out: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Network and return of colour.
+
+        visible: uint8 (H, W, 3) BGR or (H, W). thermal: uint8 (H, W). H and W at least 2. Rows may
+        lie apart, as in a padded message. out: contiguous uint8 of visible's shape that overlaps
+        neither; without it the result is an array that nobody else holds, and that is not written
+        again while anybody does. Returns out.
+        Colour gets the change of BT.601 luma added to each channel and clipped, as
+        `fuser.return_colour` does. Raises ValueError.
+        """
+        if visible.shape[:2] != thermal.shape or min(thermal.shape) < 2:
+            raise ValueError(f'visible is {visible.shape}, thermal {thermal.shape}')
+        if visible.ndim == 3 and visible.shape[2] != 3:
+            raise ValueError(f'visible has {visible.shape[2]} channels, expected 3')
+        if not visible.dtype == thermal.dtype == np.uint8:
+            raise ValueError(f'visible is {visible.dtype}, thermal {thermal.dtype}, expected uint8')
+        visible, thermal = _rows(visible), _rows(thermal)
+        if out is None:
+            out = self._results.take(visible.shape)
+        elif out.shape != visible.shape or out.dtype != np.uint8 or not out.flags.c_contiguous:
+            raise ValueError(f'out is {out.dtype} {out.shape}, expected uint8 {visible.shape}')
+        elif np.may_share_memory(out, visible) or np.may_share_memory(out, thermal):
+            raise ValueError('out overlaps an input')
+        images = [part for a in (visible, thermal, out) for part in (a.ctypes.data, a.strides[0])]
+        height, width = thermal.shape
+        channels = 1 if visible.ndim == 2 else 3
+        bands = max(1, min(self.threads, height // _ROWS))
+        # Even bounds: the kernel makes two rows at a time.
+        bounds = [height * i // bands // 2 * 2 for i in range(bands)] + [height]
+
+        def band(top: int, bottom: int) -> None:
+            self._library.fuse_rows(
+                self._network, *images, height, width, channels, top, bottom, self._wide
+            )  # ctypes lets go of the interpreter meanwhile
+
+        others = [self._pool.submit(band, *bounds[i : i + 2]) for i in range(1, bands)]
+        band(*bounds[:2])
+        for other in others:
+            other.result()
+        return out
+
+
+def compiled(content: bytes, threads: int = 1) -> Compiled | None:
+    """The compiled path for a model file's bytes; None where it is not built or does not fit."""
+    if library() is None:
+        return None
+    weights = read_two_layer(content)
+    return None if weights is None else Compiled(weights, threads)
+
+
+def _floats(values: np.ndarray, count: int):
+    return (ctypes.c_float * count)(*values.ravel().tolist())
+
+
+def _rows(image: np.ndarray) -> np.ndarray:
+    """The image itself if the pixels of a row lie side by side, else a copy in which they do."""
+    tight = image.strides[1:] == ((1,) if image.ndim == 2 else (3, 1))
+    return image if tight else np.ascontiguousarray(image)

@@ -1,0 +1,43 @@
+"""The shared library of two_layer.c, which setup.py builds where there is a C compiler."""
+
+import ctypes
+import functools
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+
+_FOLDER = Path(__file__).parent
+
+
+class Network(ctypes.Structure):
+    """Network of two_layer.c: weights for inputs and outputs of 0..255."""
+
+    _fields_ = (
+        ('first', ctypes.c_float * 72),  # (row, column, input: thermal, visible; channel)
+        ('bias', ctypes.c_float * 4),
+        ('second', ctypes.c_float * 36),  # (channel, row, column)
+        ('last_bias', ctypes.c_float),
+        ('tanh', ctypes.c_int32),
+    )
+
+
+@functools.cache
+def library() -> ctypes.CDLL | None:
+    """The library, or None where it was not built or does not load on this machine."""
+    for suffix in EXTENSION_SUFFIXES:
+        path = _FOLDER / f'two_layer{suffix}'
+        if path.is_file():
+            try:
+                return _declared(ctypes.CDLL(str(path)))
+            except (OSError, AttributeError):  # made for another machine or C library
+                return None
+    return None
+
+
+def _declared(lib: ctypes.CDLL) -> ctypes.CDLL:
+    pointer, step, number = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
+    images = (pointer, step) * 3  # visible, thermal, out
+    # height, width, channels, top, bottom, wide
+    lib.fuse_rows.argtypes = (ctypes.POINTER(Network), *images, *(number,) * 6)
+    lib.fuse_rows.restype = None
+    lib.has_wide_vectors.argtypes, lib.has_wide_vectors.restype = (), number
+    return lib

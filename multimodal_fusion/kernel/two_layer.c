@@ -1,0 +1,287 @@
+/* The 113-parameter network in one pass over 8-bit images: compiled.py calls it.
+ *
+ *     h     = relu(conv1([thermal, visible]))    2 -> 4 channels, 3x3, reflect-padded
+ *     fused = output(conv2(h))                   4 -> 1 channel,  3x3, h reflect-padded
+ *
+ * Plain C with GCC's vector extensions, which clang has too: AVX2 and FMA where the processor has
+ * them, SSE2 or NEON elsewhere. No Python headers, no state, no allocation:
+ * the few rows that are in flight lie on the stack, so any number of threads may call it.
+ *
+ * A band of rows is cut into tiles of at most TILE columns. In a tile, rows of both inputs become
+ * float once, four rows of the hidden layer stay in the cache, and two rows of output are made at a
+ * time. Rows are found by their number modulo four, so that reflected rows are simply looked up.
+ */
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#define TILE 640
+#define LANES 8
+#define MARGIN 24 /* columns computed beyond the tile, to whole vectors, and thrown away */
+#define STRIDE (TILE + 2 + MARGIN + LANES)
+
+typedef float v8 __attribute__((vector_size(32)));
+typedef float v8u __attribute__((vector_size(32), aligned(4), may_alias));
+typedef int32_t i8 __attribute__((vector_size(32)));
+typedef uint8_t b8 __attribute__((vector_size(8), aligned(1), may_alias));
+
+/* A loop of GCC that stays a loop: unrolled further, sums spill to the stack. */
+#define ROLLED _Pragma("GCC unroll 1")
+
+#define INLINE static inline __attribute__((always_inline))
+#define LOAD(p) (*(const v8u *)(p))
+#define STORE(p, v) (*(v8u *)(p) = (v))
+#define SPREAD(x) ((v8){(x), (x), (x), (x), (x), (x), (x), (x)})
+
+/* Weights as the kernel wants them: inputs are 0..255, outputs too. */
+typedef struct {
+    float first[3][3][2][4]; /* row, column, input (thermal, visible), hidden channel */
+    float bias[4];
+    float second[4][3][3]; /* hidden channel, row, column */
+    float last_bias;
+    int32_t tanh;
+} Network;
+
+typedef struct {
+    int row[4];                                    /* the image row that lies in each place */
+    float pixels[4][2][STRIDE + 4] __attribute__((aligned(32)));
+} Inputs;
+
+typedef struct {
+    int row[4];
+    float values[4][4][STRIDE] __attribute__((aligned(32)));
+} Hidden;
+
+typedef struct {
+    const uint8_t *visible, *thermal;
+    int64_t visible_step, thermal_step; /* bytes from row to row */
+    int height, width, channels;
+    uint8_t *out;
+    int64_t out_step;
+} Images;
+
+INLINE int reflect(int i, int n) { return i < 0 ? -i : i >= n ? 2 * n - 2 - i : i; }
+
+INLINE v8 larger(v8 a, v8 b) {
+    i8 mask = a > b;
+    return (v8)(((i8)a & mask) | ((i8)b & ~mask));
+}
+
+INLINE v8 smaller(v8 a, v8 b) {
+    i8 mask = a < b;
+    return (v8)(((i8)a & mask) | ((i8)b & ~mask));
+}
+
+/* BT.601 as OpenCV computes it: 15-bit weights, rounded. */
+INLINE void luma_row(const uint8_t *restrict bgr, uint8_t *restrict grey, size_t n) {
+    for (size_t x = 0; x < n; x++)
+        grey[x] = (bgr[3 * x] * 3735 + bgr[3 * x + 1] * 19235 + bgr[3 * x + 2] * 9798 + 16384) >> 15;
+}
+
+INLINE void float_row(const uint8_t *restrict from, float *restrict to, size_t n) {
+    for (size_t x = 0; x < n; x++) to[x] = from[x];
+}
+
+/* Input row `row` of the tile: columns left - 2 .. right + 1, reflected at the image's edges. */
+INLINE int input_row(Inputs *in, const Images *im, int row, int left, int right) {
+    int place = row & 3;
+    if (in->row[place] == row) return place;
+    in->row[place] = row;
+    int from = left > 2 ? left - 2 : 0, to = right + 2 < im->width ? right + 2 : im->width;
+    float *thermal = in->pixels[place][0], *visible = in->pixels[place][1];
+    const uint8_t *grey = im->visible + row * im->visible_step + (int64_t)from * im->channels;
+    uint8_t luma[TILE + 4];
+    if (im->channels == 3) {
+        luma_row(grey, luma, to - from);
+        grey = luma;
+    }
+    float_row(im->thermal + row * im->thermal_step + from, thermal + from - left + 2, to - from);
+    float_row(grey, visible + from - left + 2, to - from);
+    if (left == 0) thermal[1] = thermal[3], visible[1] = visible[3];
+    if (right == im->width) {
+        int end = right - left + 2;
+        thermal[end] = thermal[end - 2], visible[end] = visible[end - 2];
+    }
+    return place;
+}
+
+/* N vectors of one row of the hidden layer, all four channels in registers. */
+#define HIDDEN(N)                                                                    \
+    {                                                                                \
+        v8 sum[4][N];                                                                \
+        for (int c = 0; c < 4; c++)                                                  \
+            for (int k = 0; k < N; k++) sum[c][k] = SPREAD(net->bias[c]);            \
+        ROLLED for (int i = 0; i < 3; i++)                                           \
+            for (int j = 0; j < 3; j++)                                              \
+                for (int s = 0; s < 2; s++) {                                        \
+                    v8 pixels[N];                                                    \
+                    for (int k = 0; k < N; k++)                                      \
+                        pixels[k] = LOAD(rows[i][s] + x + j + k * LANES);            \
+                    for (int c = 0; c < 4; c++) {                                    \
+                        v8 weight = SPREAD(net->first[i][j][s][c]);                  \
+                        for (int k = 0; k < N; k++) sum[c][k] += pixels[k] * weight; \
+                    }                                                                \
+                }                                                                    \
+        for (int c = 0; c < 4; c++)                                                  \
+            for (int k = 0; k < N; k++)                                              \
+                STORE(hidden->values[place][c] + x + k * LANES,                      \
+                      larger(sum[c][k], (v8){0}));                                   \
+    }
+
+/* Hidden row `row` of the tile: columns left - 1 .. right, reflected by its own values. */
+INLINE int hidden_row(Hidden *hidden, Inputs *in, const Images *im, const Network *net, int row,
+                      int left, int right) {
+    int place = row & 3, count = right - left + 2, x = 0;
+    if (hidden->row[place] == row) return place;
+    hidden->row[place] = row;
+    const float *rows[3][2];
+    for (int i = 0; i < 3; i++) {
+        int at = input_row(in, im, reflect(row - 1 + i, im->height), left, right);
+        rows[i][0] = in->pixels[at][0], rows[i][1] = in->pixels[at][1];
+    }
+    for (; x + 3 * LANES <= count; x += 3 * LANES) HIDDEN(3)
+    for (; x < count; x += LANES) HIDDEN(1)
+    for (int c = 0; c < 4; c++) {
+        float *values = hidden->values[place][c];
+        if (left == 0) values[0] = values[2];
+        if (right == im->width) values[count - 1] = values[count - 3];
+    }
+    return place;
+}
+
+/* tanh by its continued fraction, [7/6]: within 5e-5 where it matters, x from 0 on. */
+INLINE v8 tanh8(v8 x) {
+    x = smaller(larger(x, (v8){0}), SPREAD(4.97f));
+    v8 q = x * x;
+    v8 top = x * (135135.f + q * (17325.f + q * (378.f + q)));
+    return top / (135135.f + q * (62370.f + q * (3150.f + q * 28.f)));
+}
+
+/* Clip, round half to even as ONNX does, and keep 8 bits. */
+INLINE void grey8(v8 sum, int tanh, uint8_t *to) {
+    if (tanh) sum = tanh8(sum) * 255.f;
+    sum = smaller(larger(sum, (v8){0}), SPREAD(255.f)) + 12582912.f;
+    *(b8 *)to = __builtin_convertvector((i8)sum & 255, b8);
+}
+
+#define OUTPUT(N)                                                                           \
+    {                                                                                       \
+        v8 upper[N], lower[N];                                                              \
+        for (int k = 0; k < N; k++) upper[k] = lower[k] = SPREAD(net->last_bias);           \
+        ROLLED for (int i = 0; i < 4; i++)                                                  \
+            for (int c = 0; c < 4; c++)                                                     \
+                for (int j = 0; j < 3; j++) {                                               \
+                    const float *values = hidden->values[places[i]][c] + x + j;             \
+                    v8 h[N];                                                                \
+                    for (int k = 0; k < N; k++) h[k] = LOAD(values + k * LANES);            \
+                    if (i < 3)                                                              \
+                        for (int k = 0; k < N; k++) upper[k] += h[k] * net->second[c][i][j]; \
+                    if (i > 0)                                                              \
+                        for (int k = 0; k < N; k++)                                         \
+                            lower[k] += h[k] * net->second[c][i - 1][j];                    \
+                }                                                                           \
+        for (int k = 0; k < N; k++) {                                                       \
+            grey8(upper[k], tanh, fused[0] + x + k * LANES);                                \
+            grey8(lower[k], tanh, fused[1] + x + k * LANES);                                \
+        }                                                                                   \
+    }
+
+/* Two rows of output from four of the hidden layer. */
+INLINE void output_rows(const Hidden *hidden, const int places[4], const Network *net, int count,
+                        int tanh, uint8_t fused[2][STRIDE]) {
+    int x = 0;
+    for (; x + 4 * LANES <= count; x += 4 * LANES) OUTPUT(4)
+    for (; x < count; x += LANES) OUTPUT(1)
+}
+
+/* Add the change of luma to the three channels and clip. */
+INLINE void colour_row(const uint8_t *restrict bgr, const uint8_t *restrict fused,
+                       uint8_t *restrict out, size_t n) {
+    int16_t change[3 * TILE];
+    uint8_t grey[TILE];
+    luma_row(bgr, grey, n);
+    for (size_t x = 0; x < n; x++) {
+        int16_t d = (int16_t)(fused[x] - grey[x]);
+        change[3 * x] = change[3 * x + 1] = change[3 * x + 2] = d;
+    }
+    for (size_t i = 0; i < 3 * n; i++) {
+        int16_t sum = (int16_t)(bgr[i] + change[i]);
+        sum = sum < 0 ? 0 : sum;
+        out[i] = (uint8_t)(sum > 255 ? 255 : sum);
+    }
+}
+
+INLINE void band(const Network *net, const Images *im, int top, int bottom) {
+    Inputs in;
+    Hidden hidden;
+    uint8_t fused[2][STRIDE];
+    memset(&in, 0, sizeof in); /* columns beyond the tile are computed with, then dropped */
+    memset(&hidden, 0, sizeof hidden);
+    int width = im->width, height = im->height, channels = im->channels;
+    int tiles = (width + TILE - 1) / TILE;
+    for (int t = 0; t < tiles; t++) {
+        int left = (int)((int64_t)width * t / tiles);
+        int right = (int)((int64_t)width * (t + 1) / tiles);
+        for (int i = 0; i < 4; i++) in.row[i] = hidden.row[i] = -1;
+        for (int y = top; y < bottom; y += 2) {
+            int places[4];
+            for (int i = 0; i < 4; i++) {
+                int row = y - 1 + i;
+                row = row > height ? y : reflect(row, height); /* below an odd last row: unused */
+                places[i] = hidden_row(&hidden, &in, im, net, row, left, right);
+            }
+            if (net->tanh)
+                output_rows(&hidden, places, net, right - left, 1, fused);
+            else
+                output_rows(&hidden, places, net, right - left, 0, fused);
+            for (int i = 0; i < 2 && y + i < bottom; i++) {
+                int64_t at = (int64_t)left * channels;
+                uint8_t *to = im->out + (y + i) * im->out_step + at;
+                if (channels == 1)
+                    memcpy(to, fused[i], right - left);
+                else
+                    colour_row(im->visible + (y + i) * im->visible_step + at, fused[i], to,
+                               right - left);
+            }
+        }
+    }
+}
+
+/* GCC lowers vector operations before it clones a function, so target_clones would make a slow
+ * "AVX2" version; a function of its own, into which all else is inlined, gets the real one. */
+#if defined(__x86_64__)
+__attribute__((target("avx2,fma"))) static void band_avx2(const Network *net, const Images *im,
+                                                          int top, int bottom) {
+    band(net, im, top, bottom);
+}
+#endif
+
+static void band_plain(const Network *net, const Images *im, int top, int bottom) {
+    band(net, im, top, bottom);
+}
+
+int has_wide_vectors(void) {
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#else
+    return 0;
+#endif
+}
+
+/* Rows top .. bottom - 1 of the fused image. Height and width at least 2; steps are bytes from one
+ * row to the next. visible: width x channels bytes a row, grey (1) or BGR (3); out: of that shape.
+ * wide: what has_wide_vectors() said. */
+void fuse_rows(const Network *net, const uint8_t *visible, int64_t visible_step,
+               const uint8_t *thermal, int64_t thermal_step, uint8_t *out, int64_t out_step,
+               int height, int width, int channels, int top, int bottom, int wide) {
+    Images im = {visible, thermal, visible_step, thermal_step, height, width, channels, out,
+                 out_step};
+#if defined(__x86_64__)
+    if (wide) {
+        band_avx2(net, &im, top, bottom);
+        return;
+    }
+#endif
+    band_plain(net, &im, top, bottom);
+}

@@ -1,0 +1,92 @@
+"""bench: figures of every way to run a fuser, a table, a comparison, refusals."""
+
+import importlib.util
+import json
+
+import pytest
+
+from multimodal_fusion import cli
+from multimodal_fusion.benchmark import table
+from multimodal_fusion.benchmark.floor import Floor
+from multimodal_fusion.kernel.library import library
+
+SMALL = ['bench', '--sizes', '64x48', '--threads', '1', '--rounds', '2']
+
+
+def test_bench_measures_every_way_and_compares(tmp_path, capfd):
+    """One small size: rows, floors and peaks as JSON; then the same again, compared."""
+    assert cli.main([*SMALL, '--models', 'max,mmdrfuse_plus', '--json']) == 0
+    printed = capfd.readouterr().out
+    figures = json.loads(printed)
+    expected = {('max', 'opencv'), ('mmdrfuse_plus', 'onnxruntime')}
+    if library() is not None:
+        expected.add(('mmdrfuse_plus', 'compiled'))
+    if importlib.util.find_spec('torch'):
+        expected.add(('mmdrfuse_plus', 'pytorch'))
+    assert {(row['model'], row['runs']) for row in figures['rows']} == expected
+    assert len(figures['rows']) == 2 * len(expected)  # luma and colour
+    for row in figures['rows']:
+        low, high = row['quartiles_ms']
+        assert 0 < low <= row['median_ms'] <= high
+        assert row['median_ms'] <= row['p95_ms'] <= row['p99_ms']
+        assert row['fps'] == pytest.approx(1e3 / row['median_ms'], rel=0.01)
+        assert row['frames'] == 10 and row['cpu_ms'] > 0 and row['peak_mb'] > 10
+        assert (row['times_sgemm'] is None) == (row['model'] == 'max')
+    moved = {floor['input']: floor['bytes'] for floor in figures['floors']}
+    assert moved == {'luma': 3 * 64 * 48, 'colour': 7 * 64 * 48}
+    text = table.table(figures)
+    assert len(set(map(len, text.splitlines()))) == 1  # aligned
+    assert len(text.splitlines()) == 2 + len(figures['rows']) + 2 * len(figures['floors'])
+
+    earlier = tmp_path / 'earlier.json'
+    earlier.write_text(printed)
+    arguments = ['--models', 'max', '--input', 'luma', '--compare', str(earlier)]
+    assert cli.main([*SMALL, *arguments]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert len(lines) == 3 and 'times faster' in lines[0] and lines[2].startswith('| max')
+
+
+def test_a_comparison_divides_by_the_floors():
+    """10 ms before, 2 ms after: 5 times; the machine itself was twice as fast: 2.5 times."""
+    row = {'model': 'm', 'runs': 'compiled', 'input': 'luma', 'size': '64x48', 'threads': 1}
+    floor = {'input': 'luma', 'size': '64x48', 'threads': 1}
+    before, after = (
+        {'rows': [{**row, 'median_ms': ms}], 'floors': [{**floor, 'sgemm_ms': sgemm}]}
+        for ms, sgemm in ((10.0, 2.0), (2.0, 1.0))
+    )
+    cells = [cell.strip() for cell in table.comparison(before, after).splitlines()[2].split('|')]
+    assert cells[6:10] == ['10', '2', '5.00', '2.50']
+
+
+def test_floors_grow_with_the_work():
+    floor = Floor(threads=2)
+    assert min(floor.copy_seconds(50_000_000) for _ in range(3)) > min(
+        floor.copy_seconds(50_000) for _ in range(3)
+    )
+    assert floor.multiply_seconds(10**6) > 0
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['--sizes', '64'], "--sizes has '64'; give WIDTHxHEIGHT of at least 32x32"),
+        (['--sizes', '16x480'], "--sizes has '16x480'"),
+        (['--threads', '0'], "--threads has '0'; give whole numbers from 1 on"),
+        (['--rounds', '0'], "--rounds has '0'"),
+        (['--input', 'grey'], "--input has 'grey'; name of luma, colour"),
+        (['--provider', 'tpu'], "--provider has 'tpu'; name of cpu, cuda, tensorrt"),
+        (['--models', 'mmdrfusion'], "there is no model 'mmdrfusion'"),
+        (['--compare', 'missing.json'], 'missing.json cannot be read'),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(arguments, message, capsys):
+    assert cli.main([*SMALL, *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_file_that_holds_no_figures(tmp_path, capsys):
+    path = tmp_path / 'x.json'
+    for content in ('[]', '{"rows": []}', 'no'):
+        path.write_text(content)
+        assert cli.main([*SMALL, '--compare', str(path)]) == 2
+        assert 'does not hold what "bench --json" prints' in capsys.readouterr().err

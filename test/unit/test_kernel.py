@@ -1,0 +1,368 @@
+"""The compiled network beside ONNX Runtime: every pixel within one grey level."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+import onnxruntime as ort
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from multimodal_fusion.fuser import return_colour
+from multimodal_fusion.images import luma
+from multimodal_fusion.kernel.compiled import Compiled, compiled
+from multimodal_fusion.kernel.library import library
+from multimodal_fusion.kernel.weights import read_two_layer
+from multimodal_fusion.model_file import Manifest
+
+from ..data import DATA, needs_data
+from ..models import onnx_bytes, random_two_layer, two_layer
+
+SHIPPED = ['mmdrfuse', 'mmdrfuse_plus']
+# One tile and several, whole vectors and not, odd and even.
+SIZES = [(32, 32), (33, 47), (48, 63), (101, 641), (50, 1283), (480, 640)]
+
+needs_kernel = pytest.mark.skipif(
+    library() is None,
+    reason='the kernel is not built: python setup.py build_ext --inplace, with a C compiler',
+)
+random = np.random.default_rng(3)
+
+
+def noise(*shape):
+    return random.integers(0, 256, shape, np.uint8)
+
+
+def shipped(name):
+    manifest = Manifest.load()
+    return (manifest.folder / manifest.models[name].file).read_bytes()
+
+
+def linear(first, second, last_bias, bias=(0, 0, 0, 0)):
+    """The bytes of a model with these weights and a linear output."""
+    weights = {'conv1_weight': first, 'conv1_bias': bias, 'conv2_weight': second}
+    return two_layer('linear', **weights, conv2_bias=[last_bias]).SerializeToString()
+
+
+class Runtime:
+    """ONNX Runtime on the same bytes, with the colour return of Fuser."""
+
+    def __init__(self, content):
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1
+        self.session = ort.InferenceSession(content, options, providers=['CPUExecutionProvider'])
+
+    def fuse(self, visible, thermal):
+        grey = np.ascontiguousarray(luma(visible))
+        feed = {'visible': grey[None, ..., None], 'thermal': thermal[None, ..., None]}
+        return return_colour(visible, grey, self.session.run(['fused'], feed)[0][0, ..., 0])
+
+
+def assert_within_one(fused, expected):
+    assert fused.shape == expected.shape and fused.dtype == np.uint8
+    difference = np.abs(fused.astype(int) - expected)
+    assert difference.max() <= 1, f'{np.argwhere(difference > 1)[:5].tolist()}'
+    assert (difference > 0).mean() < 0.01  # another rounding here and there, no bias
+
+
+@pytest.fixture(scope='module', params=[*SHIPPED, ('tanh', 1), ('tanh', 2), ('linear', 1)], ids=str)
+def model(request):
+    """(compiled, ONNX Runtime) of a shipped model, or of one with random weights."""
+    if library() is None:
+        pytest.skip('the kernel is not built')
+    if request.param in SHIPPED:
+        content = shipped(request.param)
+    else:
+        content = random_two_layer(request.param[1], request.param[0]).SerializeToString()
+    return compiled(content), Runtime(content)
+
+
+@pytest.mark.parametrize('size', SIZES)
+def test_every_pixel_is_that_of_onnx_runtime(model, size):
+    ours, runtime = model
+    thermal = noise(*size)
+    for visible in (noise(*size), noise(*size, 3)):
+        expected = runtime.fuse(visible, thermal)
+        assert_within_one(ours.fuse(visible, thermal), expected)
+        assert expected.std() > 10
+
+
+@needs_kernel
+@needs_data
+@pytest.mark.parametrize('name', SHIPPED)
+def test_real_images_too(name):
+    ours, runtime = compiled(shipped(name)), Runtime(shipped(name))
+    for path in sorted((DATA / 'ivif/val/ir').iterdir())[::16]:
+        thermal = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        visible = cv2.imread(str(DATA / 'ivif/val/vis' / f'{path.stem}.jpg'))
+        assert_within_one(ours.fuse(visible, thermal), runtime.fuse(visible, thermal))
+
+
+@needs_kernel
+@settings(max_examples=40, deadline=None)
+@given(st.integers(32, 90), st.integers(32, 700), st.integers(0, 2**32 - 1), st.data())
+def test_any_size_and_any_content(height, width, seed, data):
+    content = shipped(data.draw(st.sampled_from(SHIPPED)))
+    values = np.random.default_rng(seed)
+    low, high = sorted(data.draw(st.tuples(st.integers(0, 255), st.integers(0, 255))))
+    visible = values.integers(low, high + 1, (height, width, 3), np.uint8)
+    thermal = values.integers(0, 256, (height, width), np.uint8)
+    ours = compiled(content, threads=data.draw(st.integers(1, 3)))
+    assert_within_one(ours.fuse(visible, thermal), Runtime(content).fuse(visible, thermal))
+
+
+@needs_kernel
+def test_both_layers_are_reflected_each_by_its_own_values():
+    """The first layer takes the pixel to the left, h[x] = t[x - 1]; so does the second.
+
+    h = t1 t0 t1 t2 ..., as t[-1] is t[1]; fused = h1 h0 h1 h2 ... = t0 t1 t0 t1 t2 ..., as h[-1] is
+    h[1]. Reflecting the image alone, by two pixels, would begin with t2 t1.
+    """
+    left, image = np.zeros((3, 3)), noise(32, 40)
+    left[1, 0] = 1
+    for taps, thermal in ((left, image), (left.T, np.ascontiguousarray(image.T))):
+        first, second = np.zeros((4, 2, 3, 3)), np.zeros((1, 4, 3, 3))
+        first[0, 0] = second[0, 0] = taps
+        fused = compiled(linear(first, second, 0)).fuse(np.zeros_like(thermal), thermal)
+        if thermal is not image:
+            fused = fused.T
+        assert np.array_equal(fused[:, :2], image[:, :2])
+        assert np.array_equal(fused[:, 2:], image[:, :-2])
+
+
+@needs_kernel
+def test_golden_grey_and_colour():
+    """fused = relu(t - 0.2) / 2 + relu(v) / 4 + 0.1, flat images: t = 153 is 0.6, v = 102 is 0.4.
+
+    0.2 + 0.1 + 0.1 = 0.4, so 102, and clipped at 255 for a last bias of 2. In colour,
+    B G R = 50 100 122: luma = 0.114 x 50 + 0.587 x 100 + 0.299 x 122 = 100.88, so 101; fused
+    0.2 + 101 / 255 / 4 + 0.1 = 0.399, so 102 (101.75): every channel rises by 1.
+    """
+    first, second = np.zeros((4, 2, 3, 3)), np.zeros((1, 4, 3, 3))
+    first[0, 0, 1, 1] = first[1, 1, 1, 1] = 1
+    second[0, :2, 1, 1] = 0.5, 0.25
+    bias = (-0.2, 0, 0, 0)
+    thermal, grey = np.full((40, 40), 153, np.uint8), np.full((40, 40), 102, np.uint8)
+    ours = compiled(linear(first, second, 0.1, bias))
+    assert (ours.fuse(grey, thermal) == 102).all()
+    colour = np.empty((40, 40, 3), np.uint8)
+    colour[:] = 50, 100, 122
+    assert (ours.fuse(colour, thermal) == colour + 1).all()
+    assert (compiled(linear(first, second, 2, bias)).fuse(grey, thermal) == 255).all()
+
+
+@needs_kernel
+def test_luma_is_that_of_opencv_bit_for_bit():
+    """Through a network that passes visible through, and through one that is black everywhere."""
+    first, second = np.zeros((4, 2, 3, 3)), np.zeros((1, 4, 3, 3))
+    first[0, 1, 1, 1] = second[0, 0, 1, 1] = 1
+    same, dark = (compiled(linear(first, second, last_bias)) for last_bias in (0, -2))
+    levels, black = np.arange(256, dtype=np.uint8), np.zeros((256, 256), np.uint8)
+    for blue in (0, 1, 77, 128, 254, 255):
+        visible = np.empty((256, 256, 3), np.uint8)
+        visible[..., 0], visible[..., 1], visible[..., 2] = blue, levels[:, None], levels
+        assert np.array_equal(same.fuse(visible, black), visible)
+        expected = return_colour(visible, luma(visible), black)
+        assert np.array_equal(dark.fuse(visible, black), expected)
+
+
+@needs_kernel
+@pytest.mark.parametrize('name', SHIPPED)
+@pytest.mark.parametrize('size', [(32, 32), (97, 333), (256, 700)])
+def test_threads_change_no_byte(name, size):
+    thermal, content = noise(*size), shipped(name)
+    for visible in (noise(*size), noise(*size, 3)):
+        one = compiled(content).fuse(visible, thermal)
+        for threads in (2, 3):
+            assert np.array_equal(compiled(content, threads).fuse(visible, thermal), one)
+
+
+@needs_kernel
+@pytest.mark.parametrize('name', SHIPPED)
+def test_processors_without_wide_vectors(name):
+    weights = read_two_layer(shipped(name))
+    for visible in (noise(41, 70), noise(41, 70, 3)):
+        thermal = noise(41, 70)
+        plain = Compiled(weights, wide=False).fuse(visible, thermal)
+        assert_within_one(plain, Runtime(shipped(name)).fuse(visible, thermal))
+
+
+@needs_kernel
+def test_rows_and_pixels_that_lie_apart():
+    ours = compiled(shipped('mmdrfuse_plus'))
+    wide, thermal = noise(80, 200, 3), noise(80, 200)
+    for visible, hot in (
+        (wide[:, 8:108], thermal[:, 3:103]),
+        (wide[..., ::-1], thermal[::-1]),
+        (wide[:, ::2, 1], thermal[:, ::2]),
+        (wide[::2, ::-1], thermal[::2]),
+    ):
+        copies = ours.fuse(visible.copy(), hot.copy())
+        before = visible.copy()
+        assert np.array_equal(ours.fuse(visible, hot), copies)
+        assert np.array_equal(visible, before)
+
+
+@needs_kernel
+@pytest.mark.parametrize(
+    'held',
+    [
+        lambda fused: fused,
+        lambda fused: fused[8:20, ::2],
+        lambda fused: memoryview(fused),
+        lambda fused: [fused.reshape(-1).view(np.int8)],
+        lambda fused: np.frombuffer(fused, np.uint8),
+    ],
+    ids=['array', 'view', 'memoryview', 'view of a view', 'buffer'],
+)
+def test_a_result_is_not_written_again_while_it_is_held(held):
+    """Let go, its memory is used again: nothing is allocated for the frame after."""
+    ours, thermal = compiled(shipped('mmdrfuse')), noise(64, 64)
+    kept, copies = [], []
+    for _ in range(7):
+        fused = ours.fuse(noise(64, 64, 3), thermal)
+        copies.append(np.array(held(fused)))
+        kept.append(held(fused))
+        del fused
+    for result, copy in zip(kept, copies, strict=True):
+        assert np.array_equal(np.array(result), copy)
+    del result
+    kept.clear()
+    places = {ours.fuse(noise(64, 64, 3), thermal).ctypes.data for _ in range(20)}
+    assert len(places) == 1
+    assert ours.fuse(noise(40, 50), noise(40, 50)).shape == (40, 50)
+
+
+@needs_kernel
+def test_threads_share_a_fuser():
+    """Each result is that of its own images, whoever else is being served."""
+    ours = compiled(shipped('mmdrfuse'), threads=2)
+    pairs = [(noise(70, 90, 3), noise(70, 90)) for _ in range(8)]
+    expected = [compiled(shipped('mmdrfuse')).fuse(*pair) for pair in pairs]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(20):
+            fused = list(pool.map(lambda pair: ours.fuse(*pair), pairs))
+            assert all(map(np.array_equal, fused, expected))
+
+
+@needs_kernel
+def test_a_result_goes_where_the_caller_wants_it():
+    ours, visible, thermal = compiled(shipped('mmdrfuse')), noise(64, 64, 3), noise(64, 64)
+    second, kept = np.empty_like(visible), ours.fuse(visible, thermal)
+    assert ours.fuse(visible, thermal, out=second) is second
+    assert np.array_equal(second, kept)
+    with pytest.raises(ValueError, match='out overlaps an input'):
+        ours.fuse(visible, thermal, out=visible)
+    with pytest.raises(ValueError, match=r'out is uint8 \(64, 64\), expected uint8 \(64, 64, 3\)'):
+        ours.fuse(visible, thermal, out=np.empty((64, 64), np.uint8))
+
+
+@needs_kernel
+@pytest.mark.parametrize(
+    ('visible', 'thermal', 'message'),
+    [
+        (np.zeros((40, 41), np.uint8), np.zeros((40, 40), np.uint8), r'visible is \(40, 41\)'),
+        (np.zeros((40, 40, 4), np.uint8), np.zeros((40, 40), np.uint8), '4 channels, expected 3'),
+        (np.zeros((40, 40)), np.zeros((40, 40), np.uint8), 'visible is float64'),
+        (np.zeros((40, 40), np.uint8), np.zeros((40, 40), np.uint16), 'thermal uint16'),
+        (np.zeros((1, 40), np.uint8), np.zeros((1, 40), np.uint8), r'thermal \(1, 40\)'),
+    ],
+)
+def test_what_the_kernel_must_never_see(visible, thermal, message):
+    with pytest.raises(ValueError, match=message):
+        compiled(shipped('mmdrfuse')).fuse(visible, thermal)
+
+
+# Which models are of the shape
+
+
+@pytest.mark.parametrize('name', SHIPPED)
+def test_weights_are_those_of_the_file(name):
+    import onnx
+    from onnx import numpy_helper
+
+    content = shipped(name)
+    weights = read_two_layer(content)
+    tensors = {
+        tensor.name: numpy_helper.to_array(tensor)
+        for tensor in onnx.load_from_string(content).graph.initializer
+    }
+    assert np.array_equal(weights.first, tensors['network.conv1.weight'])
+    assert np.array_equal(weights.bias, tensors['network.conv1.bias'])
+    assert np.array_equal(weights.second, tensors['network.conv2.weight'])
+    assert np.array_equal(weights.last_bias, tensors['network.conv2.bias'])
+    assert weights.tanh == (name == 'mmdrfuse')
+
+
+def _attribute(kind, name, value):
+    def change(graph):
+        node = next(node for node in graph.node if node.op_type == kind)
+        attribute = next(a for a in node.attribute if a.name == name)
+        if isinstance(value, list):
+            attribute.ints[:] = value
+        elif isinstance(value, bytes):
+            attribute.s = value
+        else:
+            attribute.i = value
+
+    return change
+
+
+def _initialiser(name, values):
+    def change(graph):
+        from onnx import numpy_helper
+
+        tensor = next(tensor for tensor in graph.initializer if name in tensor.name)
+        tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+
+    return change
+
+
+def _inputs_exchanged(graph):
+    node = next(node for node in graph.node if node.op_type == 'Concat')
+    node.input[:] = list(node.input)[::-1]
+
+
+def _other_activation(graph):
+    next(node for node in graph.node if node.op_type == 'Relu').op_type = 'Sigmoid'
+
+
+def _one_more_node(graph):
+    node = graph.node.add()
+    node.op_type, node.input[:], node.output[:] = 'Identity', ['visible'], ['unused']
+
+
+def _foreign_operator(graph):
+    next(node for node in graph.node if node.op_type == 'Relu').domain = 'com.example'
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        _attribute('Pad', 'mode', b'edge'),
+        _attribute('Conv', 'dilations', [2, 2]),
+        _attribute('Conv', 'strides', [2, 1]),
+        _attribute('Concat', 'axis', 2),
+        _initialiser('val_5', np.array([0, 0, 2, 2, 0, 0, 2, 2])),
+        _initialiser('scalar_tensor', np.array(256, np.float32)),
+        _initialiser('_max', np.array(2, np.float32)),
+        _initialiser('conv1.weight', np.zeros((8, 2, 3, 3), np.float32)),
+        _initialiser('conv1.bias', np.full(4, np.nan, np.float32)),
+        _initialiser('conv2.weight', np.zeros((1, 4, 3, 3), np.float16)),
+        _inputs_exchanged,
+        _other_activation,
+        _one_more_node,
+        _foreign_operator,
+    ],
+)
+def test_any_other_network_is_left_to_onnx_runtime(change):
+    model = two_layer('tanh')
+    assert read_two_layer(model.SerializeToString()) is not None
+    change(model.graph)
+    assert read_two_layer(model.SerializeToString()) is None
+
+
+@pytest.mark.parametrize('content', [onnx_bytes(), onnx_bytes(channels=3)])
+def test_other_models_are_left_to_onnx_runtime(content):
+    assert read_two_layer(content) is None
