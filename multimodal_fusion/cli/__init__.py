@@ -13,7 +13,7 @@ import threading
 from .. import __version__
 from ..errors import UserError
 
-COMMANDS = ('demo', 'fuse', 'replay', 'evaluate', 'models', 'doctor', 'train', 'export')
+COMMANDS = ('demo', 'fuse', 'replay', 'evaluate', 'models', 'doctor', 'train', 'export', 'bench')
 
 
 def build_parser(names=COMMANDS) -> argparse.ArgumentParser:

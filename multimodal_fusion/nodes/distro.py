@@ -2,6 +2,11 @@
 
 import importlib.metadata
 import os
+import threading
+
+import rclpy
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
 
 from ..share import share_file
 
@@ -10,7 +15,13 @@ try:
 except ImportError:  # Humble
     from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
 
-__all__ = ['PublisherEventCallbacks', 'SubscriptionEventCallbacks', 'policy_name', 'use_profile']
+__all__ = [
+    'PublisherEventCallbacks',
+    'SubscriptionEventCallbacks',
+    'policy_name',
+    'spin',
+    'use_profile',
+]
 
 # Fast DDS 3 (Kilted and later) reads the first; Fast DDS 2 (Humble, Jazzy) only the second, which
 # Kilted warns about.
@@ -37,6 +48,19 @@ def use_profile() -> None:
     chosen = (*_PROFILE_VARIABLES, 'FASTDDS_BUILTIN_TRANSPORTS')
     if not any(os.environ.get(name) for name in chosen):
         os.environ[profile_variable()] = str(share_file('config/fastdds.xml'))
+
+
+def spin(node: Node, done: threading.Event) -> None:
+    """Serve a node until ``done`` is set or ROS is shut down."""
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        while not done.is_set() and rclpy.ok():
+            executor.spin_once(timeout_sec=0.2)
+    except ExternalShutdownException:
+        pass
+    finally:
+        executor.shutdown()
 
 
 def policy_name(kind) -> str:
