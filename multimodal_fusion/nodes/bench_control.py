@@ -10,6 +10,7 @@ import rclpy
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
+from ..machine import keep_memory
 from .distro import spin, use_profile
 from .fusion_node import qos
 
@@ -35,6 +36,7 @@ def run(make: Callable[[], Node], spins: bool = True) -> int:
     done = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
+    keep_memory()
     use_profile()
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node = make()

@@ -36,6 +36,7 @@ from .. import images
 from ..errors import UserError
 from ..health import Health
 from ..images import BadImage
+from ..machine import keep_memory
 from ..pairing import STREAMS, Pair
 from ..parameters import ROS_PARAMETERS, TABLE, Parameter, check_names, checked
 from ..pipeline import Pipeline, build
@@ -377,6 +378,7 @@ def main(args: list[str] | None = None) -> int:
     done = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: done.set())
+    keep_memory()
     use_profile()
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
