@@ -1,4 +1,4 @@
-"""How `bench --pipeline` steers its processes: a JSON request a line on stdin, answers on stdout."""
+"""How `bench --pipeline` steers its processes: JSON, a line each; asked on stdin, told on stdout."""
 
 import json
 import signal

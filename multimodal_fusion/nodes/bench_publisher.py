@@ -47,13 +47,18 @@ class BenchPublisher(Node):
                 time.sleep(wait * 1e-9)
             lag = max(lag, time.monotonic_ns() - due)
             pair = self._messages[i % len(self._messages)]
-            stamp = time.time_ns()
-            for message in pair:
-                message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp, _SECOND)
+            set_stamp(pair[0])
             thermal.publish(pair[0])
-            sent.append((stamp, time.monotonic_ns()))
+            sent.append((set_stamp(pair[1]), time.monotonic_ns()))
             rgb.publish(pair[1])
         return {'sent': sent, 'lag': lag}
+
+
+def set_stamp(message: Image) -> int:
+    """Stamp a message with this moment; returns nanoseconds."""
+    now = time.time_ns()
+    message.header.stamp.sec, message.header.stamp.nanosec = divmod(now, _SECOND)
+    return now
 
 
 def prepare(sizes: dict[str, tuple[int, int]], bits: int) -> list[tuple[Image, Image]]:
