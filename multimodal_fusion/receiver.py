@@ -23,14 +23,14 @@ class Frame:
 
     message: sensor_msgs Image or CompressedImage. arrival: when it came, in the caller's clock.
     thermal: what was decided about a thermal frame; None while nobody wants images.
-    under_way: seconds between the two middlewares, if known. observing: seconds that the thermal
-    stage took on arrival.
+    age: seconds from its stamp to its arrival. observing: seconds that the thermal stage took on
+    arrival.
     """
 
     message: Any
     arrival: float
     thermal: ThermalFrame | None = None
-    under_way: float = 0.0
+    age: float = 0.0
     observing: float = 0.0
 
     @property

@@ -16,8 +16,8 @@ STAGES = (
 )
 """In the order in which the node goes through them.
 
-receive: from the sender's middleware to our callback, of the later of the two images; by wall
-    clocks, so across machines it holds their difference too.
+receive: from the stamp of the later of the two images to our callback: the camera's driver, the
+    middleware, and the difference of the clocks. Left out where stamps are of another time (a bag).
 observe: range and freeze detection on the arrival of the thermal image, whichever came first.
 pair: the rest of the callback until the pair is handed over. wait: until the worker takes it.
 decode: the visible message to an array. thermal: counts to grey. register: to the RGB grid.

@@ -28,16 +28,21 @@ __all__ = [
 _PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
 
 
-def profile_variable() -> str:
-    """The variable that this distribution's Fast DDS reads; told by the version of rclpy."""
+def before_kilted() -> bool:
+    """Whether the distribution is Humble, Iron or Jazzy; told by the version of rclpy."""
     release = os.environ.get('ROS_DISTRO')
     if release:
-        return _PROFILE_VARIABLES[release in ('humble', 'iron', 'jazzy')]
+        return release in ('humble', 'iron', 'jazzy')
     try:
         major = int(importlib.metadata.version('rclpy').split('.')[0])
     except (importlib.metadata.PackageNotFoundError, ValueError):
         major = 9
-    return _PROFILE_VARIABLES[major < 8]  # Jazzy is 7, Kilted 9
+    return major < 8  # Jazzy is 7, Kilted 9
+
+
+def profile_variable() -> str:
+    """The variable that this distribution's Fast DDS reads."""
+    return _PROFILE_VARIABLES[before_kilted()]
 
 
 def use_profile() -> None:
@@ -50,9 +55,24 @@ def use_profile() -> None:
         os.environ[profile_variable()] = str(share_file('config/fastdds.xml'))
 
 
+def make_executor():
+    """The executor that costs least: that of events, where the distribution has a sound one.
+
+    It must be spun with a timeout, or it hangs, and its callbacks take the message alone. Jazzy has
+    it too, but there it crashes when publishers with event callbacks are destroyed.
+    """
+    if before_kilted():
+        return SingleThreadedExecutor()
+    try:
+        from rclpy.experimental import EventsExecutor
+    except ImportError:
+        return SingleThreadedExecutor()
+    return EventsExecutor()
+
+
 def spin(node: Node, done: threading.Event) -> None:
     """Serve a node until ``done`` is set or ROS is shut down."""
-    executor = SingleThreadedExecutor()
+    executor = make_executor()
     executor.add_node(node)
     try:
         while not done.is_set() and rclpy.ok():

@@ -53,6 +53,8 @@ from .distro import (
 )
 from .filters import FilterPairer
 
+_PRESENT = 10.0  # seconds: an older stamp is of another time, such as a bag's
+
 
 @dataclass(frozen=True)
 class Setup:
@@ -163,10 +165,8 @@ class FusionNode(Node):
     def _on_info(self, name: str, info: CameraInfo) -> None:
         self._infos[name] = info
 
-    def _on_image(self, name: str, message: Image | CompressedImage, info) -> None:
+    def _on_image(self, name: str, message: Image | CompressedImage) -> None:
         frame = Frame(message, time.monotonic())
-        if sent := info['source_timestamp']:  # 0 where the middleware does not tell
-            frame.under_way = max(0.0, (time.time_ns() - sent) * 1e-9)
         stamp = self._arrived(name, frame)
         listened = self._listened()
         try:
@@ -184,10 +184,10 @@ class FusionNode(Node):
 
     def _arrived(self, name: str, frame: Frame) -> int:
         """Note the arrival; returns the stamp in nanoseconds, that of arrival if it has none."""
-        stamp = stamp_of(frame.header)
+        stamp, now = stamp_of(frame.header), self.get_clock().now()
+        frame.age = (now.nanoseconds - stamp) * 1e-9
         if stamp == 0:
             self._health.unstamped += 1
-            now = self.get_clock().now()
             frame.header.stamp, stamp = now.to_msg(), now.nanoseconds
             self._tell(
                 f'{name} unstamped',
@@ -228,8 +228,9 @@ class FusionNode(Node):
             header = getattr(pair, values['output.reference']).header
             self._publish(fused, header, lap)
             later = max(pair.rgb, pair.thermal, key=lambda frame: frame.arrival)
+            if 0 <= later.age < _PRESENT:
+                lap.seconds['receive'] = later.age
             lap.seconds |= {
-                'receive': later.under_way,
                 'observe': pair.thermal.observing,
                 'pair': handed_over - later.arrival - later.observing,
             }
