@@ -135,10 +135,16 @@ class Child:
         except BrokenPipeError:
             answer = ''
         if not answer:
-            raise UserError(
-                f'{self.module} ended with code {self.process.wait()}; the messages above say why'
-            )
+            self.process.wait()
+            self.check()
         return json.loads(answer)
+
+    def check(self) -> None:
+        """Raise UserError if the process is gone."""
+        if self.process.poll() is not None:
+            raise UserError(
+                f'{self.module} ended with code {self.process.poll()}; the messages above say why'
+            )
 
     def cpu(self) -> float:
         """Seconds of processor time so far."""
@@ -204,6 +210,7 @@ class Bench:
         deadline = time.monotonic() + _ANSWER
         for target in ('node', 'floor'):
             while self.play(target, 10.0, 0.5).lost:
+                self.children[target].check()
                 if time.monotonic() > deadline:
                     raise UserError(
                         f'the {target} returned no fused images within {_ANSWER:.0f} s; the '

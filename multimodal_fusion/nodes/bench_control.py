@@ -1,4 +1,4 @@
-"""How `bench --pipeline` steers its processes: JSON, a line each; asked on stdin, told on stdout."""
+"""How `bench --pipeline` steers its processes: lines of JSON on stdin, answered on stdout."""
 
 import json
 import signal
