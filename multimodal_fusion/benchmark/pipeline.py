@@ -65,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument('--pairs', default=_PAIRS, help=f'RGB+thermal sizes (default: {_PAIRS})')
     group.add_argument('--rates', default='30', help='Hz, with commas (default: 30)')
     group.add_argument('--seconds', type=float, default=20.0, help='at each rate (default: 20)')
+    group.add_argument('--model', default='default', help='fuser; of --bandwidth too')
     group.add_argument('--no-search', action='store_true', help='skip the highest rate')
     group.add_argument(
         '--soak', type=float, metavar='MINUTES', help='only this: first pair and rate, memory slope'
@@ -296,6 +297,8 @@ def measure(bench: Bench, rate: float, seconds: float) -> dict:
     before = sum(stages[name]['p50'] for name in stages if name not in ('observe', 'publish'))
     row['deliver ms'] = round(node['latency ms']['median'] - before, 3)
     row['latency over floor'] = ratio(node['latency ms']['median'], floor['latency ms']['median'])
+    without = node['latency ms']['median'] - stages.get('fuse', {}).get('p50', math.nan)
+    row['latency less fuse over floor'] = ratio(without, floor['latency ms']['median'])
     row['cpu over floor'] = ratio(
         node['cpu % of one core']['node'], floor['cpu % of one core']['floor']
     )
@@ -362,9 +365,9 @@ def table(result: dict) -> str:
             lines.append(f'| {" | ".join(map(str, cells))} |')
     lines += [
         '',
-        f'| median ms of | {" | ".join(STAGES)} | deliver | over floor | CPU over floor |',
+        f'| median ms of | {" | ".join(STAGES)} | deliver | over floor | less fuse | CPU over floor |',
     ]
-    lines.append('|---' * (len(STAGES) + 4) + '|')
+    lines.append('|---' * (len(STAGES) + 5) + '|')
     for row in result['rows']:
         stages = [row['stages ms'].get(name, {}).get('p50', '') for name in STAGES]
         cells = [
@@ -372,6 +375,7 @@ def table(result: dict) -> str:
             *stages,
             row['deliver ms'],
             row['latency over floor'],
+            row['latency less fuse over floor'],
             row['cpu over floor'],
         ]
         lines.append(f'| {" | ".join(map(str, cells))} |')

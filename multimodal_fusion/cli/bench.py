@@ -13,7 +13,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group()
     what.add_argument('--pipeline', action='store_true', help='the node over DDS')
     what.add_argument('--bandwidth', action='store_true', help='remote against edge fusion')
-    parser.add_argument('--model', default='default', help='fuser; "models" lists them')
     parser.add_argument('--json', action='store_true', help='print the figures as JSON')
     pipeline.add_arguments(parser)
     bandwidth.add_arguments(parser)

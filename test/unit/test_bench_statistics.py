@@ -63,6 +63,7 @@ def test_tables_are_markdown_of_equal_columns():
     }  # fmt: skip
     row = {
         'pair': 'a', 'rate Hz': 30.0, 'node': part, 'floor': part, 'latency over floor': 1.5,
+        'latency less fuse over floor': 1.2,
         'cpu over floor': 2.0, 'deliver ms': 0.5, 'stages ms': {'fuse': {'p50': 1.2, 'p99': 2.0}},
     }  # fmt: skip
     text = table({'model': 'max', 'machine': 'm', 'load before': 0.1, 'rows': [row]})
