@@ -365,7 +365,7 @@ def table(result: dict) -> str:
             lines.append(f'| {" | ".join(map(str, cells))} |')
     lines += [
         '',
-        f'| median ms of | {" | ".join(STAGES)} | deliver | over floor | less fuse | CPU over floor |',
+        f'| median ms of | {" | ".join(STAGES)} | deliver | over floor | less fuse | CPU over |',
     ]
     lines.append('|---' * (len(STAGES) + 5) + '|')
     for row in result['rows']:
