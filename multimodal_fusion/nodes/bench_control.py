@@ -39,21 +39,21 @@ def run(make: Callable[[], Node], spins: bool = True) -> int:
     keep_memory()
     use_profile()
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    node = make()
 
-    def answer() -> None:
+    def answer(node: Node) -> None:
         serve(getattr(node, 'actions', ()))
         done.set()
 
     try:
+        node = make()
         if spins:
-            threading.Thread(target=answer, daemon=True).start()
+            threading.Thread(target=answer, args=(node,), daemon=True).start()
             spin(node, done)
         else:
-            answer()
+            answer(node)
+        node.destroy_node()
     except KeyboardInterrupt:
         pass
     finally:
-        node.destroy_node()
         rclpy.try_shutdown()
     return 0
