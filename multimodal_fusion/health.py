@@ -4,7 +4,8 @@ Times are seconds of any steady clock, passed in; stamps are nanoseconds as in m
 """
 
 import threading
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -72,6 +73,7 @@ class Health:
         self._paired = False
         self._latencies: deque[float] = deque(maxlen=_RECENT)
         self._gaps: deque[int] = deque(maxlen=_RECENT)
+        self._stages: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_RECENT))
 
     def arrived(self, name: str, stamp: int, now: float) -> None:
         """A frame of stream ``rgb`` or ``thermal`` came in, usable or not."""
@@ -97,12 +99,17 @@ class Health:
             self._gaps.append(gap)
             self.replaced += replaced
 
-    def published(self, latency: float) -> None:
-        """A fused image went out, ``latency`` seconds after the later of its frames came in."""
+    def published(self, latency: float, stages: Mapping[str, float] | None = None) -> None:
+        """A fused image went out, ``latency`` seconds after the later of its frames came in.
+
+        stages: the seconds of each stage of `stages.STAGES` that it went through.
+        """
         with self._lock:
             self.fused += 1
             self._failing = ''
             self._latencies.append(latency)
+            for stage, seconds in (stages or {}).items():
+                self._stages[stage].append(seconds)
 
     def silence(self, now: float, slop: float, offset: float) -> str:
         """Why no pair has come for ``warn_after`` seconds, and what to try; else empty.
@@ -181,6 +188,10 @@ class Health:
                 p50, p99 = np.percentile(self._latencies, (50, 99)) * 1e3
                 values['latency p50 (ms)'] = f'{p50:.2f}'
                 values['latency p99 (ms)'] = f'{p99:.2f}'
+            for stage, seconds in self._stages.items():
+                p50, p99 = np.percentile(seconds, (50, 99)) * 1e3
+                values[f'{stage} p50 (ms)'] = f'{p50:.3f}'
+                values[f'{stage} p99 (ms)'] = f'{p99:.3f}'
             if silence:
                 level, message = ERROR, silence
             elif self._failing:

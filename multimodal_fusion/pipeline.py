@@ -1,6 +1,6 @@
 """From a pair of decoded frames to the fused image: the one path of the node, files and bags."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 from .detector import Detector
 from .fuser import Fuser
 from .registration import Registration
+from .stages import no_laps
 from .stall import FreezeDetector
 from .thermal import ThermalRange, ThermalSettings, to_white_hot
 
@@ -49,14 +50,26 @@ class Pipeline:
             counts, self.range.update(counts, stamp), self.freeze.update(counts, stamp)
         )
 
-    def white_hot(self, frame: ThermalFrame, shape: tuple[int, int]) -> np.ndarray:
+    def white_hot(
+        self, frame: ThermalFrame, shape: tuple[int, int], lap: Callable[[str], None] = no_laps
+    ) -> np.ndarray:
         """The thermal image as the fuser sees it: uint8 (H, W) on the visible image's grid."""
         grey = to_white_hot(frame.counts, frame.limits, self.thermal.polarity, self.thermal.clahe)
-        return self.registration.apply(grey, shape)
+        lap('thermal')
+        registered = self.registration.apply(grey, shape)
+        lap('register')
+        return registered
 
-    def fuse(self, visible: np.ndarray, frame: ThermalFrame) -> np.ndarray:
-        """visible: uint8 (H, W, 3) BGR or (H, W). Returns uint8 of that shape. Raises UserError."""
-        return self.fuser.fuse(visible, self.white_hot(frame, visible.shape[:2]))
+    def fuse(
+        self, visible: np.ndarray, frame: ThermalFrame, lap: Callable[[str], None] = no_laps
+    ) -> np.ndarray:
+        """visible: uint8 (H, W, 3) BGR or (H, W). Returns uint8 of that shape. Raises UserError.
+
+        lap: called with the name of each stage of `stages.STAGES` that ends.
+        """
+        fused = self.fuser.fuse(visible, self.white_hot(frame, visible.shape[:2], lap))
+        lap('fuse')
+        return fused
 
 
 def build(values: Mapping[str, Any], previous: 'Pipeline | None' = None) -> Pipeline:

@@ -4,7 +4,8 @@
 The node runs them in two threads, replay and evaluation one after the other; the pixels agree.
 """
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 from . import images
 from .pairing import Pair, Pairer
 from .pipeline import Pipeline, ThermalFrame
+from .stages import no_laps
 
 
 @dataclass
@@ -21,11 +23,15 @@ class Frame:
 
     message: sensor_msgs Image or CompressedImage. arrival: when it came, in the caller's clock.
     thermal: what was decided about a thermal frame; None while nobody wants images.
+    age: seconds from its stamp to its arrival. observing: seconds that the thermal stage took on
+    arrival.
     """
 
     message: Any
     arrival: float
     thermal: ThermalFrame | None = None
+    age: float = 0.0
+    observing: float = 0.0
 
     @property
     def header(self):
@@ -49,8 +55,10 @@ class Receiver:
         if not images.is_compressed(frame.message):
             images.check(frame.message, limit)
         if name == 'thermal' and observe:
+            start = time.monotonic()
             counts = images.read_thermal(frame.message, limit)
             frame.thermal = self.pipeline.observe(counts, stamp)
+            frame.observing = time.monotonic() - start
         return self.pairer.push(name, stamp, frame)
 
 
@@ -64,15 +72,21 @@ def make_pairer(values: Mapping[str, Any]) -> Pairer:
     )
 
 
-def fuse_pair(pipeline: Pipeline, values: Mapping[str, Any], pair: Pair) -> np.ndarray | None:
+def fuse_pair(
+    pipeline: Pipeline,
+    values: Mapping[str, Any],
+    pair: Pair,
+    lap: Callable[[str], None] = no_laps,
+) -> np.ndarray | None:
     """The fused image of a pair of observed `Frame`s; None if ``stall.policy`` holds it back.
 
     Returns uint8 of the visible image's shape. Raises UserError.
     """
     visible = images.read_visible(pair.rgb.message, values['input.max_pixels'])
+    lap('decode')
     if pair.thermal.thermal.frozen and values['stall.policy'] != 'fuse':
         return visible if values['stall.policy'] == 'visible' else None
-    return pipeline.fuse(visible, pair.thermal.thermal)
+    return pipeline.fuse(visible, pair.thermal.thermal, lap)
 
 
 def stamp_of(header) -> int:

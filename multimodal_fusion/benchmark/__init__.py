@@ -1,1 +1,1 @@
-"""What it costs: fusers beside the physical floor of the machine, and the node over DDS."""
+"""What it costs: fusers beside the machine's floor, the node over DDS, the link to the robot."""

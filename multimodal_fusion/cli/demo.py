@@ -4,7 +4,6 @@ import argparse
 import csv
 import importlib.util
 import json
-import math
 import platform
 import shutil
 import tempfile
@@ -18,6 +17,7 @@ import numpy as np
 
 from .. import images, processes
 from ..bag import Bag, header_stamp, type_store
+from ..benchmark.statistics import percentiles
 from ..errors import UserError
 from ..files import make_folder, whole_file
 from ..image_files import VideoSink, letterbox, side_by_side, write_image
@@ -195,13 +195,6 @@ def measure(outcome: Outcome) -> dict:
         figures['CPU % of one core'] = round(100 * (inside[-1][1] - inside[0][1]) / span, 1)
         figures['memory MB'] = round(max(u[2] for u in inside) / 1e6, 1)
     return figures
-
-
-def percentiles(values: list[float]) -> dict[str, float]:
-    names = {'median': 50, 'p95': 95, 'p99': 99}
-    if not values:
-        return dict.fromkeys(names, math.nan)
-    return {name: round(float(np.percentile(values, p)), 2) for name, p in names.items()}
 
 
 def table(f: dict) -> str:

@@ -2,6 +2,11 @@
 
 import importlib.metadata
 import os
+import threading
+
+import rclpy
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
 
 from ..share import share_file
 
@@ -10,23 +15,34 @@ try:
 except ImportError:  # Humble
     from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
 
-__all__ = ['PublisherEventCallbacks', 'SubscriptionEventCallbacks', 'policy_name', 'use_profile']
+__all__ = [
+    'PublisherEventCallbacks',
+    'SubscriptionEventCallbacks',
+    'policy_name',
+    'spin',
+    'use_profile',
+]
 
 # Fast DDS 3 (Kilted and later) reads the first; Fast DDS 2 (Humble, Jazzy) only the second, which
 # Kilted warns about.
 _PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
 
 
-def profile_variable() -> str:
-    """The variable that this distribution's Fast DDS reads; told by the version of rclpy."""
+def before_kilted() -> bool:
+    """Whether the distribution is Humble, Iron or Jazzy; told by the version of rclpy."""
     release = os.environ.get('ROS_DISTRO')
     if release:
-        return _PROFILE_VARIABLES[release in ('humble', 'iron', 'jazzy')]
+        return release in ('humble', 'iron', 'jazzy')
     try:
         major = int(importlib.metadata.version('rclpy').split('.')[0])
     except (importlib.metadata.PackageNotFoundError, ValueError):
         major = 9
-    return _PROFILE_VARIABLES[major < 8]  # Jazzy is 7, Kilted 9
+    return major < 8  # Jazzy is 7, Kilted 9
+
+
+def profile_variable() -> str:
+    """The variable that this distribution's Fast DDS reads."""
+    return _PROFILE_VARIABLES[before_kilted()]
 
 
 def use_profile() -> None:
@@ -37,6 +53,34 @@ def use_profile() -> None:
     chosen = (*_PROFILE_VARIABLES, 'FASTDDS_BUILTIN_TRANSPORTS')
     if not any(os.environ.get(name) for name in chosen):
         os.environ[profile_variable()] = str(share_file('config/fastdds.xml'))
+
+
+def make_executor():
+    """The executor that costs least: that of events, where the distribution has a sound one.
+
+    It must be spun with a timeout, or it hangs, and its callbacks take the message alone. Jazzy has
+    it too, but there it crashes when publishers with event callbacks are destroyed.
+    """
+    if before_kilted():
+        return SingleThreadedExecutor()
+    try:
+        from rclpy.experimental import EventsExecutor
+    except ImportError:
+        return SingleThreadedExecutor()
+    return EventsExecutor()
+
+
+def spin(node: Node, done: threading.Event) -> None:
+    """Serve a node until ``done`` is set or ROS is shut down."""
+    executor = make_executor()
+    executor.add_node(node)
+    try:
+        while not done.is_set() and rclpy.ok():
+            executor.spin_once(timeout_sec=0.2)
+    except ExternalShutdownException:
+        pass
+    finally:
+        executor.shutdown()
 
 
 def policy_name(kind) -> str:

@@ -27,7 +27,6 @@ from rcl_interfaces.msg import (
     SetParametersResult,
 )
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
@@ -37,19 +36,24 @@ from .. import images
 from ..errors import UserError
 from ..health import Health
 from ..images import BadImage
+from ..machine import keep_memory
 from ..pairing import STREAMS, Pair
 from ..parameters import ROS_PARAMETERS, TABLE, Parameter, check_names, checked
 from ..pipeline import Pipeline, build
 from ..receiver import Frame, Receiver, fuse_pair, stamp_of
 from ..slot import Slot
+from ..stages import Laps
 from .detections import DetectionOutput
 from .distro import (
     PublisherEventCallbacks,
     SubscriptionEventCallbacks,
     policy_name,
+    spin,
     use_profile,
 )
 from .filters import FilterPairer
+
+_PRESENT = 10.0  # seconds: an older stamp is of another time, such as a bag's
 
 
 @dataclass(frozen=True)
@@ -174,16 +178,16 @@ class FusionNode(Node):
             self._health.frozen = frame.thermal is not None and frame.thermal.frozen
         for pair in pairs:
             wanted = listened and pair.thermal.thermal is not None
-            replaced = self._slot.put(pair) if wanted else False
+            replaced = self._slot.put((pair, time.monotonic())) if wanted else False
             self._health.idle += not wanted
             self._health.paired(pair.gap, frame.arrival, replaced)
 
     def _arrived(self, name: str, frame: Frame) -> int:
         """Note the arrival; returns the stamp in nanoseconds, that of arrival if it has none."""
-        stamp = stamp_of(frame.header)
+        stamp, now = stamp_of(frame.header), self.get_clock().now()
+        frame.age = (now.nanoseconds - stamp) * 1e-9
         if stamp == 0:
             self._health.unstamped += 1
-            now = self.get_clock().now()
             frame.header.stamp, stamp = now.to_msg(), now.nanoseconds
             self._tell(
                 f'{name} unstamped',
@@ -201,9 +205,9 @@ class FusionNode(Node):
     # Fusing, in the worker thread --------------------------------------------------------------
 
     def _work(self) -> None:
-        while (pair := self._slot.take()) is not None:
+        while (item := self._slot.take()) is not None:
             try:
-                self._fuse(pair)
+                self._fuse(*item)
             except BadImage as error:
                 self._refuse('rgb', error)
             except UserError as error:
@@ -213,22 +217,33 @@ class FusionNode(Node):
                     self._refuse('pair', error)
                     self._tell('traceback', traceback.format_exc(), every=10.0)
 
-    def _fuse(self, pair: Pair) -> None:
+    def _fuse(self, pair: Pair, handed_over: float) -> None:
         setup = self._setup
         values, pipeline = setup.values, setup.pipeline
-        fused = fuse_pair(pipeline, values, pair)
+        lap = Laps(handed_over)
+        lap('wait')
+        fused = fuse_pair(pipeline, values, pair, lap)
         self._health.stalled += fused is None
         if fused is not None:
             header = getattr(pair, values['output.reference']).header
-            self._publish(fused, header)
-            later = max(pair.rgb.arrival, pair.thermal.arrival)
-            self._health.published(time.monotonic() - later)
+            self._publish(fused, header, lap)
+            later = max(pair.rgb, pair.thermal, key=lambda frame: frame.arrival)
+            if 0 <= later.age < _PRESENT:
+                lap.seconds['receive'] = later.age
+            lap.seconds |= {
+                'observe': pair.thermal.observing,
+                'pair': handed_over - later.arrival - later.observing,
+            }
+            self._health.published(lap.last - later.arrival, lap.seconds)
             if pipeline.detector is not None and self._boxes.listened():
                 self._boxes.publish(pipeline.detector, values['detector.every'], fused, header)
 
-    def _publish(self, fused: np.ndarray, header) -> None:
+    def _publish(self, fused: np.ndarray, header, lap: Laps) -> None:
         if self._fused.get_subscription_count() > 0:
-            self._fused.publish(images.fill(Image(header=header), fused))
+            message = images.fill(Image(header=header), fused)
+            lap('encode')
+            self._fused.publish(message)
+        lap('publish')
         info = self._infos.get(self._setup.values['output.reference'])
         if info is not None and self._fused_info.get_subscription_count() > 0:
             if (info.height, info.width) == fused.shape[:2]:
@@ -364,6 +379,7 @@ def main(args: list[str] | None = None) -> int:
     done = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: done.set())
+    keep_memory()
     use_profile()
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
@@ -376,15 +392,9 @@ def main(args: list[str] | None = None) -> int:
         rclpy.logging.get_logger('fusion_node').fatal(str(error))
         rclpy.shutdown()
         return 2
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
     try:
-        while not done.is_set() and rclpy.ok():
-            executor.spin_once(timeout_sec=0.2)
-    except ExternalShutdownException:
-        pass
+        spin(node, done)
     finally:
-        executor.shutdown()
         node.close()
         rclpy.try_shutdown()
     return 0

@@ -18,6 +18,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from .. import images
 from ..errors import UserError
 from ..files import whole_file
+from ..machine import keep_memory
 from ..sources import Item, open_source
 from .distro import use_profile
 from .fusion_node import qos
@@ -109,6 +110,7 @@ def main() -> int:
         '--wait-for-fused', action='store_true', help='until somebody listens to the fused images'
     )
     args = parser.parse_args(remove_ros_args(sys.argv)[1:])
+    keep_memory()
     use_profile()
     try:
         source = open_source(args.data, args.bag, args.seconds, args.rgb_topic, args.thermal_topic)

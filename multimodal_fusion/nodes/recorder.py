@@ -15,6 +15,7 @@ from rclpy.utilities import remove_ros_args
 from ..bag import BagWriter, Topic, header_stamp
 from ..errors import UserError
 from ..files import whole_file
+from ..machine import keep_memory
 from .distro import use_profile
 from .fusion_node import qos
 
@@ -63,6 +64,7 @@ def main() -> int:
     done = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: done.set())
+    keep_memory()
     use_profile()
     rclpy.init(signal_handler_options=rclpy.signals.SignalHandlerOptions.NO)
     try:

@@ -107,3 +107,14 @@ def test_only_the_conflict_of_the_silent_topic_is_blamed():
     assert 'a subscriber asks' not in health.silence(6.0, 0.05, 0.0)
     health.qos_conflicts['/rgb/image_raw'] = 'a publisher offers less'
     assert 'a publisher offers less' in health.silence(6.0, 0.05, 0.0)
+
+
+def test_stages_are_reported_each_by_itself():
+    """Medians of 1 and 3 ms are 2 ms; a stage that only one pair went through has its own."""
+    health = make()
+    health.published(0.004, {'fuse': 0.001, 'publish': 0.0005})
+    health.published(0.004, {'fuse': 0.003})
+    values = health.report(1.0, 0.05, 0.0, Counters()).values
+    assert (values['fuse p50 (ms)'], values['publish p50 (ms)']) == ('2.000', '0.500')
+    assert 2.9 < float(values['fuse p99 (ms)']) <= 3.0
+    assert 'decode p50 (ms)' not in values

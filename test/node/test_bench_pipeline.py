@@ -1,0 +1,66 @@
+"""bench --pipeline as a user runs it: the real processes, a few seconds."""
+
+import json
+
+import pytest
+
+from multimodal_fusion import cli
+from multimodal_fusion.benchmark import pipeline
+from multimodal_fusion.errors import UserError
+
+pytest.importorskip('psutil', reason='CPU and memory need psutil; the ros extra brings it')
+
+
+def bench(capsys, *arguments):
+    code = cli.main(['bench', '--pipeline', '--model', 'max', '--json', *arguments])
+    return code, json.loads(capsys.readouterr().out)
+
+
+def test_latency_stages_floor_cpu_and_memory(capsys):
+    code, result = bench(
+        capsys, '--pairs', '320x256+160x128:14', '--rates', '20', '--seconds', '3', '--no-search'
+    )
+    assert code == 0
+    (row,) = result['rows']
+    assert row['pair'] == '320x256 bgr8 + 160x128 mono16'
+    for name in ('node', 'floor'):
+        part = row[name]
+        assert part['sent'] == 60 and part['lost'] <= 6
+        latency = part['latency ms']
+        assert 0 < latency['median'] <= latency['p95'] <= latency['p99'] < 1000
+        assert set(part['cpu % of one core']) == {'publisher', name, 'listener'}
+        assert part['cpu % of one core'][name] > 0
+        assert part['memory MB']['resident'] > part['memory MB']['private'] > 10
+    stages = row['stages ms']
+    assert set(stages) == set(pipeline.STAGES)
+    assert all(0 <= stage['p50'] <= stage['p99'] for stage in stages.values())
+    # What the node accounts for lies within what was seen from outside.
+    inside = sum(stages[s]['p50'] for s in stages if s not in ('observe', 'publish'))
+    assert 0 < inside < row['node']['latency ms']['p99']
+
+
+def test_soak_and_search(capsys, monkeypatch):
+    monkeypatch.setattr(pipeline, '_CHUNK', 0.5)
+    monkeypatch.setattr(pipeline, '_TRIAL', 0.3)
+    monkeypatch.setattr(pipeline, '_HIGHEST', 30.0)
+    with pipeline.stage(pipeline.parse_pair('320x256+320x256'), 'max') as running:
+        assert running.highest_rate('node') in (0.0, 15.0, *(15 + 15 * i / 16 for i in range(17)))
+        found = pipeline.soak(running, 20.0, 3 / 60)
+    assert found['sent'] >= 50 and found['lost'] <= 5
+    assert found['memory MB'] > 30 and len(found['series']) >= 3
+    assert found['slope MB/h']['private'] == found['slope MB/h']['private']  # not NaN
+
+
+def test_a_model_that_is_not_there_ends_it_with_a_sentence():
+    pair = pipeline.parse_pair('320x256+320x256')
+    with (
+        pytest.raises(UserError, match='fusion_node ended with code 2'),
+        pipeline.stage(pair, 'nosuch'),
+    ):
+        pass
+
+
+@pytest.mark.parametrize('arguments', [['--pairs', '640'], ['--rates', 'fast'], ['--rates', '0']])
+def test_arguments_that_do_not_fit(arguments, capsys):
+    assert cli.main(['bench', '--pipeline', *arguments]) == 2
+    assert 'expected' in capsys.readouterr().err
