@@ -112,9 +112,11 @@ def _train(recipe, config_file, data_folder, out, resume, helpers: Helpers, plac
                     **{f'train_{name}': value for name, value in place.mean(means).items()},
                 }
                 # Every process judges, so that one that fails does not leave the others waiting.
+                network.eval()
                 row |= evaluate(recipe, objective, network, data.validation, progress.step)
                 progress.seconds = row['seconds']
                 run.save(row, progress, data, network, optimiser)
+                network.train()
                 place.wait()
                 objective.sealed(progress.step)
                 sums = dict.fromkeys(sums, 0.0)

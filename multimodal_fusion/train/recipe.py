@@ -7,14 +7,17 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from ..errors import UserError
+from ..networks.ifcnn import IFCNN
 from ..networks.mmdrfuse import MMDRFuse, MMDRFuseTeacher
+from ..networks.mobilefuse import MobileFuse
 from . import losses
 from .config import Config
 from .data import PairData, load_data, load_folders, spread
-from .objective import MMDRObjective, Objective, Setup, SimpleObjective
+from .objective import KnownObjective, MMDRObjective, Objective, Setup, SimpleObjective
 from .pack import load_packed
 from .parallel import Place
 from .patches import Patches
+from .synthesis import load_synthesised
 
 Terms = dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]]
 
@@ -46,6 +49,11 @@ class Recipe:
         return self.name.startswith('mmdr-')
 
     @property
+    def synthetic(self) -> bool:
+        """Whether it learns from images with masks instead of pairs, with section ``synthesis``."""
+        return self.data is _synthesised
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """What metrics.csv has of training steps."""
         return ('loss', *self.terms, *self.extras)
@@ -61,16 +69,25 @@ class Recipe:
                 f'weights must name exactly the loss terms {", ".join(self.terms)}; '
                 f'got {", ".join(config.weights) or "none"}'
             )
-        if self.method != (config.method is not None):
-            raise UserError(
-                f'the recipe {self.name} {"needs" if self.method else "has no"} section "method"'
-            )
+        for section, wanted in (('method', self.method), ('synthesis', self.synthetic)):
+            if wanted != (getattr(config, section) is not None):
+                verb = 'needs' if wanted else 'has no'
+                raise UserError(f'the recipe {self.name} {verb} section "{section}"')
 
 
 def _pairs(folder: Path, config: Config, place: Place) -> PairData:
+    _alone(place)
+    return load_data(folder, config.patch, config.batch, config.seed)
+
+
+def _synthesised(folder: Path, config: Config, place: Place) -> PairData:
+    _alone(place)
+    return load_synthesised(folder, config.patch, config.batch, config.seed, config.synthesis)
+
+
+def _alone(place: Place) -> None:
     if place.world > 1:
         raise UserError('only mmdr-teacher and mmdr-student run in several processes')
-    return load_data(folder, config.patch, config.batch, config.seed)
 
 
 def _patches(folder: Path, config: Config, place: Place) -> PairData:
@@ -104,6 +121,21 @@ def _simple(name: str, description: str, output: str) -> Recipe:
         (),
         _pairs,
         lambda config, crops, setup: SimpleObjective(SIMPLE, config, crops),
+    )
+
+
+def _known(
+    name: str, description: str, network: Callable[[], nn.Module], term: str = 'image'
+) -> Recipe:
+    return Recipe(
+        name,
+        description,
+        lambda config: network(),
+        (term,),
+        ('image',),
+        (),
+        _synthesised,
+        lambda config, batches, setup: KnownObjective(config, batches),
     )
 
 
@@ -155,6 +187,21 @@ RECIPES = {
                 ('mmdr-student', "MMDRFuse's student, by the paper's method", _student),
             )
         ),
+        _known(
+            'mobilefuse', 'MobileFuse: blends by a mask, trained on the blended image', MobileFuse
+        ),
+        _known(
+            'mobilefuse-blending-only',
+            'MobileFuse trained on its mask instead of the image',
+            MobileFuse,
+            'mask',
+        ),
+        _known(
+            'mobilefuse-generative-only',
+            'MobileFuse painting the image instead of blending',
+            lambda: MobileFuse('paint'),
+        ),
+        _known('ifcnn', 'IFCNN with elementwise maximum, a baseline', IFCNN),
     )
 }
 
