@@ -16,21 +16,25 @@ def add_arguments(parser):
         'source', metavar='RUN_OR_CHECKPOINT', type=Path, help='run folder or .safetensors file'
     )
     parser.add_argument('-o', '--output', type=Path, required=True, help='model file, .onnx')
+    parser.add_argument(
+        '--kind', choices=('luma', 'colour'), help='colour: of MobileFuse, blends the RGB image'
+    )
     parser.add_argument('--json', action='store_true', help='print the result as JSON')
 
 
 def run(args) -> int:
     require_extra()
-    from ..train.export import count_parameters, export_checkpoint
+    from ..train.export import count_by_part, count_parameters, export_checkpoint
 
     if args.output.suffix != '.onnx':
         raise UserError(f'the model file must end in .onnx, got {args.output}')
-    checkpoint = export_checkpoint(args.source, args.output)
+    checkpoint = export_checkpoint(args.source, args.output, args.kind)
     content = args.output.read_bytes()
     facts = {
         'file': str(args.output),
         'bytes': len(content),
         'parameters': count_parameters(checkpoint.network),
+        'by part': count_by_part(checkpoint.network),
         'sha256': hashlib.sha256(content).hexdigest(),
     }
     print(json.dumps(facts) if args.json else '\n'.join(f'{k}: {v}' for k, v in facts.items()))

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from .. import __version__
 from ..errors import UserError
 from ..files import whole_file
+from ..networks.mobilefuse import blend
 from .config import Config
 from .data import eight_bit
 from .recipe import Recipe, find_recipe
@@ -26,6 +27,9 @@ LICENCE = 'Apache-2.0'
 MIN_SIDE = 32
 
 
+LUMA = (0.299, 0.587, 0.114)  # BT.601, of RGB
+
+
 class Pixels(nn.Module):
     """A luma network between 8-bit images: (1, H, W, 1) uint8 in, the same out."""
 
@@ -34,36 +38,73 @@ class Pixels(nn.Module):
         self.network = network
 
     def forward(self, visible: Tensor, thermal: Tensor) -> Tensor:
-        fused = self.network(*(x.permute(0, 3, 1, 2).float() / 255 for x in (thermal, visible)))
-        return eight_bit(fused).permute(0, 2, 3, 1)
+        return _pixels(self.network(_unit(thermal), _unit(visible)))
 
 
-def export(network: nn.Module, path: Path, metadata: dict[str, str]) -> None:
+class BlendPixels(nn.Module):
+    """A blending network between 8-bit images: the fused one and its mask (1, H, W, 1).
+
+    visible: luma, (1, H, W, 1), or RGB, (1, H, W, 3), which is blended by the mask of its luma with
+    thermal as grey.
+    """
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, visible: Tensor, thermal: Tensor) -> tuple[Tensor, Tensor]:
+        thermal, visible = _unit(thermal), _unit(visible)
+        grey = visible
+        if visible.shape[1] == 3:
+            luma = sum(w * visible[:, i : i + 1] for i, w in enumerate(LUMA))
+            grey = (luma * 255).round() / 255  # as 8-bit luma would come in
+        mask = self.network.mask(thermal, grey)
+        return _pixels(blend(thermal, visible, mask)), _pixels(mask)
+
+
+def _unit(pixels: Tensor) -> Tensor:
+    return pixels.permute(0, 3, 1, 2).float() / 255
+
+
+def _pixels(image: Tensor) -> Tensor:
+    return eight_bit(image).permute(0, 2, 3, 1)
+
+
+def export(
+    network: nn.Module, path: Path, metadata: dict[str, str], kind: str | None = None
+) -> None:
     """Write a luma network as a model file.
 
     network: called as ``network(thermal, visible)``, float (1, 1, H, W) in [0, 1].
     metadata: goes into the file's metadata properties; kind, parameters and opset are added.
+    kind: ``luma``, or for blending networks also ``colour``; None: the network's own.
+    Raises UserError.
     """
+    kind = kind or network.kind
+    blends = getattr(network, 'output', None) == 'blend'
+    if kind != network.kind and not (kind == 'colour' and blends):
+        raise UserError(f'this network has no {kind} form: it is of the {network.kind} kind')
     sides = {1: torch.export.Dim('H', min=MIN_SIDE), 2: torch.export.Dim('W', min=MIN_SIDE)}
     # Two tensors, not one twice: the exporter would take them for the same input.
-    images = tuple(torch.zeros(1, 47, 61, 1, dtype=torch.uint8) for _ in range(2))
+    channels = (3 if kind == 'colour' else 1, 1)
+    images = tuple(torch.zeros(1, 47, 61, c, dtype=torch.uint8) for c in channels)
     with _quiet():
         program = torch.onnx.export(
-            Pixels(network).eval(),
+            (BlendPixels if blends else Pixels)(network).eval(),
             images,
             dynamo=True,
             verbose=False,
             opset_version=OPSET,
             external_data=False,
             input_names=['visible', 'thermal'],
-            output_names=['fused'],
+            output_names=['fused', 'mask'] if blends else ['fused'],
             dynamic_shapes=(sides, sides),
         )
     model = _without_traces(program.model_proto)
     model.ir_version = IR_VERSION
     properties = {
         **metadata,
-        'kind': network.kind,
+        'kind': kind,
         'parameters': str(count_parameters(network)),
         'opset': str(OPSET),
     }
@@ -75,6 +116,11 @@ def export(network: nn.Module, path: Path, metadata: dict[str, str]) -> None:
 
 def count_parameters(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
+
+
+def count_by_part(network: nn.Module) -> dict[str, int]:
+    """Parameters of each part of a network, in order."""
+    return {name: count_parameters(part) for name, part in network.named_children()}
 
 
 @dataclass(frozen=True)
@@ -120,8 +166,11 @@ class Checkpoint:
             raise UserError(f'{path} is not a checkpoint of "train": {error}') from error
 
 
-def export_checkpoint(source: Path, path: Path) -> Checkpoint:
-    """Write the model file of a checkpoint or run folder, and its card beside it as .md."""
+def export_checkpoint(source: Path, path: Path, kind: str | None = None) -> Checkpoint:
+    """Write the model file of a checkpoint or run folder, and its card beside it as .md.
+
+    kind: as for `export`. Raises UserError.
+    """
     checkpoint = Checkpoint.load(source)
     config = checkpoint.config
     export(
@@ -134,13 +183,16 @@ def export_checkpoint(source: Path, path: Path) -> Checkpoint:
             'commit': checkpoint.commit,
             'licence': LICENCE,
         },
+        kind,
     )
     with whole_file(Path(path).with_suffix('.md')) as temporary:
-        temporary.write_text(card(checkpoint))
+        temporary.write_text(card(checkpoint, kind or checkpoint.network.kind))
     return checkpoint
 
 
 def _judged(config: Config) -> str:
+    if config.synthesis is not None:
+        return 'whole images made as in training'
     if config.method is None:
         return 'whole images'
     return (
@@ -149,12 +201,18 @@ def _judged(config: Config) -> str:
 
 
 def _defined(config: Config) -> str:
-    return 'losses' if config.method is None else 'objective'
+    simple = config.method is None and config.synthesis is None
+    return 'losses' if simple else 'objective'
 
 
-def card(checkpoint: Checkpoint) -> str:
+def card(checkpoint: Checkpoint, kind: str) -> str:
     """The model card, Markdown."""
     config, row = checkpoint.config, checkpoint.row
+    pixels = {'luma': 'luma', 'colour': 'RGB'}[kind]
+    parts = ''
+    if config.method is None and len(counts := count_by_part(checkpoint.network)) > 2:
+        listed = ', '.join(f'{name} {count}' for name, count in counts.items())
+        parts = f'\n| by part | {listed} |'
     terms = ' + '.join(f'{weight:g} {name}' for name, weight in config.weights.items())
     scores = '\n'.join(
         f'| {name.removeprefix("val_")} | {value:.5f} |'
@@ -167,8 +225,8 @@ def card(checkpoint: Checkpoint) -> str:
 
 | | |
 |---|---|
-| kind | {checkpoint.network.kind}: 8-bit visible luma and white-hot thermal in, fused luma out |
-| parameters | {count_parameters(checkpoint.network)} |
+| kind | {kind}: 8-bit visible {pixels} and white-hot thermal in, fused {pixels} out |
+| parameters | {count_parameters(checkpoint.network)} |{parts}
 | trained on | {checkpoint.trained_on} |
 | configuration | {config.hash}, seed {config.seed} |
 | training | step {row['step']} of {config.steps}, {config.batch} crops of \
@@ -189,7 +247,7 @@ On the validation pairs ({_judged(config)}, 8-bit output, lower is better):
 Fusing registered thermal and visible images, for people and for detectors.
 
 ## Limits
-The network sees 5x5 pixels: it can't tell noise or misalignment from detail, and shows both. Not
+{checkpoint.network.limits} Not
 for measuring temperature.
 """
 
