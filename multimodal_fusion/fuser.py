@@ -40,7 +40,8 @@ class Fuser:
     """A fusion method, loaded and ready. Make one with `Fuser.load`.
 
     kind: ``luma`` (fuses luma, colour comes back from the visible image) or ``colour``.
-    blends: whether it blends by a mask, which `fuse_and_mask` returns. provider: the ONNX Runtime provider in use, or ``opencv``.
+    blends: whether it blends by a mask, which `fuse_and_mask` returns.
+    provider: the ONNX Runtime provider in use, or ``opencv``.
     notice: a sentence when what was asked for is not what was got, else empty.
     """
 

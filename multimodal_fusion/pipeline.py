@@ -90,7 +90,11 @@ def build(values: Mapping[str, Any], previous: 'Pipeline | None' = None) -> Pipe
         )
     if fuser is None:
         fuser = Fuser.load(
-            model['name'], (model['provider'],), model['threads'], model['allow_unlisted']
+            model['name'],
+            (model['provider'],),
+            model['threads'],
+            model['allow_unlisted'],
+            mask_scale=model['mask_scale'],
         )
         fuser.warm_up((48, 64))  # a model that cannot run is refused here, not in mid-flight
     return Pipeline(

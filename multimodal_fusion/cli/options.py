@@ -24,6 +24,15 @@ def add_runtime(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--provider', help='cpu (default), cuda or tensorrt')
     parser.add_argument('--threads', type=int, help='threads of the model (default: 1)')
+    add_mask_scale(parser)
+
+
+def add_mask_scale(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '--mask-scale',
+        type=float,
+        help='model.mask_scale, 0.1 to 1, of models that blend by a mask',
+    )
 
 
 def add_thermal(parser: argparse.ArgumentParser) -> None:
@@ -54,6 +63,7 @@ _PARAMETERS = {
     'allow_unlisted': 'model.allow_unlisted',
     'provider': 'model.provider',
     'threads': 'model.threads',
+    'mask_scale': 'model.mask_scale',
     'polarity': 'thermal.polarity',
     'registration': 'registration.mode',
     'slop': 'sync.slop',

@@ -20,10 +20,6 @@ class IFCNN(nn.Module):
     """IFCNN-MAX for two grey images."""
 
     kind = 'luma'
-    limits = (
-        'It was trained on photographs that were blurred, over-exposed and darkened in part, never '
-        'on\nthermal images.'
-    )
 
     def __init__(self):
         super().__init__()

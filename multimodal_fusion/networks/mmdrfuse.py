@@ -10,9 +10,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 OUTPUTS = ('tanh', 'linear')
-LIMITS = (
-    "The network sees 5x5 pixels: it can't tell noise or misalignment from detail, and shows both."
-)
 
 
 def conv(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
@@ -32,7 +29,6 @@ class MMDRFuse(nn.Module):
     """
 
     kind = 'luma'
-    limits = LIMITS
 
     def __init__(self, output: str = 'tanh', widths: tuple[int, ...] = (4,)):
         super().__init__()
@@ -89,7 +85,6 @@ class MMDRFuseTeacher(nn.Module):
     """
 
     kind = 'luma'
-    limits = LIMITS
     output = 'tanh'
 
     def __init__(self):

@@ -54,10 +54,6 @@ class MobileFuse(nn.Module):
     """
 
     kind = 'luma'
-    limits = (
-        'It was trained on photographs that were blurred, over-exposed and darkened in part, never '
-        'on\nthermal images: it takes what is sharper and better exposed, not what is warm.'
-    )
 
     def __init__(self, output: str = 'blend'):
         super().__init__()

@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import subprocess
+import textwrap
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -213,6 +214,7 @@ def card(checkpoint: Checkpoint, kind: str) -> str:
     if config.method is None and len(counts := count_by_part(checkpoint.network)) > 2:
         listed = ', '.join(f'{name} {count}' for name, count in counts.items())
         parts = f'\n| by part | {listed} |'
+    limits = textwrap.fill(f'{checkpoint.recipe.limits} Not for measuring temperature.', 100)
     terms = ' + '.join(f'{weight:g} {name}' for name, weight in config.weights.items())
     scores = '\n'.join(
         f'| {name.removeprefix("val_")} | {value:.5f} |'
@@ -247,8 +249,7 @@ On the validation pairs ({_judged(config)}, 8-bit output, lower is better):
 Fusing registered thermal and visible images, for people and for detectors.
 
 ## Limits
-{checkpoint.network.limits} Not
-for measuring temperature.
+{limits}
 """
 
 

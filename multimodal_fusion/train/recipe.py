@@ -32,6 +32,8 @@ class Recipe:
     extras: further figures of the training steps.
     data(folder, config, place): batches and validation pairs.
     objective(config, batches, setup): the loss.
+    limits: what the card warns of.
+    starts_from: of a fine-tuning recipe, the one whose weights it goes on from.
     """
 
     name: str
@@ -42,6 +44,8 @@ class Recipe:
     extras: tuple[str, ...]
     data: Callable[[Path, Config, Place], PairData]
     objective: Callable[[Config, object, Setup], Objective]
+    limits: str
+    starts_from: str | None = None
 
     @property
     def method(self) -> bool:
@@ -121,6 +125,7 @@ def _simple(name: str, description: str, output: str) -> Recipe:
         (),
         _pairs,
         lambda config, crops, setup: SimpleObjective(SIMPLE, config, crops),
+        SMALL,
     )
 
 
@@ -136,6 +141,7 @@ def _known(
         (),
         _synthesised,
         lambda config, batches, setup: KnownObjective(config, batches),
+        UNSEEN,
     )
 
 
@@ -152,6 +158,13 @@ def _student(config: Config) -> nn.Module:
     return network
 
 
+SMALL = (
+    "The network sees 5x5 pixels: it can't tell noise or misalignment from detail, and shows both."
+)
+UNSEEN = (
+    'It was trained on photographs that were blurred, over-exposed and darkened in part, never on '
+    'thermal images: it takes what is sharper and better exposed, not what is warm.'
+)
 SIMPLE: Terms = {
     'intensity': losses.intensity,
     'gradient': losses.gradient,
@@ -181,6 +194,7 @@ RECIPES = {
                 STATISTICS,
                 _patches,
                 MMDRObjective,
+                SMALL,
             )
             for name, description, network in (
                 ('mmdr-teacher', "MMDRFuse's teacher, by the paper's method", _teacher),
@@ -202,6 +216,18 @@ RECIPES = {
             lambda: MobileFuse('paint'),
         ),
         _known('ifcnn', 'IFCNN with elementwise maximum, a baseline', IFCNN),
+        Recipe(
+            'mobilefuse-thermal',
+            'MobileFuse fine-tuned on registered thermal pairs, without a known result',
+            lambda config: MobileFuse(),
+            tuple(SIMPLE),
+            tuple(SIMPLE),
+            (),
+            _pairs,
+            lambda config, crops, setup: SimpleObjective(SIMPLE, config, crops),
+            'It takes what is brighter or has the steeper edges, be it warm or not.',
+            'mobilefuse',
+        ),
     )
 }
 
