@@ -17,27 +17,6 @@ def enlarge(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return cv2.resize(mask, shape[::-1], interpolation=cv2.INTER_LINEAR)
 
 
-def enlarge_guided(
-    mask: np.ndarray, small: np.ndarray, guide: np.ndarray, radius: int = 2, eps: float = 20.0
-) -> np.ndarray:
-    """A mask uint8 (h, w) at the guide's size, along the guide's edges.
-
-    The fast guided filter (He and Sun, 2015): around each pixel the mask is a linear function of
-    the guide; its slope and offset are found at the small size and enlarged.
-    small: the guide at the mask's size, uint8. guide: uint8 (H, W). eps: grey levels squared.
-    """
-    p, i = mask.astype(np.float32), small.astype(np.float32)
-
-    def mean(x):
-        return cv2.blur(x, (2 * radius + 1, 2 * radius + 1))
-
-    mean_p, mean_i = mean(p), mean(i)
-    slope = (mean(i * p) - mean_i * mean_p) / (mean(i * i) - mean_i * mean_i + eps)
-    offset = mean(mean_p - slope * mean_i)
-    slope, offset = (enlarge(x, guide.shape) for x in (mean(slope), offset))
-    return np.clip(np.rint(slope * guide + offset), 0, 255).astype(np.uint8)
-
-
 def blend(thermal: np.ndarray, visible: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """thermal × M + visible × (1 - M), rounded; M = mask / 255.
 

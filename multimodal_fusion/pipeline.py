@@ -56,7 +56,16 @@ class Pipeline:
 
     def fuse(self, visible: np.ndarray, frame: ThermalFrame) -> np.ndarray:
         """visible: uint8 (H, W, 3) BGR or (H, W). Returns uint8 of that shape. Raises UserError."""
-        return self.fuser.fuse(visible, self.white_hot(frame, visible.shape[:2]))
+        return self.fuse_and_mask(visible, frame)[0]
+
+    def fuse_and_mask(
+        self, visible: np.ndarray, frame: ThermalFrame
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """As `fuse`, and the mask of a model that blends: uint8 (H, W), 255 for thermal; or None.
+
+        Raises UserError.
+        """
+        return self.fuser.fuse_and_mask(visible, self.white_hot(frame, visible.shape[:2]))
 
 
 def build(values: Mapping[str, Any], previous: 'Pipeline | None' = None) -> Pipeline:

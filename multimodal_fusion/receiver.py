@@ -69,10 +69,17 @@ def fuse_pair(pipeline: Pipeline, values: Mapping[str, Any], pair: Pair) -> np.n
 
     Returns uint8 of the visible image's shape. Raises UserError.
     """
+    return fuse_pair_and_mask(pipeline, values, pair)[0]
+
+
+def fuse_pair_and_mask(
+    pipeline: Pipeline, values: Mapping[str, Any], pair: Pair
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """As `fuse_pair`, and the mask, uint8 (H, W), where the model has blended by one."""
     visible = images.read_visible(pair.rgb.message, values['input.max_pixels'])
     if pair.thermal.thermal.frozen and values['stall.policy'] != 'fuse':
-        return visible if values['stall.policy'] == 'visible' else None
-    return pipeline.fuse(visible, pair.thermal.thermal)
+        return (visible if values['stall.policy'] == 'visible' else None), None
+    return pipeline.fuse_and_mask(visible, pair.thermal.thermal)
 
 
 def stamp_of(header) -> int:

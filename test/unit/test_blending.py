@@ -1,13 +1,12 @@
 """Blending by a mask, whole or enlarged from a smaller one."""
 
-import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from multimodal_fusion.blending import blend, enlarge, enlarge_guided, reduced
+from multimodal_fusion.blending import blend, enlarge, reduced
 
 IMAGES = st.tuples(st.integers(1, 9), st.integers(1, 9)).flatmap(
     lambda shape: st.tuples(*[arrays(np.uint8, shape)] * 3)
@@ -63,17 +62,3 @@ def test_enlarging_keeps_a_flat_mask_and_the_place_of_an_edge():
     back = enlarge(reduced(edge, 0.25), edge.shape)
     assert (back[:, :157] == 0).all()
     assert (back[:, 163:] == 255).all()
-
-
-def test_the_guided_mask_follows_the_edge_of_its_guide():
-    """A step in guide and mask: bilinear blurs it over four pixels, the guide keeps it."""
-    guide = np.full((128, 128), 40, np.uint8)
-    guide[:, 61:] = 200
-    mask = np.where(guide > 100, 255, 0).astype(np.uint8)
-    small, small_guide = (cv2.resize(x, (32, 32), interpolation=cv2.INTER_AREA)
-                          for x in (mask, guide))  # fmt: skip
-    off = {
-        'bilinear': np.abs(enlarge(small, mask.shape).astype(int) - mask).mean(),
-        'guided': np.abs(enlarge_guided(small, small_guide, guide).astype(int) - mask).mean(),
-    }
-    assert off['guided'] < 0.2 * off['bilinear']
