@@ -97,8 +97,8 @@ def measure(
     masks: dict[str, list[float]] = {c.name: [] for c in scaled}
     for pair in pairs:
         sources = Sources.read(pair, plan)
-        low = np.minimum(sources.pair.thermal, sources.pair.visible)
-        high = np.maximum(sources.pair.thermal, sources.pair.visible)
+        grey = luma(sources.visible)
+        low, high = np.minimum(sources.thermal, grey), np.maximum(sources.thermal, grey)
         rows, within = {}, {}
         for contender in plan.contenders:
             fused = luma(meter.fuse(contender, pair.stem, sources))
