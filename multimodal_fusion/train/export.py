@@ -173,12 +173,12 @@ def export_checkpoint(source: Path, path: Path, kind: str | None = None) -> Chec
     kind: as for `export`. Raises UserError.
     """
     checkpoint = Checkpoint.load(source)
-    config = checkpoint.config
+    config, kind = checkpoint.config, kind or checkpoint.network.kind
     export(
         checkpoint.network,
         path,
         {
-            'name': config.recipe,
+            'name': _name(checkpoint, kind),
             'trained_on': checkpoint.trained_on,
             'config_hash': config.hash,
             'commit': checkpoint.commit,
@@ -187,8 +187,13 @@ def export_checkpoint(source: Path, path: Path, kind: str | None = None) -> Chec
         kind,
     )
     with whole_file(Path(path).with_suffix('.md')) as temporary:
-        temporary.write_text(card(checkpoint, kind or checkpoint.network.kind))
+        temporary.write_text(card(checkpoint, kind))
     return checkpoint
+
+
+def _name(checkpoint: Checkpoint, kind: str) -> str:
+    name = checkpoint.config.recipe
+    return name if kind == checkpoint.network.kind else f'{name}_{kind}'
 
 
 def _judged(config: Config) -> str:
@@ -221,7 +226,7 @@ def card(checkpoint: Checkpoint, kind: str) -> str:
         for name, value in row.items()
         if name.startswith('val_')
     )
-    return f"""# {config.recipe}
+    return f"""# {_name(checkpoint, kind)}
 
 {checkpoint.recipe.description}.
 
