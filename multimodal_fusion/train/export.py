@@ -103,6 +103,9 @@ def export(
         )
     model = _without_traces(program.model_proto)
     model.ir_version = IR_VERSION
+    for port in model.graph.output:  # where the exporter names a side by how it came about
+        for axis, side in ((1, 'H'), (2, 'W')):
+            port.type.tensor_type.shape.dim[axis].dim_param = side
     properties = {
         **metadata,
         'kind': kind,

@@ -19,6 +19,7 @@ METADATA = {
     *('name', 'kind', 'parameters', 'opset', 'trained_on', 'config_hash', 'commit', 'licence'),
 }
 MANIFEST = yaml.safe_load((REPOSITORY / 'models/models.yaml').read_text())
+BLENDERS = [name for name, entry in MANIFEST['models'].items() if 'mobilefuse' in name]
 MINI = [name for name, entry in MANIFEST['models'].items() if entry['parameters'] == 113]
 
 
@@ -255,3 +256,28 @@ def test_shipped_mini_model_stays_near_the_maximum_on_validation_pairs(name):
         assert fused.shape == thermal.shape
         assert np.corrcoef(fused.ravel(), expected.ravel())[0, 1] > 0.97
         assert abs(fused.mean() - expected.mean()) < 8
+
+
+@pytest.mark.parametrize('name', BLENDERS)
+def test_shipped_blender_decides_and_stays_between_its_sources(name):
+    folder = DATA / 'ivif/val'
+    if not folder.is_dir():
+        pytest.skip(f'no data at {DATA}; set MULTIMODAL_FUSION_DATA')
+    entry = MANIFEST['models'][name]
+    model = session(REPOSITORY / 'models' / entry['file'])
+    for path in sorted((folder / 'ir').iterdir())[::16]:
+        thermal = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)[..., None]
+        colour = cv2.imread(str(folder / 'vis' / f'{path.stem}.jpg'))
+        grey = cv2.cvtColor(colour, cv2.COLOR_BGR2GRAY)[..., None]
+        visible = colour[..., ::-1] if entry['kind'] == 'colour' else grey
+        feed = {'visible': visible[None], 'thermal': thermal[None]}
+        fused, mask = (x[0] for x in model.run(['fused', 'mask'], feed))
+        assert (fused >= np.minimum(visible, thermal)).all()
+        assert (fused <= np.maximum(visible, thermal)).all()
+        assert (mask > 200).mean() + (mask < 55).mean() > 0.02
+        share = mask / 255
+        exact = share * thermal + (1 - share) * visible
+        assert np.abs(fused - exact).max() <= 1
+        same = model.run(['fused'], {'visible': visible[None], 'thermal': grey[None]})[0][0]
+        if entry['kind'] == 'luma':
+            np.testing.assert_array_equal(same, grey)
