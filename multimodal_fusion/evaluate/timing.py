@@ -15,17 +15,22 @@ from .measure import Meter, Sources
 _ROUNDS = 15
 
 
-def interleave(calls: Mapping[Hashable, Callable[[], object]], rounds: int) -> dict:
-    """{name: milliseconds of each round}; every round makes all calls, so that they share the
-    weather, and one more before them warms up."""
+def interleave(
+    calls: Mapping[Hashable, Callable[[], object]], rounds: int
+) -> dict[Hashable, np.ndarray]:
+    """{name: milliseconds of each round, (rounds, 2): on the wall and of processor time}.
+
+    Every round makes all calls, so that they share the weather; one more before them warms up.
+    """
     taken: dict = {name: [] for name in calls}
     for number in range(rounds + 1):
         for name, call in calls.items():
-            start = time.perf_counter()
+            wall, processor = time.perf_counter(), time.process_time()
             call()
             if number:
-                taken[name].append((time.perf_counter() - start) * 1e3)
-    return taken
+                spent = time.perf_counter() - wall, time.process_time() - processor
+                taken[name].append(spent)
+    return {name: 1e3 * np.array(values) for name, values in taken.items()}
 
 
 def time_fusion(contenders: Sequence[Contender], meter: Meter, samples: Sequence[Sources]) -> dict:
@@ -36,7 +41,7 @@ def time_fusion(contenders: Sequence[Contender], meter: Meter, samples: Sequence
     methods = [c for c in contenders if c.source in ('classical', 'learned')]
     turn = {c.name: itertools.cycle(samples) for c in methods}
     calls = {c.name: lambda c=c: meter.fuse(c, '', next(turn[c.name])) for c in methods}
-    taken = interleave(calls, _ROUNDS)
+    taken = {name: values[:, 0] for name, values in interleave(calls, _ROUNDS).items()}
     sizes = {s.thermal.shape for s in samples}
     return {
         'machine': f'{platform.machine()}, {cpu_name()}',
