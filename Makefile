@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Everything runs on the wheels in .venv, whatever ROS installation the shell has sourced.
 unexport PYTHONPATH AMENT_PREFIX_PATH LD_LIBRARY_PATH ROS_DISTRO
 
-.PHONY: demo test results lint clean
+.PHONY: demo test results results-mobilefuse lint clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m multimodal_fusion demo $(if $(BAG),--bag "$(BAG)") \
@@ -21,6 +21,12 @@ results: $(VENV)/.demo
 	$(BIN)/python -m multimodal_fusion evaluate --data "$(DATA)/val" \
 		--models mmdrfuse,mmdrfuse_plus --out build/results
 	cp build/results/table.md docs/results/ivif_val.md
+
+# The tables of MobileFuse, from DATA=path/to/ivif and the exported variants in VARIANTS=folder.
+results-mobilefuse: $(VENV)/.demo
+	$(BIN)/python -m multimodal_fusion.evaluate.blenders --data "$(DATA)/val" \
+		--models "wavelet_max,ifcnn,$(VARIANTS)/mobilefuse-blending-only.onnx,$(VARIANTS)/mobilefuse-generative-only.onnx,mobilefuse" \
+		--allow-unlisted --out docs/results/mobilefuse.md
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from . import blending
 from .classical import CLASSICAL
 from .errors import UserError
 from .images import luma
@@ -20,6 +21,7 @@ from .model_file import Manifest, metadata, read_model
 from .runtime import Runner, fallback_notice, open_session
 
 MIN_SIDE = 32
+MASK_SCALE = 0.5  # see docs/results/mobilefuse.md for what it costs and saves
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Fuser:
     """A fusion method, loaded and ready. Make one with `Fuser.load`.
 
     kind: ``luma`` (fuses luma, colour comes back from the visible image) or ``colour``.
+    blends: whether it blends by a mask, which `fuse_and_mask` returns.
     provider: the ONNX Runtime provider in use, ``compiled``, or ``opencv``.
     notice: a sentence when what was asked for is not what was got, else empty.
     """
@@ -47,15 +50,17 @@ class Fuser:
         self,
         name: str,
         kind: str,
-        run: Callable[[np.ndarray, np.ndarray], np.ndarray],
+        run: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray | None]],
         provider: str = 'opencv',
         metadata: dict[str, str] | None = None,
         notice: str = '',
         returns_colour: bool = False,
+        blends: bool = False,
     ):
         """run: (visible, thermal) to fused; visible is luma unless kind is ``colour`` (RGB) or run
         ``returns_colour`` itself (BGR or grey)."""
         self.name, self.kind, self.provider, self.notice = name, kind, provider, notice
+        self.blends = blends
         self.metadata = metadata or {}
         self._run, self._returns_colour = run, returns_colour
 
@@ -68,6 +73,7 @@ class Fuser:
         manifest: Manifest | None = None,
         compiled: bool = True,
         fp16: bool = False,
+        mask_scale: float = MASK_SCALE,
     ) -> 'Fuser':
         """Load a classical fuser, a model of ``models.yaml``, or an ONNX file.
 
@@ -75,7 +81,8 @@ class Fuser:
         providers: of ``cpu``, ``cuda``, ``tensorrt``, in order of preference. threads: of learned
         models on the CPU. compiled: on the CPU, run models of the mini-model's shape by the
         compiled kernel, where it was built; it needs no ONNX Runtime. fp16: half precision, on
-        TensorRT alone. Raises UserError.
+        TensorRT alone. mask_scale: of models that blend by a mask, the share of the sides at which
+        the mask is computed, up to 1. Raises UserError.
         """
         if name_or_path in CLASSICAL:
             method = CLASSICAL[name_or_path]
@@ -85,7 +92,7 @@ class Fuser:
             return Fuser(
                 name_or_path,
                 'luma',
-                lambda visible, thermal: method(thermal, visible),
+                lambda visible, thermal: (method(thermal, visible), None),
                 notice=notice,
             )
         manifest = manifest or Manifest.load()
@@ -95,9 +102,14 @@ class Fuser:
         kernel = compile_model(content, threads) if compiled and on_cpu else None
         if kernel is not None:
             return Fuser(
-                name, 'luma', kernel.fuse, 'compiled', metadata(content), returns_colour=True
+                name,
+                'luma',
+                lambda visible, thermal: (kernel.fuse(visible, thermal), None),
+                'compiled',
+                metadata(content),
+                returns_colour=True,
             )
-        return _from_onnx(content, path, name, providers, threads, fp16)
+        return _from_onnx(content, path, name, providers, threads, fp16, mask_scale)
 
     def fuse(self, visible: np.ndarray, thermal: np.ndarray) -> np.ndarray:
         """Fuse one registered pair.
@@ -105,15 +117,23 @@ class Fuser:
         visible: uint8 (H, W, 3) BGR or (H, W) grey. thermal: uint8 (H, W), white-hot.
         Returns uint8 of visible's shape. H and W are at least 32. Raises UserError.
         """
+        return self.fuse_and_mask(visible, thermal)[0]
+
+    def fuse_and_mask(
+        self, visible: np.ndarray, thermal: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """As `fuse`, and the mask: uint8 (H, W), 255 where all is thermal; None without one."""
         check_pair(visible, thermal)
         if self.kind == 'colour':
             colour = visible if visible.ndim == 3 else cv2.cvtColor(visible, cv2.COLOR_GRAY2BGR)
-            fused = self._run(np.ascontiguousarray(colour[..., ::-1]), thermal)[..., ::-1]
-            return np.ascontiguousarray(fused) if visible.ndim == 3 else luma(fused.copy())
+            fused, mask = self._run(np.ascontiguousarray(colour[..., ::-1]), thermal)
+            fused = np.ascontiguousarray(fused[..., ::-1])
+            return (fused if visible.ndim == 3 else luma(fused)), mask
         if self._returns_colour:
             return self._run(visible, thermal)
         grey = luma(visible)
-        return return_colour(visible, grey, self._run(grey, thermal))
+        fused, mask = self._run(grey, thermal)
+        return return_colour(visible, grey, fused), mask
 
     def warm_up(self, shape: tuple[int, int]) -> None:
         """Run once at (H, W), so that the first real frame does not pay for set-up."""
@@ -197,52 +217,74 @@ def first_line(text: str | None) -> str:
 
 
 def _from_onnx(
-    content: bytes, path: Path, name: str, providers: Sequence[str], threads: int, fp16: bool
+    content: bytes,
+    path: Path,
+    name: str,
+    providers: Sequence[str],
+    threads: int,
+    fp16: bool,
+    mask_scale: float,
 ) -> Fuser:
+    if not 0 < mask_scale <= 1:
+        raise UserError(f'mask_scale must be above 0 and at most 1, got {mask_scale:g}')
     session = open_session(content, path, providers, threads, fp16)
-    channels = _check_contract(session, path)
+    channels, blends = _check_contract(session, path)
     runner = Runner(session)
 
-    def run(visible: np.ndarray, thermal: np.ndarray) -> np.ndarray:
+    def whole(visible: np.ndarray, thermal: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         feed = {
             'visible': visible.reshape(1, *thermal.shape, channels),
             'thermal': thermal[None, ..., None],
         }
         try:
-            fused = runner.run(feed, 'fused', feed['visible'].shape)
+            shapes = {'fused': feed['visible'].shape}
+            if blends:
+                shapes['mask'] = feed['thermal'].shape
+            fused, *mask = runner.run(feed, shapes)
         except Exception as error:  # the runtime's own exception types share no base class
             raise UserError(
                 f'{path} failed on a {_size(thermal)} image: {error}; a fusion model must take '
                 'any size from 32x32'
             ) from error
-        return fused[0, ..., 0] if channels == 1 else fused[0]
+        return fused[0, ..., 0] if channels == 1 else fused[0], mask[0][0, ..., 0] if mask else None
+
+    def blended(visible: np.ndarray, thermal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        small = (blending.reduced(image, mask_scale) for image in (visible, thermal))
+        mask = blending.enlarge(whole(*small)[1], thermal.shape)
+        return blending.blend(thermal, visible, mask), mask
 
     return Fuser(
         name,
         'luma' if channels == 1 else 'colour',
-        run,
+        blended if blends and mask_scale < 1 else whole,
         provider=session.get_providers()[0],
         metadata=dict(session.get_modelmeta().custom_metadata_map),
         notice=fallback_notice(session, path, providers),
+        blends=blends,
     )
 
 
-def _check_contract(session, path: Path) -> int:
-    """The number of channels of visible, 1 or 3. Raises UserError if the model is another kind."""
+def _check_contract(session, path: Path) -> tuple[int, bool]:
+    """The channels of visible, 1 or 3, and whether there is a mask, an output of blending models.
+
+    Raises UserError if the model is another kind.
+    """
     ports = {port.name: port for port in [*session.get_inputs(), *session.get_outputs()]}
     shapes = {
         name: port.shape[3] if len(port.shape) == 4 and port.type == 'tensor(uint8)' else None
         for name, port in ports.items()
     }
-    channels = shapes.get('visible')
-    if channels not in (1, 3) or shapes != {'visible': channels, 'thermal': 1, 'fused': channels}:
+    channels, blends = shapes.get('visible'), 'mask' in shapes
+    expected = {'visible': channels, 'thermal': 1, 'fused': channels}
+    if channels not in (1, 3) or shapes != expected | ({'mask': 1} if blends else {}):
         found = ', '.join(f'{port.name} {port.type} {port.shape}' for port in ports.values())
         raise UserError(
             f'{path} is not a fusion model: expected uint8 visible (1, H, W, 1 or 3), '
-            f'thermal (1, H, W, 1) and fused like visible, found {found}; '
+            f'thermal (1, H, W, 1), fused like visible and at most a mask like thermal, found '
+            f'{found}; '
             'make one with "python -m multimodal_fusion export"'
         )
-    return channels
+    return channels, blends
 
 
 def _unknown(name: str, known: list[str]) -> UserError:

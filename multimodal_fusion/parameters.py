@@ -16,6 +16,7 @@ import yaml
 
 from . import images, pairing, registration, stall, thermal
 from .errors import UserError
+from .fuser import MASK_SCALE
 from .thermal import ThermalSettings
 
 
@@ -107,6 +108,11 @@ TABLE = {
         Parameter(
             'model.allow_unlisted', False,
             'Load a model file that models.yaml does not list. Only for files you trust.',
+        ),
+        Parameter(
+            'model.mask_scale', MASK_SCALE,
+            'Of models that blend by a mask: share of the image sides at which it is computed.',
+            low=0.1, high=1.0,
         ),
         Parameter(
             'input.rgb_transport', 'raw',

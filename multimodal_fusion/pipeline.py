@@ -67,9 +67,19 @@ class Pipeline:
 
         lap: called with the name of each stage of `stages.STAGES` that ends.
         """
-        fused = self.fuser.fuse(visible, self.white_hot(frame, visible.shape[:2], lap))
+        return self.fuse_and_mask(visible, frame, lap)[0]
+
+    def fuse_and_mask(
+        self, visible: np.ndarray, frame: ThermalFrame, lap: Callable[[str], None] = no_laps
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """As `fuse`, and the mask of a model that blends: uint8 (H, W), 255 for thermal; or None.
+
+        Raises UserError.
+        """
+        white_hot = self.white_hot(frame, visible.shape[:2], lap)
+        fused, mask = self.fuser.fuse_and_mask(visible, white_hot)
         lap('fuse')
-        return fused
+        return fused, mask
 
 
 def build(values: Mapping[str, Any], previous: 'Pipeline | None' = None) -> Pipeline:
@@ -109,6 +119,7 @@ def build(values: Mapping[str, Any], previous: 'Pipeline | None' = None) -> Pipe
             model['allow_unlisted'],
             compiled=model['compiled'],
             fp16=model['fp16'],
+            mask_scale=model['mask_scale'],
         )
         fuser.warm_up((48, 64))  # a model that cannot run is refused here, not in mid-flight
     return Pipeline(

@@ -72,21 +72,26 @@ def make_pairer(values: Mapping[str, Any]) -> Pairer:
     )
 
 
-def fuse_pair(
-    pipeline: Pipeline,
-    values: Mapping[str, Any],
-    pair: Pair,
-    lap: Callable[[str], None] = no_laps,
-) -> np.ndarray | None:
+def fuse_pair(pipeline: Pipeline, values: Mapping[str, Any], pair: Pair) -> np.ndarray | None:
     """The fused image of a pair of observed `Frame`s; None if ``stall.policy`` holds it back.
 
     Returns uint8 of the visible image's shape. Raises UserError.
     """
+    return fuse_pair_and_mask(pipeline, values, pair)[0]
+
+
+def fuse_pair_and_mask(
+    pipeline: Pipeline,
+    values: Mapping[str, Any],
+    pair: Pair,
+    lap: Callable[[str], None] = no_laps,
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """As `fuse_pair`, and the mask, uint8 (H, W), where the model has blended by one."""
     visible = images.read_visible(pair.rgb.message, values['input.max_pixels'])
     lap('decode')
     if pair.thermal.thermal.frozen and values['stall.policy'] != 'fuse':
-        return visible if values['stall.policy'] == 'visible' else None
-    return pipeline.fuse(visible, pair.thermal.thermal, lap)
+        return (visible if values['stall.policy'] == 'visible' else None), None
+    return pipeline.fuse_and_mask(visible, pair.thermal.thermal, lap)
 
 
 def stamp_of(header) -> int:

@@ -87,7 +87,7 @@ def provider_options(provider: str, fp16: bool = False) -> dict[str, str]:
 
 
 class Runner:
-    """Runs a session with one uint8 output. On a GPU, buffers there are made once for each size.
+    """Runs a session with uint8 outputs. On a GPU, buffers there are made once for each size.
 
     Any thread may call it; on a GPU one at a time gets in.
     """
@@ -102,33 +102,37 @@ class Runner:
         self._shapes: dict | None = None
 
     def run(
-        self, feed: Mapping[str, np.ndarray], output: str, shape: tuple[int, ...]
-    ) -> np.ndarray:
-        """The output, of this shape, as a fresh array."""
+        self, feed: Mapping[str, np.ndarray], outputs: Mapping[str, tuple[int, ...]]
+    ) -> list[np.ndarray]:
+        """The outputs, named with their shapes, as fresh arrays."""
         if self._device is None:
-            return self._session.run([output], dict(feed))[0]
+            return self._session.run(list(outputs), dict(feed))
         with self._lock:
             shapes = {name: array.shape for name, array in feed.items()}
             if shapes != self._shapes:
-                self._bind(feed, output, shape)
+                self._bind(feed, outputs)
                 self._shapes = shapes
             for name, array in feed.items():
                 self._inputs[name].update_inplace(np.ascontiguousarray(array))
             self._session.run_with_iobinding(self._binding)
             # On the CPU numpy() would be a view of the buffer that the next run overwrites.
-            return np.array(self._output.numpy())
+            return [np.array(value.numpy()) for value in self._outputs]
 
-    def _bind(self, feed: Mapping[str, np.ndarray], output: str, shape: tuple[int, ...]) -> None:
+    def _bind(self, feed: Mapping[str, np.ndarray], outputs: Mapping[str, tuple[int, ...]]) -> None:
         value = onnxruntime_or_none().OrtValue
         self._shapes, self._binding = None, self._session.io_binding()
         self._inputs = {
             name: value.ortvalue_from_shape_and_type(array.shape, array.dtype, self._device, 0)
             for name, array in feed.items()
         }
-        self._output = value.ortvalue_from_shape_and_type(shape, np.uint8, self._device, 0)
+        self._outputs = [
+            value.ortvalue_from_shape_and_type(shape, np.uint8, self._device, 0)
+            for shape in outputs.values()
+        ]
         for name, bound in self._inputs.items():
             self._binding.bind_ortvalue_input(name, bound)
-        self._binding.bind_ortvalue_output(output, self._output)
+        for name, bound in zip(outputs, self._outputs, strict=True):
+            self._binding.bind_ortvalue_output(name, bound)
 
 
 def fallback_notice(session, path: Path, providers: Sequence[str]) -> str:

@@ -97,3 +97,35 @@ def random_two_layer(seed: int, output: str) -> onnx.ModelProto:
         conv2_weight=random.normal(0.05, 0.2, 36),
         conv2_bias=[0.4],
     )
+
+
+def blending_bytes(channels=1, mask_channels=1) -> bytes:
+    """A blending model by the contract: thermal where it is brighter (than blue, in colour)."""
+    shape, single = [1, 'H', 'W', channels], [1, 'H', 'W', mask_channels]
+    grey = [1, 'H', 'W', 1]
+    info, uint8 = helper.make_tensor_value_info, TensorProto.UINT8
+    nodes = [
+        helper.make_node('Slice', ['visible', 'minus', 'end', 'axis'], ['last']),
+        helper.make_node('Greater', ['thermal', 'last'], ['warmer']),
+        helper.make_node('Where', ['warmer', 'white', 'black'], ['single']),
+        helper.make_node('Expand', ['single', 'width'], ['mask']),
+        helper.make_node('Where', ['warmer', 'thermal', 'visible'], ['fused']),
+    ]
+    constants = {
+        'minus': np.array([-1], np.int64),
+        'end': np.array([9], np.int64),
+        'axis': np.array([3], np.int64),
+        'white': np.array(255, np.uint8),
+        'black': np.array(0, np.uint8),
+        'width': np.array([mask_channels], np.int64),
+    }
+    graph = helper.make_graph(
+        nodes,
+        'test',
+        [info('visible', uint8, shape), info('thermal', uint8, grey)],
+        [info('fused', uint8, shape), info('mask', uint8, single)],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], ir_version=8)
+    helper.set_model_props(model, {'name': 'blender', 'licence': 'Apache-2.0'})
+    return model.SerializeToString()

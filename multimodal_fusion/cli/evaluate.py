@@ -69,6 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--json', action='store_true', help='print the results as JSON')
     parser.add_argument('--allow-unlisted', action='store_true', default=None,
                         help='load models that models.yaml does not list')  # fmt: skip
+    options.add_mask_scale(parser)
     options.add_thermal(parser)
     options.add_bag(parser)
 
@@ -77,7 +78,11 @@ def run(args: argparse.Namespace) -> int:
     definition, metrics = choose_metrics(args)
     values = options.parameters(args)
     rows = contenders(
-        args.models.split(','), args.fused, not args.no_baselines, bool(args.allow_unlisted)
+        args.models.split(','),
+        args.fused,
+        not args.no_baselines,
+        bool(args.allow_unlisted),
+        values['model.mask_scale'],
     )
     plan = Plan(
         contenders=tuple(rows),

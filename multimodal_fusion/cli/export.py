@@ -20,23 +20,27 @@ def add_arguments(parser):
     parser.add_argument(
         '--scores', type=Path, metavar='DATA', help='measure it on these pairs, for the card'
     )
+    parser.add_argument(
+        '--kind', choices=('luma', 'colour'), help='colour: of MobileFuse, blends the RGB image'
+    )
     parser.add_argument('--json', action='store_true', help='print the result as JSON')
 
 
 def run(args) -> int:
     require_extra()
     from ..train.data import load_pairs
-    from ..train.export import count_parameters, export_checkpoint
+    from ..train.export import count_by_part, count_parameters, export_checkpoint
 
     if args.output.suffix != '.onnx':
         raise UserError(f'the model file must end in .onnx, got {args.output}')
     judge = load_pairs(args.scores) if args.scores else None
-    checkpoint, table = export_checkpoint(args.source, args.output, args.name, judge)
+    checkpoint, table = export_checkpoint(args.source, args.output, args.name, args.kind, judge)
     content = args.output.read_bytes()
     facts = {
         'file': str(args.output),
         'bytes': len(content),
         'parameters': count_parameters(checkpoint.network),
+        'by part': count_by_part(checkpoint.network),
         'sha256': hashlib.sha256(content).hexdigest(),
     }
     facts |= {'scores': table} if table else {}

@@ -31,6 +31,15 @@ def add_runtime(parser: argparse.ArgumentParser) -> None:
         default=None,
         help='run the mini-model by ONNX Runtime, not by the compiled kernel',
     )
+    add_mask_scale(parser)
+
+
+def add_mask_scale(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '--mask-scale',
+        type=float,
+        help='model.mask_scale, 0.1 to 1, of models that blend by a mask',
+    )
 
 
 def add_thermal(parser: argparse.ArgumentParser) -> None:
@@ -62,6 +71,7 @@ _PARAMETERS = {
     'provider': 'model.provider',
     'threads': 'model.threads',
     'compiled': 'model.compiled',
+    'mask_scale': 'model.mask_scale',
     'polarity': 'thermal.polarity',
     'registration': 'registration.mode',
     'slop': 'sync.slop',

@@ -1,4 +1,4 @@
-"""``train``: run a training recipe, pack training crops, or make the ablation table."""
+"""``train``: run a recipe, pack training crops, preview made pairs, or make the ablation table."""
 
 import json
 import sys
@@ -14,14 +14,17 @@ EXAMPLE = (
     '--data data/ivif --out runs/student'
 )
 VGG_FILE = 'weights/vgg19_conv_fp16.npz'
+PREVIEW = 'first | second | original | mask, multi-focus and multi-lighting in turn'
 
 
 def add_arguments(parser):
     parser.add_argument(
         'recipe',
         metavar='RECIPE',
-        help='mmdr-teacher, mmdr-student, mmdrfuse or mmdrfuse_plus; or "pack" (write the grey '
-        'training crops as one file), or "ablate" (train and compare variants)',
+        help='mmdr-teacher, mmdr-student, mmdrfuse, mmdrfuse_plus, mobilefuse, '
+        'mobilefuse-blending-only, mobilefuse-generative-only or ifcnn; or "pack" (write the grey '
+        'training crops as one file), "preview-data" (a sheet of the pairs that mobilefuse makes), '
+        'or "ablate" (train and compare variants)',
     )
     parser.add_argument(
         '--config',
@@ -31,12 +34,23 @@ def add_arguments(parser):
     parser.add_argument(
         '--data',
         type=Path,
-        required=True,
-        help='folder with train/{vis,ir} and val/{vis,ir}; for mmdr-* also a file of "train pack"',
+        help='folder with train/{vis,ir} and val/{vis,ir}; for mmdr-* also a file of "train pack"; '
+        'for mobilefuse* and ifcnn a folder with images/ and foreground masks/',
     )
     parser.add_argument(
-        '--out', type=Path, required=True, help='run folder, such as runs/NAME; pack: the file'
+        '--out',
+        type=Path,
+        required=True,
+        help='run folder, such as runs/NAME; pack, preview-data: the file',
     )
+    parser.add_argument(
+        '--finetune-on',
+        type=Path,
+        metavar='DATA',
+        help='mobilefuse: go on from --start on registered pairs (laid out as for mmdrfuse), which '
+        'makes the model mobilefuse-thermal',
+    )
+    parser.add_argument('--start', type=Path, help='run or checkpoint to fine-tune')
     parser.add_argument(
         '--resume', action='store_true', help='go on with the run in --out, if there is one'
     )
@@ -52,6 +66,9 @@ def add_arguments(parser):
     parser.add_argument(
         '--side', type=int, default=192, help='pack: side of the crops, pixels (default: 192)'
     )
+    parser.add_argument(
+        '--rows', type=int, default=12, help='preview-data: pairs on the sheet (default: 12)'
+    )
     parser.add_argument('--json', action='store_true', help='print the result as JSON')
 
 
@@ -60,7 +77,8 @@ def run(args) -> int:
     from ..train.loop import DivergedError
 
     try:
-        return {'pack': _pack, 'ablate': _ablate}.get(args.recipe, _train)(args)
+        commands = {'pack': _pack, 'ablate': _ablate, 'preview-data': _preview}
+        return commands.get(args.recipe, _train)(args)
     except DivergedError as error:
         print(f'multimodal_fusion train: {error}', file=sys.stderr)
         return 1
@@ -71,10 +89,12 @@ def _train(args) -> int:
     from ..train.parallel import Place
     from ..train.recipe import find_recipe
 
-    recipe = find_recipe(args.recipe)
+    name, data = _finetuned(args) if args.finetune_on else (args.recipe, _data(args))
+    recipe = find_recipe(name)
     config = _config(args, recipe.name, '-cpu' if recipe.method else '')
     vgg = _vgg(args) if recipe.method else None
-    best = train(recipe, config, args.data, args.out, args.resume, Helpers(args.teacher, vgg))
+    helpers = Helpers(args.teacher, vgg, args.start)
+    best = train(recipe, config, data, args.out, args.resume, helpers)
     model = args.out / 'model.onnx'
     if not Place.of_environment().first:
         return 0
@@ -85,10 +105,40 @@ def _train(args) -> int:
     return 0
 
 
+def _finetuned(args) -> tuple[str, Path]:
+    """Recipe and data of --finetune-on. Raises UserError."""
+    if args.recipe not in ('mobilefuse', 'mobilefuse-thermal'):
+        raise UserError(f'--finetune-on is of the recipe mobilefuse, not of {args.recipe}')
+    if args.data is not None:
+        raise UserError('give the pairs by --finetune-on, or by --data, not both')
+    return 'mobilefuse-thermal', args.finetune_on
+
+
+def _data(args) -> Path:
+    if args.data is None:
+        raise UserError(f'train {args.recipe} needs --data, the folder to learn from')
+    return args.data
+
+
+def _preview(args) -> int:
+    from ..train.config import Config
+    from ..train.synthesis import load_synthesised, write_preview
+
+    given = Path(args.config) if args.config else share_file('config/train/mobilefuse.yaml')
+    config = Config.load(given)
+    if config.synthesis is None:
+        raise UserError(f'{given} makes no pairs: it has no section "synthesis"')
+    data = load_synthesised(_data(args), config.patch, config.batch, config.seed, config.synthesis)
+    write_preview(args.out, data, args.rows)
+    facts = {'file': str(args.out), 'data': data.description, 'columns': PREVIEW}
+    print(json.dumps(facts) if args.json else '\n'.join(f'{k}: {v}' for k, v in facts.items()))
+    return 0
+
+
 def _pack(args) -> int:
     from ..train.pack import pack
 
-    facts = pack(args.data, args.out, args.side)
+    facts = pack(_data(args), args.out, args.side)
     print(json.dumps(facts) if args.json else '\n'.join(f'{k}: {v}' for k, v in facts.items()))
     return 0
 
@@ -97,7 +147,7 @@ def _ablate(args) -> int:
     from ..train.ablate import ablate
 
     config = Path(args.config) if args.config else share_file('config/train/ablate.yaml')
-    table = ablate(config, args.data, args.out, _vgg(args))
+    table = ablate(config, _data(args), args.out, _vgg(args))
     print(json.dumps(table.rows) if args.json else table.markdown())
     return 0
 
@@ -117,7 +167,7 @@ def _vgg(args) -> Path | None:
     """The file of VGG-19, or None. Raises UserError where it is wanted and not there."""
     if args.no_perception:
         return None
-    path = args.vgg or args.data.resolve().parent / VGG_FILE
+    path = args.vgg or _data(args).resolve().parent / VGG_FILE
     if not path.is_file():
         raise UserError(
             f'the perception term needs VGG-19 weights, and {path} is missing: give --vgg '

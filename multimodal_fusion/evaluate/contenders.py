@@ -10,7 +10,7 @@ import numpy as np
 from ..classical import CLASSICAL
 from ..datasets import images_in
 from ..errors import UserError
-from ..fuser import Fuser
+from ..fuser import MASK_SCALE, Fuser
 from ..image_files import read_visible
 from ..images import luma
 from ..model_file import Manifest, read_model
@@ -36,6 +36,7 @@ class Contender:
     sha256: str | None = None
     baseline: bool = False
     allow_unlisted: bool = False
+    mask_scale: float = MASK_SCALE
 
     def loader(self) -> Callable[[str, np.ndarray, np.ndarray], np.ndarray]:
         """A function (stem, visible, thermal) -> fused, uint8 of visible's shape."""
@@ -44,7 +45,9 @@ class Contender:
         if self.source == 'images':
             files = images_in(Path(self.spec))
             return lambda stem, visible, thermal: read_fused(files, stem, Path(self.spec), thermal)
-        fuser = Fuser.load(self.spec, allow_unlisted=self.allow_unlisted)
+        fuser = Fuser.load(
+            self.spec, allow_unlisted=self.allow_unlisted, mask_scale=self.mask_scale
+        )
         return lambda stem, visible, thermal: fuser.fuse(visible, thermal)
 
 
@@ -62,12 +65,16 @@ def read_fused(files: dict[str, Path], stem: str, folder: Path, thermal: np.ndar
 
 
 def contenders(
-    models: list[str], fused: list[Path], baselines: bool, allow_unlisted: bool
+    models: list[str],
+    fused: list[Path],
+    baselines: bool,
+    allow_unlisted: bool,
+    mask_scale: float = MASK_SCALE,
 ) -> list[Contender]:
     """The rows that were asked for, baselines first, each once. Raises UserError."""
     manifest = Manifest.load()
     names = [*(BASELINES if baselines else ()), *models]
-    found = [_model(name, manifest, allow_unlisted) for name in dict.fromkeys(names)]
+    found = [_model(name, manifest, allow_unlisted, mask_scale) for name in dict.fromkeys(names)]
     found += [_folder(path) for path in fused]
     seen: dict[str, Contender] = {}
     for contender in found:
@@ -80,7 +87,7 @@ def contenders(
     return list(seen.values())
 
 
-def _model(name: str, manifest: Manifest, allow_unlisted: bool) -> Contender:
+def _model(name: str, manifest: Manifest, allow_unlisted: bool, mask_scale: float) -> Contender:
     baseline = name in BASELINES
     if name in SOURCES:
         return Contender(name, 'source', name, name, baseline=True)
@@ -95,12 +102,13 @@ def _model(name: str, manifest: Manifest, allow_unlisted: bool) -> Contender:
     return Contender(
         fuser.name,
         'learned',
-        sha256,
+        f'{sha256} {mask_scale:g}' if fuser.blends else sha256,
         name,
         fuser.kind,
         int(fuser.metadata.get('parameters') or 0),
         sha256,
         allow_unlisted=allow_unlisted,
+        mask_scale=mask_scale,
     )
 
 

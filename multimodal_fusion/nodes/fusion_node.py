@@ -3,6 +3,7 @@
 Subscribes  rgb/image_raw, thermal/image_raw  (or .../compressed, by input.*_transport)
             rgb/camera_info or thermal/camera_info  (that of output.reference)
 Publishes   fused/image_raw, fused/camera_info, /diagnostics
+            fused/blend_mask  (of a model that blends: mono8, 255 where all is thermal)
             fused/detections_image, fused/detections  (if detector.enabled)
 Parameters  multimodal_fusion/parameters.py; config/fusion.yaml
 """
@@ -40,7 +41,7 @@ from ..machine import keep_memory
 from ..pairing import STREAMS, Pair
 from ..parameters import ROS_PARAMETERS, TABLE, Parameter, check_names, checked
 from ..pipeline import Pipeline, build
-from ..receiver import Frame, Receiver, fuse_pair, stamp_of
+from ..receiver import Frame, Receiver, fuse_pair_and_mask, stamp_of
 from ..slot import Slot
 from ..stages import Laps
 from .detections import DetectionOutput
@@ -143,6 +144,7 @@ class FusionNode(Node):
             Image, 'fused/image_raw', outputs, event_callbacks=events
         )
         self._fused_info = self.create_publisher(CameraInfo, 'fused/camera_info', outputs)
+        self._mask = self.create_publisher(Image, 'fused/blend_mask', outputs)
         self._boxes = DetectionOutput(self, outputs)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self._health = Health(topics, v['stall.warn_after'], time.monotonic())
@@ -200,7 +202,20 @@ class FusionNode(Node):
     def _listened(self) -> bool:
         """Nothing is computed while nobody listens."""
         detecting = self._setup.pipeline.detector is not None and self._boxes.listened()
-        return detecting or self._fused.get_subscription_count() > 0
+        return self._mask_wanted() or detecting or self._fused.get_subscription_count() > 0
+
+    def _mask_wanted(self) -> bool:
+        fuser = self._setup.pipeline.fuser
+        if self._mask.get_subscription_count() == 0:
+            return False
+        if not fuser.blends:
+            self._tell(
+                'mask',
+                f'fused/blend_mask has a subscriber, but {fuser.name} blends by no mask: choose '
+                'model.name mobilefuse',
+                every=60.0,
+            )
+        return fuser.blends
 
     # Fusing, in the worker thread --------------------------------------------------------------
 
@@ -222,11 +237,13 @@ class FusionNode(Node):
         values, pipeline = setup.values, setup.pipeline
         lap = Laps(handed_over)
         lap('wait')
-        fused = fuse_pair(pipeline, values, pair, lap)
+        fused, mask = fuse_pair_and_mask(pipeline, values, pair, lap)
         self._health.stalled += fused is None
         if fused is not None:
             header = getattr(pair, values['output.reference']).header
             self._publish(fused, header, lap)
+            if mask is not None and self._mask.get_subscription_count() > 0:
+                self._mask.publish(images.fill(Image(header=header), mask))
             later = max(pair.rgb, pair.thermal, key=lambda frame: frame.arrival)
             if 0 <= later.age < _PRESENT:
                 lap.seconds['receive'] = later.age

@@ -102,6 +102,30 @@ class Method:
         return cls(**values)
 
 
+@dataclass(frozen=True)
+class Synthesis:
+    """How pairs are made (`synthesis.spoil`): section ``synthesis``; each a range, low to high."""
+
+    gamma: tuple[float, float]
+    blur: tuple[float, float]
+    over: tuple[float, float]
+    dark: tuple[float, float]
+
+    @classmethod
+    def check(cls, content: object, source: str) -> 'Synthesis':
+        """The section from a mapping. Raises UserError."""
+        ranges = {}
+        for key, value in _complete(cls, content, source).items():
+            name = f'{source}: {key}'
+            if not isinstance(value, list | tuple) or len(value) != 2:
+                raise UserError(f'{name} must be a range such as [0.5, 2.0], got {value!r}')
+            low, high = (_number(name, x, float, 0.01) for x in value)
+            if low > high:
+                raise UserError(f'{name} must go from low to high, got {value!r}')
+            ranges[key] = (low, high)
+        return cls(**ranges)
+
+
 def _complete(kind: type, content: object, source: str) -> dict:
     """A mapping that names exactly the fields of a dataclass. Raises UserError."""
     if not isinstance(content, dict):
@@ -136,6 +160,7 @@ class Config:
     start_noise: float
     weights: dict[str, float]
     method: Method | None = None
+    synthesis: Synthesis | None = None
 
     @classmethod
     def load(cls, path: Path) -> 'Config':
@@ -167,13 +192,23 @@ class Config:
         method = content.get('method')
         if method is not None:
             method = Method.check(method, f'{source}: method')
-        return cls(recipe=str(content['recipe']), weights=weights, method=method, **values)
+        synthesis = content.get('synthesis')
+        if synthesis is not None:
+            synthesis = Synthesis.check(synthesis, f'{source}: synthesis')
+        return cls(
+            recipe=str(content['recipe']),
+            weights=weights,
+            method=method,
+            synthesis=synthesis,
+            **values,
+        )
 
     def to_json(self) -> str:
         """All values as one line, keys sorted: equal configurations give equal lines."""
         values = dataclasses.asdict(self)
-        if self.method is None:
-            del values['method']  # so that the simple recipes keep the hashes they had
+        for section in ('method', 'synthesis'):
+            if values[section] is None:
+                del values[section]  # so that a new section changes no hash of older recipes
         return json.dumps(values, sort_keys=True)
 
     @property

@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import subprocess
+import textwrap
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from .. import __version__
 from ..classical import CLASSICAL
 from ..errors import UserError
 from ..files import whole_file
+from ..networks.mobilefuse import blend
 from .config import Config
 from .data import Pair, eight_bit
 from .recipe import Recipe, find_recipe
@@ -28,6 +30,9 @@ LICENCE = 'Apache-2.0'
 MIN_SIDE = 32
 
 
+LUMA = (0.299, 0.587, 0.114)  # BT.601, of RGB
+
+
 class Pixels(nn.Module):
     """A luma network between 8-bit images: (1, H, W, 1) uint8 in, the same out."""
 
@@ -36,36 +41,76 @@ class Pixels(nn.Module):
         self.network = network
 
     def forward(self, visible: Tensor, thermal: Tensor) -> Tensor:
-        fused = self.network(*(x.permute(0, 3, 1, 2).float() / 255 for x in (thermal, visible)))
-        return eight_bit(fused).permute(0, 2, 3, 1)
+        return _pixels(self.network(_unit(thermal), _unit(visible)))
 
 
-def export(network: nn.Module, path: Path, metadata: dict[str, str]) -> None:
+class BlendPixels(nn.Module):
+    """A blending network between 8-bit images: the fused one and its mask (1, H, W, 1).
+
+    visible: luma, (1, H, W, 1), or RGB, (1, H, W, 3), which is blended by the mask of its luma with
+    thermal as grey.
+    """
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, visible: Tensor, thermal: Tensor) -> tuple[Tensor, Tensor]:
+        thermal, visible = _unit(thermal), _unit(visible)
+        grey = visible
+        if visible.shape[1] == 3:
+            luma = sum(w * visible[:, i : i + 1] for i, w in enumerate(LUMA))
+            grey = (luma * 255).round() / 255  # as 8-bit luma would come in
+        mask = self.network.mask(thermal, grey)
+        return _pixels(blend(thermal, visible, mask)), _pixels(mask)
+
+
+def _unit(pixels: Tensor) -> Tensor:
+    return pixels.permute(0, 3, 1, 2).float() / 255
+
+
+def _pixels(image: Tensor) -> Tensor:
+    return eight_bit(image).permute(0, 2, 3, 1)
+
+
+def export(
+    network: nn.Module, path: Path, metadata: dict[str, str], kind: str | None = None
+) -> None:
     """Write a luma network as a model file.
 
     network: called as ``network(thermal, visible)``, float (1, 1, H, W) in [0, 1].
     metadata: goes into the file's metadata properties; kind, parameters and opset are added.
+    kind: ``luma``, or for blending networks also ``colour``; None: the network's own.
+    Raises UserError.
     """
+    kind = kind or network.kind
+    blends = getattr(network, 'output', None) == 'blend'
+    if kind != network.kind and not (kind == 'colour' and blends):
+        raise UserError(f'this network has no {kind} form: it is of the {network.kind} kind')
     sides = {1: torch.export.Dim('H', min=MIN_SIDE), 2: torch.export.Dim('W', min=MIN_SIDE)}
     # Two tensors, not one twice: the exporter would take them for the same input.
-    images = tuple(torch.zeros(1, 47, 61, 1, dtype=torch.uint8) for _ in range(2))
+    channels = (3 if kind == 'colour' else 1, 1)
+    images = tuple(torch.zeros(1, 47, 61, c, dtype=torch.uint8) for c in channels)
     with _quiet():
         program = torch.onnx.export(
-            Pixels(network).eval(),
+            (BlendPixels if blends else Pixels)(network).eval(),
             images,
             dynamo=True,
             verbose=False,
             opset_version=OPSET,
             external_data=False,
             input_names=['visible', 'thermal'],
-            output_names=['fused'],
+            output_names=['fused', 'mask'] if blends else ['fused'],
             dynamic_shapes=(sides, sides),
         )
     model = _without_traces(program.model_proto)
     model.ir_version = IR_VERSION
+    for port in model.graph.output:  # where the exporter names a side by how it came about
+        for axis, side in ((1, 'H'), (2, 'W')):
+            port.type.tensor_type.shape.dim[axis].dim_param = side
     properties = {
         **metadata,
-        'kind': network.kind,
+        'kind': kind,
         'parameters': str(count_parameters(network)),
         'opset': str(OPSET),
     }
@@ -77,6 +122,11 @@ def export(network: nn.Module, path: Path, metadata: dict[str, str]) -> None:
 
 def count_parameters(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
+
+
+def count_by_part(network: nn.Module) -> dict[str, int]:
+    """Parameters of each part of a network, in order."""
+    return {name: count_parameters(part) for name, part in network.named_children()}
 
 
 @dataclass(frozen=True)
@@ -123,29 +173,36 @@ class Checkpoint:
 
 
 def export_checkpoint(
-    source: Path, path: Path, name: str | None = None, judge: list[Pair] | None = None
+    source: Path,
+    path: Path,
+    name: str | None = None,
+    kind: str | None = None,
+    judge: list[Pair] | None = None,
 ) -> tuple[Checkpoint, dict[str, dict[str, float]]]:
     """Write the model file of a checkpoint or run folder, and its card beside it as .md.
 
-    name: of the model (default: the recipe's). judge: pairs whose metrics go on the card, beside
-    those of the pixel maximum and average. Returns the checkpoint and these metrics.
+    name: of the model (default: the recipe's). kind: as for `export`. judge: pairs whose metrics go
+    on the card, beside those of the pixel maximum and average. Returns the checkpoint and these
+    metrics. Raises UserError.
     """
     checkpoint = Checkpoint.load(source)
-    config = checkpoint.config
+    config, kind = checkpoint.config, kind or checkpoint.network.kind
+    name = name or _name(checkpoint, kind)
     export(
         checkpoint.network,
         path,
         {
-            'name': name or config.recipe,
+            'name': name,
             'trained_on': checkpoint.trained_on,
             'config_hash': config.hash,
             'commit': checkpoint.commit,
             'licence': LICENCE,
         },
+        kind,
     )
-    table = _table(name or config.recipe, checkpoint.network, judge) if judge else {}
+    table = _table(name, checkpoint.network, judge) if judge else {}
     with whole_file(Path(path).with_suffix('.md')) as temporary:
-        temporary.write_text(card(checkpoint, name or config.recipe, table))
+        temporary.write_text(card(checkpoint, name, kind, table))
     return checkpoint, table
 
 
@@ -155,7 +212,14 @@ def _table(name: str, network: nn.Module, pairs: list[Pair]) -> dict[str, dict[s
     return {name: score(fuser, pairs, scores) for name, fuser in fusers.items()}
 
 
+def _name(checkpoint: Checkpoint, kind: str) -> str:
+    name = checkpoint.config.recipe
+    return name if kind == checkpoint.network.kind else f'{name}_{kind}'
+
+
 def _judged(config: Config) -> str:
+    if config.synthesis is not None:
+        return 'whole images made as in training'
     if config.method is None:
         return 'whole images'
     return (
@@ -164,12 +228,19 @@ def _judged(config: Config) -> str:
 
 
 def _defined(config: Config) -> str:
-    return 'losses' if config.method is None else 'objective'
+    simple = config.method is None and config.synthesis is None
+    return 'losses' if simple else 'objective'
 
 
-def card(checkpoint: Checkpoint, name: str, table: dict[str, dict[str, float]]) -> str:
+def card(checkpoint: Checkpoint, name: str, kind: str, table: dict[str, dict[str, float]]) -> str:
     """The model card, Markdown."""
     config, row = checkpoint.config, checkpoint.row
+    pixels = {'luma': 'luma', 'colour': 'RGB'}[kind]
+    parts = ''
+    if config.method is None and len(counts := count_by_part(checkpoint.network)) > 2:
+        listed = ', '.join(f'{name} {count}' for name, count in counts.items())
+        parts = f'\n| by part | {listed} |'
+    limits = textwrap.fill(f'{checkpoint.recipe.limits} Not for measuring temperature.', 100)
     terms = ' + '.join(f'{weight:g} {name}' for name, weight in config.weights.items())
     scores = '\n'.join(
         f'| {name.removeprefix("val_")} | {value:.5f} |'
@@ -182,8 +253,8 @@ def card(checkpoint: Checkpoint, name: str, table: dict[str, dict[str, float]]) 
 
 | | |
 |---|---|
-| kind | {checkpoint.network.kind}: 8-bit visible luma and white-hot thermal in, fused luma out |
-| parameters | {count_parameters(checkpoint.network)} |
+| kind | {kind}: 8-bit visible {pixels} and white-hot thermal in, fused {pixels} out |
+| parameters | {count_parameters(checkpoint.network)} |{parts}
 | trained on | {checkpoint.trained_on} |
 | configuration | {config.hash}, seed {config.seed} |
 | training | step {row['step']} of {config.steps}, {config.batch} crops of \
@@ -204,8 +275,7 @@ On the validation pairs ({_judged(config)}, 8-bit output, lower is better):
 Fusing registered thermal and visible images, for people and for detectors.
 
 ## Limits
-The network sees 5x5 pixels: it can't tell noise or misalignment from detail, and shows both. Not
-for measuring temperature.
+{limits}
 """
 
 

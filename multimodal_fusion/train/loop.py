@@ -7,6 +7,7 @@ again, the same, by the resumed run.
 """
 
 import csv
+import dataclasses
 import errno
 import hashlib
 import json
@@ -45,10 +46,12 @@ class DivergedError(RuntimeError):
 
 @dataclass(frozen=True)
 class Helpers:
-    """Files that only MMDRFuse's own recipes read. vgg: None for no perception term."""
+    """Files beside the data. teacher, vgg (None for no perception term): of MMDRFuse's own recipes.
+    start: run or checkpoint that a fine-tuning recipe goes on from."""
 
     teacher: Path | None = None
     vgg: Path | None = None
+    start: Path | None = None
 
 
 def train(
@@ -89,6 +92,7 @@ def _train(recipe, config_file, data_folder, out, resume, helpers: Helpers, plac
     device = device_of(config)
     data = recipe.data(data_folder, config, place)
     network = recipe.network(config).to(memory_format=torch.channels_last)
+    data = begin_from(recipe, helpers.start, data, network)
     setup, data = prepare(config, helpers, data, network, out, place, device)
     network.to(device)
     objective = recipe.objective(config, data.crops, setup)
@@ -112,9 +116,11 @@ def _train(recipe, config_file, data_folder, out, resume, helpers: Helpers, plac
                     **{f'train_{name}': value for name, value in place.mean(means).items()},
                 }
                 # Every process judges, so that one that fails does not leave the others waiting.
+                network.eval()
                 row |= evaluate(recipe, objective, network, data.validation, progress.step)
                 progress.seconds = row['seconds']
                 run.save(row, progress, data, network, optimiser)
+                network.train()
                 place.wait()
                 objective.sealed(progress.step)
                 sums = dict.fromkeys(sums, 0.0)
@@ -149,6 +155,30 @@ def free_space(folder: Path) -> int:
 def device_of(config: Config) -> torch.device:
     wanted = config.method.device if config.method else 'cpu'
     return torch.device('cuda' if wanted == 'auto' and torch.cuda.is_available() else 'cpu')
+
+
+def begin_from(recipe: Recipe, start: Path | None, data: PairData, network: nn.Module) -> PairData:
+    """Take the weights that a fine-tuning recipe starts from, and note them in the description.
+
+    Raises UserError.
+    """
+    if (start is not None) != (recipe.starts_from is not None):
+        raise UserError(
+            f'the recipe {recipe.name} goes on from a run of {recipe.starts_from}: give it by '
+            '--start'
+            if recipe.starts_from
+            else f'the recipe {recipe.name} starts afresh; leave --start out'
+        )
+    if start is None:
+        return data
+    checkpoint = Checkpoint.load(start)
+    if checkpoint.recipe.name != recipe.starts_from:
+        raise UserError(
+            f'{start} is a run of {checkpoint.recipe.name}, not of {recipe.starts_from}'
+        )
+    network.load_state_dict(checkpoint.network.state_dict())
+    note = f'started from {checkpoint.recipe.name} {fingerprint(network)}'
+    return dataclasses.replace(data, description=f'{data.description}; {note}')
 
 
 def prepare(

@@ -8,17 +8,19 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ..networks.vgg import CHANNELS, VGG19
 from . import losses
 from .comprehensive import gradient, perception, strongest
 from .config import Config
-from .data import Pair
+from .data import Pair, to_unit
 from .distil import digest, distillation
 from .parallel import Place
 from .patches import Batch, Patches
 from .refresh import Lessons, Memory
 from .store import Store
+from .synthesis import Known, Synthesised
 
 Values = dict[str, Tensor]
 FEATURE_SCALE = 16  # of cached features, so that Caffe's fit into float16
@@ -56,6 +58,37 @@ class SimpleObjective:
     def _loss(self, *images: Tensor) -> tuple[Tensor, Values]:
         values = {name: term(*images) for name, term in self.terms.items()}
         return weighted(self.config, values), values
+
+    def resume(self, step: int) -> None:
+        pass
+
+    def sealed(self, step: int) -> None:
+        pass
+
+
+class KnownObjective:
+    """The fused image is known: mean squared error of the image, or, where the weights name
+    ``mask``, cross-entropy of the mask against the foreground.
+
+    Validation is judged by the image in either case, so that losses compare.
+    """
+
+    def __init__(self, config: Config, batches: Synthesised):
+        self.config, self.batches = config, batches
+        self.extras: dict[str, float] = {}
+
+    def step(self, network: nn.Module, step: int) -> tuple[Tensor, Values]:
+        batch = self.batches(step)
+        if 'mask' in self.config.weights:
+            logits = network.logits(batch.first, batch.second)
+            values = {'mask': F.binary_cross_entropy_with_logits(logits, batch.mask)}
+        else:
+            values = {'image': F.mse_loss(network(batch.first, batch.second), batch.target)}
+        return weighted(self.config, values), values
+
+    def judge(self, fused: Tensor, pair: Known) -> tuple[Tensor, Values]:
+        error = F.mse_loss(fused, to_unit(pair.target[None, None]))
+        return error, {'image': error}
 
     def resume(self, step: int) -> None:
         pass

@@ -7,14 +7,17 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from ..errors import UserError
+from ..networks.ifcnn import IFCNN
 from ..networks.mmdrfuse import MMDRFuse, MMDRFuseTeacher
+from ..networks.mobilefuse import MobileFuse
 from . import losses
 from .config import Config
 from .data import PairData, load_data, load_folders, spread
-from .objective import MMDRObjective, Objective, Setup, SimpleObjective
+from .objective import KnownObjective, MMDRObjective, Objective, Setup, SimpleObjective
 from .pack import load_packed
 from .parallel import Place
 from .patches import Patches
+from .synthesis import load_synthesised
 
 Terms = dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]]
 
@@ -29,6 +32,8 @@ class Recipe:
     extras: further figures of the training steps.
     data(folder, config, place): batches and validation pairs.
     objective(config, batches, setup): the loss.
+    limits: what the card warns of.
+    starts_from: of a fine-tuning recipe, the one whose weights it goes on from.
     """
 
     name: str
@@ -39,11 +44,18 @@ class Recipe:
     extras: tuple[str, ...]
     data: Callable[[Path, Config, Place], PairData]
     objective: Callable[[Config, object, Setup], Objective]
+    limits: str
+    starts_from: str | None = None
 
     @property
     def method(self) -> bool:
         """Whether it is one of MMDRFuse's own recipes, with section ``method``."""
         return self.name.startswith('mmdr-')
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether it learns from images with masks instead of pairs, with section ``synthesis``."""
+        return self.data is _synthesised
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -61,16 +73,25 @@ class Recipe:
                 f'weights must name exactly the loss terms {", ".join(self.terms)}; '
                 f'got {", ".join(config.weights) or "none"}'
             )
-        if self.method != (config.method is not None):
-            raise UserError(
-                f'the recipe {self.name} {"needs" if self.method else "has no"} section "method"'
-            )
+        for section, wanted in (('method', self.method), ('synthesis', self.synthetic)):
+            if wanted != (getattr(config, section) is not None):
+                verb = 'needs' if wanted else 'has no'
+                raise UserError(f'the recipe {self.name} {verb} section "{section}"')
 
 
 def _pairs(folder: Path, config: Config, place: Place) -> PairData:
+    _alone(place)
+    return load_data(folder, config.patch, config.batch, config.seed)
+
+
+def _synthesised(folder: Path, config: Config, place: Place) -> PairData:
+    _alone(place)
+    return load_synthesised(folder, config.patch, config.batch, config.seed, config.synthesis)
+
+
+def _alone(place: Place) -> None:
     if place.world > 1:
         raise UserError('only mmdr-teacher and mmdr-student run in several processes')
-    return load_data(folder, config.patch, config.batch, config.seed)
 
 
 def _patches(folder: Path, config: Config, place: Place) -> PairData:
@@ -104,6 +125,23 @@ def _simple(name: str, description: str, output: str) -> Recipe:
         (),
         _pairs,
         lambda config, crops, setup: SimpleObjective(SIMPLE, config, crops),
+        SMALL,
+    )
+
+
+def _known(
+    name: str, description: str, network: Callable[[], nn.Module], term: str = 'image'
+) -> Recipe:
+    return Recipe(
+        name,
+        description,
+        lambda config: network(),
+        (term,),
+        ('image',),
+        (),
+        _synthesised,
+        lambda config, batches, setup: KnownObjective(config, batches),
+        UNSEEN,
     )
 
 
@@ -120,6 +158,13 @@ def _student(config: Config) -> nn.Module:
     return network
 
 
+SMALL = (
+    "The network sees 5x5 pixels: it can't tell noise or misalignment from detail, and shows both."
+)
+UNSEEN = (
+    'It was trained on photographs that were blurred, over-exposed and darkened in part, never on '
+    'thermal images: it takes what is sharper and better exposed, not what is warm.'
+)
 SIMPLE: Terms = {
     'intensity': losses.intensity,
     'gradient': losses.gradient,
@@ -149,11 +194,39 @@ RECIPES = {
                 STATISTICS,
                 _patches,
                 MMDRObjective,
+                SMALL,
             )
             for name, description, network in (
                 ('mmdr-teacher', "MMDRFuse's teacher, by the paper's method", _teacher),
                 ('mmdr-student', "MMDRFuse's student, by the paper's method", _student),
             )
+        ),
+        _known(
+            'mobilefuse', 'MobileFuse: blends by a mask, trained on the blended image', MobileFuse
+        ),
+        _known(
+            'mobilefuse-blending-only',
+            'MobileFuse trained on its mask instead of the image',
+            MobileFuse,
+            'mask',
+        ),
+        _known(
+            'mobilefuse-generative-only',
+            'MobileFuse painting the image instead of blending',
+            lambda: MobileFuse('paint'),
+        ),
+        _known('ifcnn', 'IFCNN with elementwise maximum, a baseline', IFCNN),
+        Recipe(
+            'mobilefuse-thermal',
+            'MobileFuse fine-tuned on registered thermal pairs, without a known result',
+            lambda config: MobileFuse(),
+            tuple(SIMPLE),
+            tuple(SIMPLE),
+            (),
+            _pairs,
+            lambda config, crops, setup: SimpleObjective(SIMPLE, config, crops),
+            'It takes what is brighter or has the steeper edges, be it warm or not.',
+            'mobilefuse',
         ),
     )
 }

@@ -19,6 +19,8 @@ METADATA = {
     *('name', 'kind', 'parameters', 'opset', 'trained_on', 'config_hash', 'commit', 'licence'),
 }
 MANIFEST = yaml.safe_load((REPOSITORY / 'models/models.yaml').read_text())
+BLENDERS = [name for name, entry in MANIFEST['models'].items() if 'mobilefuse' in name]
+MINI = [name for name, entry in MANIFEST['models'].items() if entry['parameters'] == 113]
 
 
 def session(path):
@@ -42,17 +44,19 @@ def pixels(height, width):
     return noise
 
 
-def check_contract(path):
-    """The ports and properties that design.md asks of a luma model."""
+def check_contract(path, kind='luma', parameters=113):
+    """The ports and properties that design.md asks of a model; blending ones have a mask, too."""
     model = session(path)
     ports = [*model.get_inputs(), *model.get_outputs()]
-    assert [port.name for port in ports] == ['visible', 'thermal', 'fused']
+    names = [port.name for port in ports]
+    assert names in (['visible', 'thermal', 'fused'], ['visible', 'thermal', 'fused', 'mask'])
     assert all(port.type == 'tensor(uint8)' for port in ports)
-    assert all(port.shape == [1, 'H', 'W', 1] for port in ports)
+    channels = {'visible': 3, 'fused': 3} if kind == 'colour' else {}
+    assert all(port.shape == [1, 'H', 'W', channels.get(port.name, 1)] for port in ports)
     properties = model.get_modelmeta().custom_metadata_map
     assert properties.keys() == METADATA
-    assert properties['kind'] == 'luma'
-    assert properties['parameters'] == '113'
+    assert properties['kind'] == kind
+    assert properties['parameters'] == str(parameters)
     return model, properties
 
 
@@ -214,17 +218,15 @@ def test_shipped_model_is_what_the_manifest_says(name):
     entry = MANIFEST['models'][name]
     path = REPOSITORY / 'models' / entry['file']
     assert hashlib.sha256(path.read_bytes()).hexdigest() == entry['sha256']
-    _, properties = check_contract(path)
+    _, properties = check_contract(path, entry['kind'], entry['parameters'])
     assert properties['name'] == name
-    assert properties['parameters'] == str(entry['parameters'])
-    assert properties['kind'] == entry['kind']
     assert properties['licence'] == entry['licence']
     assert properties['trained_on'] == entry['trained_on']
     assert path.with_suffix('.md').is_file()
 
 
-@pytest.mark.parametrize('name', MANIFEST['models'])
-def test_shipped_model_keeps_both_sources(name):
+@pytest.mark.parametrize('name', MINI)
+def test_shipped_mini_model_keeps_both_sources(name):
     """A warm target in the dark, texture in the cold, blacks that stay black, no ringing."""
     model = session(REPOSITORY / 'models' / MANIFEST['models'][name]['file'])
     thermal, visible = np.full((2, 64, 96), 20, np.uint8)
@@ -241,8 +243,8 @@ def test_shipped_model_keeps_both_sources(name):
     assert fuse(model, black, black).max() < 10
 
 
-@pytest.mark.parametrize('name', MANIFEST['models'])
-def test_shipped_model_stays_near_the_maximum_on_validation_pairs(name):
+@pytest.mark.parametrize('name', MINI)
+def test_shipped_mini_model_stays_near_the_maximum_on_validation_pairs(name):
     folder = DATA / 'ivif/val'
     if not folder.is_dir():
         pytest.skip(f'no data at {DATA}; set MULTIMODAL_FUSION_DATA')
@@ -254,3 +256,28 @@ def test_shipped_model_stays_near_the_maximum_on_validation_pairs(name):
         assert fused.shape == thermal.shape
         assert np.corrcoef(fused.ravel(), expected.ravel())[0, 1] > 0.97
         assert abs(fused.mean() - expected.mean()) < 8
+
+
+@pytest.mark.parametrize('name', BLENDERS)
+def test_shipped_blender_decides_and_stays_between_its_sources(name):
+    folder = DATA / 'ivif/val'
+    if not folder.is_dir():
+        pytest.skip(f'no data at {DATA}; set MULTIMODAL_FUSION_DATA')
+    entry = MANIFEST['models'][name]
+    model = session(REPOSITORY / 'models' / entry['file'])
+    for path in sorted((folder / 'ir').iterdir())[::16]:
+        thermal = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)[..., None]
+        colour = cv2.imread(str(folder / 'vis' / f'{path.stem}.jpg'))
+        grey = cv2.cvtColor(colour, cv2.COLOR_BGR2GRAY)[..., None]
+        visible = colour[..., ::-1] if entry['kind'] == 'colour' else grey
+        feed = {'visible': visible[None], 'thermal': thermal[None]}
+        fused, mask = (x[0] for x in model.run(['fused', 'mask'], feed))
+        assert (fused >= np.minimum(visible, thermal)).all()
+        assert (fused <= np.maximum(visible, thermal)).all()
+        assert (mask > 200).mean() + (mask < 55).mean() > 0.02
+        share = mask / 255
+        exact = share * thermal + (1 - share) * visible
+        assert np.abs(fused - exact).max() <= 1
+        same = model.run(['fused'], {'visible': visible[None], 'thermal': grey[None]})[0][0]
+        if entry['kind'] == 'luma':
+            np.testing.assert_array_equal(same, grey)

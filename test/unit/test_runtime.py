@@ -25,7 +25,7 @@ def test_bound_buffers_give_fresh_results_at_every_size():
     for size in ((40, 50), (40, 50), (33, 70), (40, 50)):
         images = feed(*size)
         before = {name: array.copy() for name, array in images.items()}
-        fused = runner.run(images, 'fused', (1, *size, 1))
+        fused = runner.run(images, {'fused': (1, *size, 1)})[0]
         kept.append((fused, np.maximum(images['visible'], images['thermal'])))
         assert all(np.array_equal(images[name], before[name]) for name in images)
     assert all(np.array_equal(fused, expected) for fused, expected in kept)
