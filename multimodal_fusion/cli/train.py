@@ -8,7 +8,7 @@ from ..errors import UserError
 from ..share import share_file
 from ..train import require_extra
 
-HELP = 'Train a fusion network on folders of registered pairs.'
+HELP = 'Train a fusion network, or the detector, on folders of registered pairs.'
 EXAMPLE = (
     'python -m multimodal_fusion train mmdr-student --teacher runs/teacher '
     '--data data/ivif --out runs/student'
@@ -20,8 +20,8 @@ def add_arguments(parser):
     parser.add_argument(
         'recipe',
         metavar='RECIPE',
-        help='mmdr-teacher, mmdr-student, mmdrfuse or mmdrfuse_plus; or "pack" (write the grey '
-        'training crops as one file), or "ablate" (train and compare variants)',
+        help='mmdr-teacher, mmdr-student, mmdrfuse, mmdrfuse_plus or detector; or "pack" (write '
+        'the grey training crops as one file), or "ablate" (train and compare variants)',
     )
     parser.add_argument(
         '--config',
@@ -32,7 +32,8 @@ def add_arguments(parser):
         '--data',
         type=Path,
         required=True,
-        help='folder with train/{vis,ir} and val/{vis,ir}; for mmdr-* also a file of "train pack"',
+        help='folder with train/{vis,ir} and val/{vis,ir}; for mmdr-* also a file of "train pack"; '
+        'for detector with labels and labels_pseudo beside vis',
     )
     parser.add_argument(
         '--out', type=Path, required=True, help='run folder, such as runs/NAME; pack: the file'
@@ -60,7 +61,8 @@ def run(args) -> int:
     from ..train.loop import DivergedError
 
     try:
-        return {'pack': _pack, 'ablate': _ablate}.get(args.recipe, _train)(args)
+        commands = {'pack': _pack, 'ablate': _ablate, 'detector': _detector}
+        return commands.get(args.recipe, _train)(args)
     except DivergedError as error:
         print(f'multimodal_fusion train: {error}', file=sys.stderr)
         return 1
@@ -99,6 +101,19 @@ def _ablate(args) -> int:
     config = Path(args.config) if args.config else share_file('config/train/ablate.yaml')
     table = ablate(config, args.data, args.out, _vgg(args))
     print(json.dumps(table.rows) if args.json else table.markdown())
+    return 0
+
+
+def _detector(args) -> int:
+    from ..train.detector import train_detector
+
+    config = _config(args, 'detector', '')
+    last = train_detector(config, args.data, args.out, args.resume)
+    model = args.out / 'model.onnx'
+    if args.json:
+        print(json.dumps({'model': str(model), **last}))
+    else:
+        print(f'{model}: loss {last["val_loss"]:.4f} on validation images with machine labels')
     return 0
 
 

@@ -47,7 +47,7 @@ def export(network: nn.Module, path: Path, metadata: dict[str, str]) -> None:
     sides = {1: torch.export.Dim('H', min=MIN_SIDE), 2: torch.export.Dim('W', min=MIN_SIDE)}
     # Two tensors, not one twice: the exporter would take them for the same input.
     images = tuple(torch.zeros(1, 47, 61, 1, dtype=torch.uint8) for _ in range(2))
-    with _quiet():
+    with quiet():
         program = torch.onnx.export(
             Pixels(network).eval(),
             images,
@@ -59,7 +59,7 @@ def export(network: nn.Module, path: Path, metadata: dict[str, str]) -> None:
             output_names=['fused'],
             dynamic_shapes=(sides, sides),
         )
-    model = _without_traces(program.model_proto)
+    model = without_traces(program.model_proto)
     model.ir_version = IR_VERSION
     properties = {
         **metadata,
@@ -206,7 +206,7 @@ def code_version() -> str:
     return f'version {__version__}'
 
 
-def _without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
+def without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
     """Drop what the exporter notes for debugging: stack traces name files of this machine."""
     model.doc_string = ''
     del model.metadata_props[:], model.graph.metadata_props[:], model.graph.value_info[:]
@@ -218,7 +218,7 @@ def _without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 @contextlib.contextmanager
-def _quiet():
+def quiet():
     """Silence the exporter's remarks about itself; they are not for the person who exports."""
     logger = logging.getLogger('torch.onnx')
     level = logger.level
