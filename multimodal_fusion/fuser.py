@@ -84,6 +84,11 @@ class Fuser:
         if name_or_path == 'default':
             name_or_path = manifest.default
         entry = manifest.models.get(name_or_path)
+        if name_or_path in manifest.detectors:
+            raise UserError(
+                f'{name_or_path} is a detector, not a fuser: it goes into detector.model '
+                '(evaluate: --detector)'
+            )
         if entry is None and Path(name_or_path).suffix.lower() != '.onnx':
             raise _unknown(name_or_path, [*CLASSICAL, *manifest.models])
         path = manifest.folder / entry.file if entry else Path(name_or_path)
@@ -146,13 +151,13 @@ def return_colour(visible: np.ndarray, grey: np.ndarray, fused: np.ndarray) -> n
 
 
 def available(manifest: Manifest | None = None) -> list[ModelInfo]:
-    """Everything `Fuser.load` knows by name: classical fusers first, then ``models.yaml``."""
+    """Everything that loads by name: classical fusers, then ``models.yaml``, detectors last."""
     manifest = manifest or Manifest.load()
     found = [
         ModelInfo(name, 'luma', 'classical', 'Apache-2.0', description=first_line(method.__doc__))
         for name, method in CLASSICAL.items()
     ]
-    for entry in manifest.models.values():
+    for entry in (*manifest.models.values(), *manifest.detectors.values()):
         path = manifest.folder / entry.file
         found.append(
             ModelInfo(

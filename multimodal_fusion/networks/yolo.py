@@ -130,9 +130,10 @@ def cells(height: int, width: int, device: torch.device | None = None) -> tuple[
     for stride in STRIDES:
         y = (torch.arange(height // stride, device=device) + 0.5) * stride
         x = (torch.arange(width // stride, device=device) + 0.5) * stride
-        grid = torch.stack((x[None].expand(len(y), -1), y[:, None].expand(-1, len(x))))
-        centres.append(grid.flatten(1))
-        strides.append(torch.full_like(centres[-1][0], stride))
+        # By arithmetic: with len, expand or full_like the exporter would fix the sizes.
+        wide, high = x[None] + 0 * y[:, None], y[:, None] + 0 * x[None]
+        centres.append(torch.stack((wide.flatten(), high.flatten())))
+        strides.append(0 * wide.flatten() + stride)
     return torch.cat(centres, 1), torch.cat(strides)
 
 

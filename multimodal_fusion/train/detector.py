@@ -21,7 +21,8 @@ import yaml
 from safetensors.torch import save_file
 from tqdm import tqdm
 
-from ..detector import Detection, draw, suppress
+from ..detect.suppress import suppress
+from ..detector import Detection, draw
 from ..errors import UserError
 from ..files import make_folder, whole_file
 from ..networks.yolo import Yolo, cells, decode
