@@ -20,7 +20,9 @@ ROS = [  # ROS 2 Kilted as PyPI wheels, for machines without an apt installation
     'psutil',
 ]
 TRAIN = ['torch', 'safetensors', 'onnx', 'onnxscript', 'matplotlib']
+DETECTION = ['pycocotools']  # average precision in `evaluate --detector`
 TEST = [
+    *DETECTION,
     'pytest',
     'hypothesis',
     'ruff',
@@ -45,6 +47,7 @@ setup(
     extras_require={
         'ros': ROS,
         'train': TRAIN,
+        'detection': DETECTION,
         'gpu': ['onnxruntime-gpu'],
         'test': TEST,
     },

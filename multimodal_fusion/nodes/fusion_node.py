@@ -3,7 +3,7 @@
 Subscribes  rgb/image_raw, thermal/image_raw  (or .../compressed, by input.*_transport)
             rgb/camera_info or thermal/camera_info  (that of output.reference)
 Publishes   fused/image_raw, fused/camera_info, /diagnostics
-            fused/detections_image, fused/detections  (if detector.enabled)
+            fused/detections_image, fused/detections  (if detector.enabled; detections.py)
 Parameters  multimodal_fusion/parameters.py; config/fusion.yaml
 """
 
@@ -42,7 +42,7 @@ from ..parameters import ROS_PARAMETERS, TABLE, Parameter, check_names, checked
 from ..pipeline import Pipeline, build
 from ..receiver import Frame, Receiver, fuse_pair, stamp_of
 from ..slot import Slot
-from .detections import DetectionOutput
+from .detections import DetectionOutput, Work
 from .distro import (
     PublisherEventCallbacks,
     SubscriptionEventCallbacks,
@@ -139,7 +139,7 @@ class FusionNode(Node):
             Image, 'fused/image_raw', outputs, event_callbacks=events
         )
         self._fused_info = self.create_publisher(CameraInfo, 'fused/camera_info', outputs)
-        self._boxes = DetectionOutput(self, outputs)
+        self._boxes = DetectionOutput(self, outputs, self._refuse)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self._health = Health(topics, v['stall.warn_after'], time.monotonic())
 
@@ -155,6 +155,7 @@ class FusionNode(Node):
         self.get_logger().info(f'fusing with {fuser.name} on {fuser.provider}')
         if fuser.notice:
             self.get_logger().warning(fuser.notice)
+        self._boxes.announce(self._setup.pipeline)
 
     # Receiving, in the executor's thread -------------------------------------------------------
 
@@ -223,8 +224,7 @@ class FusionNode(Node):
             self._publish(fused, header)
             later = max(pair.rgb.arrival, pair.thermal.arrival)
             self._health.published(time.monotonic() - later)
-            if pipeline.detector is not None and self._boxes.listened():
-                self._boxes.publish(pipeline.detector, values['detector.every'], fused, header)
+            self._boxes.offer(Work(pipeline, values, pair, fused, header))
 
     def _publish(self, fused: np.ndarray, header) -> None:
         if self._fused.get_subscription_count() > 0:
@@ -272,6 +272,7 @@ class FusionNode(Node):
             'fused subscribers': str(self._fused.get_subscription_count()),
             'model': fuser.name,
             'provider': fuser.provider,
+            **self._boxes.figures(),
         }
         array = DiagnosticArray()
         array.header.stamp = self.get_clock().now().to_msg()
@@ -297,6 +298,8 @@ class FusionNode(Node):
         except UserError as error:
             return SetParametersResult(successful=False, reason=str(error))
         renewed = pipeline.fuser is not old.pipeline.fuser
+        renewed |= pipeline.detector is not None and 'detector.model' in given
+        renewed |= pipeline.detector is not None and old.pipeline.detector is None
         self._health.warn_after = values['stall.warn_after']
         if any(name.startswith('sync.') for name in given):
             receiver.pairer.counters = old.receiver.pairer.counters
@@ -327,6 +330,7 @@ class FusionNode(Node):
         """Finish the frame in hand and stop the worker."""
         self._slot.close()
         self._worker.join(timeout=5.0)
+        self._boxes.close()
         self.destroy_node()
 
 
