@@ -34,6 +34,11 @@ try:
 except ImportError:  # PyPI has no wheel of it
     vision_msgs = None
 
+TOPIC = (String, 'fused/detections_json')
+if vision_msgs is not None:
+    TOPIC = (vision_msgs.Detection2DArray, 'fused/detections')
+"""Type and name of the topic that the boxes are on."""
+
 WITHOUT = (
     'vision_msgs is not installed, so fused/detections is not published; the boxes are on '
     'fused/detections_json (std_msgs/String). For the array: ros-<distro>-vision-msgs from apt'
@@ -60,12 +65,7 @@ class DetectionOutput:
     def __init__(self, node: Node, profile: QoSProfile, refuse: Callable[[str, Exception], None]):
         self._node, self._refuse = node, refuse
         self._image = node.create_publisher(Image, 'fused/detections_image', profile)
-        if vision_msgs is not None:
-            kind = vision_msgs.Detection2DArray
-            self._array, self._text = node.create_publisher(kind, 'fused/detections', profile), None
-        else:
-            self._array = None
-            self._text = node.create_publisher(String, 'fused/detections_json', profile)
+        self._boxes = node.create_publisher(*TOPIC, profile)
         self._said = False
         self._offered = 0
         self._counts: Counter = Counter()
@@ -82,14 +82,13 @@ class DetectionOutput:
         self._node.get_logger().info(
             f'detecting with {detector.name} ({detector.layout}), {len(detector.names)} classes'
         )
-        if self._array is None and not self._said:
+        if vision_msgs is None and not self._said:
             self._said = True
             self._node.get_logger().warning(WITHOUT)
 
     def listened(self) -> bool:
         """Whether anybody wants detections."""
-        publishers = filter(None, (self._image, self._array, self._text))
-        return any(publisher.get_subscription_count() for publisher in publishers)
+        return any(port.get_subscription_count() for port in (self._image, self._boxes))
 
     def offer(self, work: Work) -> None:
         """Take every n-th fused pair, if anybody listens; returns at once."""
@@ -133,14 +132,19 @@ class DetectionOutput:
         self._milliseconds = (time.monotonic() - start) * 1e3
         self._counts['images'] += 1
         self._counts['detections'] += len(found)
-        if self._array is not None and self._array.get_subscription_count():
-            array = vision_msgs.Detection2DArray(header=work.header)
-            array.detections = [to_message(d, work.header) for d in found]
-            self._array.publish(array)
-        if self._text is not None and self._text.get_subscription_count():
-            self._text.publish(String(data=to_json(found, work.header)))
+        if self._boxes.get_subscription_count():
+            self._boxes.publish(boxes_message(found, work.header))
         if self._image.get_subscription_count():
             self._image.publish(images.fill(Image(header=work.header), draw(image, found)))
+
+
+def boxes_message(detections: list[Detection], header):
+    """The message for `TOPIC`."""
+    if vision_msgs is None:
+        return String(data=to_json(detections, header))
+    array = vision_msgs.Detection2DArray(header=header)
+    array.detections = [to_message(d, header) for d in detections]
+    return array
 
 
 def to_json(detections: list[Detection], header) -> str:
