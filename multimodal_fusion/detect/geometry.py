@@ -70,22 +70,24 @@ class Canvas:
 
     def __init__(self, how: str, rgb: bool, unit: bool, dtype: np.dtype):
         self.how, self.rgb, self.unit, self.dtype = how, rgb, unit, np.dtype(dtype)
-        self._pixels, self._fit = None, None
+        self._fit = None
 
     def blob(self, image: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, Fit]:
-        """image: uint8 (H, W, 3) BGR or (H, W). Returns (1, 3, *size) of dtype, and the place."""
+        """image: uint8 (H, W, 3) BGR or (H, W). Returns (1, 3, *size) of dtype, which the next call
+        overwrites, and the place."""
         place = self._fit
         if place is None or place.image != image.shape[:2] or place.size != size:
             place = self._fit = fit(image.shape[:2], size, self.how)
             self._pixels = np.full((*size, 3), PAD, np.uint8)
+            self._planes = [np.empty(size, np.uint8) for _ in range(3)]
+            self._blob = np.empty((1, 3, *size), np.float32)
         if image.ndim == 2:
             image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
-        rows, columns = (
-            slice(place.top, place.top + place.height),
-            slice(place.left, place.left + place.width),
-        )
+        rows = slice(place.top, place.top + place.height)
+        columns = slice(place.left, place.left + place.width)
         self._pixels[rows, columns] = cv2.resize(image, (place.width, place.height))
-        blob = cv2.dnn.blobFromImage(
-            self._pixels, 1 / 255 if self.unit else 1.0, swapRB=self.rgb, crop=False
-        )
-        return blob.astype(self.dtype, copy=False), place
+        cv2.split(self._pixels, self._planes)
+        scale = np.float32(1 / 255 if self.unit else 1)
+        for channel, plane in enumerate(self._planes):
+            np.multiply(plane, scale, out=self._blob[0, 2 - channel if self.rgb else channel])
+        return self._blob.astype(self.dtype, copy=False), place

@@ -197,7 +197,7 @@ def test_a_run_that_was_interrupted_goes_on_to_the_same_weights(tmp_path, monkey
 
     def cut(*arguments):
         calls.append(1)
-        if len(calls) > 5:  # two evaluations of two batches or fewer, and steps beyond the second
+        if len(calls) > 6:  # two evaluations of nine images, eight at once, and two steps
             raise KeyboardInterrupt
         return real(*arguments)
 
