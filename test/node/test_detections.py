@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from sensor_msgs.msg import Image
-from std_msgs.msg import String
+from std_msgs.msg import Header, String
 
 from multimodal_fusion import images
 from multimodal_fusion.detector import Detection, Detector, draw
 from multimodal_fusion.evaluate.detection import Truth, hits
 from multimodal_fusion.image_files import read_thermal
+from multimodal_fusion.nodes.detections import to_json
 from multimodal_fusion.parameters import checked
 from multimodal_fusion.pipeline import build
 from multimodal_fusion.scene import Scene
@@ -164,6 +165,20 @@ def test_what_is_detected_equals_the_offline_path_and_parameters_change_it_at_ru
         else:
             assert header['frame_id'] == 'camera'
             assert node.log.count('vision_msgs is not installed') == 1
+
+
+def test_the_fallback_says_what_the_array_says():
+    """A box from (10, 20) to (30, 60): centre (20, 40), size (20, 40)."""
+    header = Header(frame_id='camera')
+    header.stamp.sec, header.stamp.nanosec = 5, 7
+    found = json.loads(to_json([Detection('person', 0.87654, 10, 20, 30, 60)], header))
+    assert found == {
+        'stamp': [5, 7],
+        'frame_id': 'camera',
+        'detections': [
+            {'class_id': 'person', 'score': 0.8765, 'center': [20, 40], 'size': [20, 40]}
+        ],
+    }
 
 
 def test_every_third_image():
