@@ -24,6 +24,7 @@ _OPTIONAL = {
     'mcap': ('bags that were cut off', 'pip install mcap'),
     'psutil': ('CPU and memory figures of demo', 'pip install psutil'),
     'torch': ('train, export', 'pip install "multimodal_fusion[train]"'),
+    'pycocotools': ('evaluate --detector', 'pip install "multimodal_fusion[detection]"'),
     'vision_msgs': ('fused/detections', 'ros-<distro>-vision-msgs from apt'),
     'message_filters': ('sync.backend message_filters', 'ros-<distro>-message-filters from apt'),
     'cv_bridge': ('nothing: tests compare with it', 'ros-<distro>-cv-bridge from apt'),

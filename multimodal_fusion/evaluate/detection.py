@@ -46,7 +46,9 @@ class Findings:
 
 
 def open_detector(name: str, allow_unlisted: bool) -> Detector:
-    """A detector that returns all that average precision needs. Raises UserError."""
+    """A detector that returns all that average precision needs. Raises UserError, also at once
+    where pycocotools is missing."""
+    _coco()
     return Detector(name, score=LEAST, limit=100, allow_unlisted=allow_unlisted)
 
 
