@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Everything runs on the wheels in .venv, whatever ROS installation the shell has sourced.
 unexport PYTHONPATH AMENT_PREFIX_PATH LD_LIBRARY_PATH ROS_DISTRO
 
-.PHONY: demo test results results-mobilefuse lint clean
+.PHONY: demo test results results-mobilefuse detection lint clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m multimodal_fusion demo $(if $(BAG),--bag "$(BAG)") \
@@ -27,6 +27,13 @@ results-mobilefuse: $(VENV)/.demo
 	$(BIN)/python -m multimodal_fusion.evaluate.blenders --data "$(DATA)/val" \
 		--models "wavelet_max,ifcnn,$(VARIANTS)/mobilefuse-blending-only.onnx,$(VARIANTS)/mobilefuse-generative-only.onnx,mobilefuse" \
 		--allow-unlisted --out docs/results/mobilefuse.md
+# The detection table, from DATA=path/to/data with ivif/ and weights/.
+detection: $(VENV)/.test
+	$(BIN)/python -m multimodal_fusion.evaluate.detection_table --data "$(DATA)/ivif/train" \
+		--labels "$(DATA)/ivif/train/labels" --stems config/train/detector_split.txt \
+		--partial llvip_=person --allow-unlisted \
+		--detectors "$(DATA)/weights/yolox_nano.onnx",detector_person_car \
+		--models average,max,mmdrfuse,mmdrfuse_plus --out docs/results/detection.md
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -43,6 +50,7 @@ $(VENV)/.test: setup.py setup.cfg constraints.txt $(KERNEL) | $(BIN)/pip
 	rm -rf build
 	$(BIN)/pip install --quiet -c constraints.txt '.[ros,train,test]'
 	$(IN_PLACE)
+	$(BIN)/python test/vision_msgs/build.py
 	touch $@ $(VENV)/.demo
 
 # Python run here takes the package of the checkout, so the kernel has to lie there too.

@@ -20,7 +20,9 @@ ROS = [  # ROS 2 Kilted as PyPI wheels, for machines without an apt installation
     'psutil',
 ]
 TRAIN = ['torch', 'safetensors', 'onnx', 'onnxscript', 'matplotlib']
+DETECTION = ['pycocotools']  # average precision in `evaluate --detector`
 TEST = [
+    *DETECTION,
     'pytest',
     'hypothesis',
     'ruff',
@@ -45,6 +47,7 @@ setup(
     extras_require={
         'ros': ROS,
         'train': TRAIN,
+        'detection': DETECTION,
         'gpu': ['onnxruntime-gpu'],
         'test': TEST,
     },
@@ -75,7 +78,7 @@ setup(
         (SHARE, ['package.xml']),
         (f'{SHARE}/launch', glob('launch/*.launch.py')),
         (f'{SHARE}/config', [path for path in glob('config/*') if os.path.isfile(path)]),
-        (f'{SHARE}/config/train', glob('config/train/*.yaml')),
+        (f'{SHARE}/config/train', glob('config/train/*')),
         (f'{SHARE}/models', glob('models/*')),
         # `ros2 run` looks in lib/<package>. A wheel ignores setup.cfg's install_scripts, so the
         # executables are data there; under colcon the console scripts overwrite them.

@@ -16,6 +16,7 @@ TOPICS = (
     ('fused_topic', 'fused/image_raw', 'where the fused images go'),
     ('fused_info_topic', 'fused/camera_info', 'where their calibration goes'),
     ('detections_topic', 'fused/detections', 'where the detections go'),
+    ('detections_image_topic', 'fused/detections_image', 'where the image with boxes goes'),
 )
 
 
@@ -24,7 +25,7 @@ OPTIONS = (
     ('params_file', None, 'YAML file of node parameters'),
     ('model', '', 'fuser or .onnx path, instead of model.name in params_file'),
     ('detector', '', 'true: detect objects on the fused image'),
-    ('detector_model', '', 'path of a YOLOX .onnx file, instead of detector.model in params_file'),
+    ('detector_model', '', 'detector by name or .onnx, instead of detector.model in params_file'),
     ('allow_unlisted', '', 'true: load model files that models.yaml does not list'),
     ('use_sim_time', '', 'true: take time from /clock'),
 )

@@ -1,27 +1,23 @@
-"""Object detection on the fused image by a YOLOX ONNX model: pixels in, boxes out."""
+"""Object detection by an ONNX model of the YOLO or DETR family: pixels in, boxes out."""
 
+import ast
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from .detect.geometry import FITS, Canvas, tight
+from .detect.layouts import LAYOUTS, class_count, decode, tell
+from .detect.names import chosen, class_names
+from .detect.suppress import suppress
 from .errors import UserError
 from .model_file import Manifest, read_model
 from .runtime import open_session
 
-_STRIDES = (8, 16, 32)
-_PAD = 114  # the grey that YOLOX is trained to see around its input
-
-_COCO = """person bicycle car motorcycle airplane bus train truck boat traffic_light fire_hydrant
-    stop_sign parking_meter bench bird cat dog horse sheep cow elephant bear zebra giraffe backpack
-    umbrella handbag tie suitcase frisbee skis snowboard sports_ball kite baseball_bat
-    baseball_glove skateboard surfboard tennis_racket bottle wine_glass cup fork knife spoon bowl
-    banana apple sandwich orange broccoli carrot hot_dog pizza donut cake chair couch potted_plant
-    bed dining_table toilet tv laptop mouse remote keyboard cell_phone microwave oven toaster sink
-    refrigerator book clock vase scissors teddy_bear hair_drier toothbrush"""
-COCO = tuple(name.replace('_', ' ') for name in _COCO.split())
-"""The 80 classes that stock YOLOX models know, in their order."""
+AUTO_SIZE = 640  # longer side for models of any size that don't say which they were trained on
+_TYPES = {'tensor(float)': np.float32, 'tensor(float16)': np.float16}
 
 
 @dataclass(frozen=True)
@@ -37,10 +33,15 @@ class Detection:
 
 
 class Detector:
-    """A YOLOX model with its thresholds.
+    """A detection model with its thresholds.
 
-    score: least objectness times class score. iou: overlap above which the weaker of two boxes of
-    one class is dropped. limit: largest number of boxes. Raises UserError for other models.
+    path: of an .onnx file, or a name that ``models`` lists as a detector. score: least score.
+    iou: overlap above which the weaker of two boxes of one class is dropped. limit: largest number
+    of boxes. classes: names by comma, empty for all. labels: file of class names, empty for the
+    model's own. layout: of `detect.layouts.LAYOUTS`, or ``auto`` to tell by metadata and shape.
+    resize: of `detect.geometry.FITS`, or ``auto`` for the layout's. size: longer side of the input,
+    for models that take any; 0 for what the model was trained on.
+    Raises UserError for other models.
     """
 
     def __init__(
@@ -49,114 +50,141 @@ class Detector:
         score: float = 0.35,
         iou: float = 0.5,
         limit: int = 100,
+        classes: str = '',
+        labels: str = '',
+        layout: str = 'auto',
+        resize: str = 'auto',
+        size: int = 0,
         provider: str = 'cpu',
         threads: int = 1,
         allow_unlisted: bool = False,
     ):
         if not path:
             raise UserError(
-                'detector.enabled is true but detector.model is empty: give the path of a YOLOX '
-                '.onnx file, or set detector.enabled to false'
+                'detector.model is empty: give the path of an .onnx file or a listed name, or set '
+                'detector.enabled to false'
             )
-        content = read_model(Path(path), Manifest.load(), allow_unlisted)
-        self._session = open_session(content, Path(path), (provider,), threads)
-        self.score, self.iou, self.limit = score, iou, limit
-        self.name = Path(path).stem
-        self.size, self.classes = self._layout(Path(path))
-        self._input = self._session.get_inputs()[0].name
-        self._grid, self._stride = grid(*self.size)
+        manifest = Manifest.load()
+        entry = manifest.detectors.get(path)
+        self.path = manifest.folder / entry.file if entry else Path(path)
+        self.name = entry.name if entry else self.path.stem
+        content = read_model(self.path, manifest, allow_unlisted)
+        self._session = open_session(content, self.path, (provider,), threads)
+        self.metadata = dict(self._session.get_modelmeta().custom_metadata_map)
+        task = self.metadata.get('task', 'detect')
+        if task != 'detect':
+            raise UserError(
+                f"{self.path} is a model for {task!r} by its metadata; export one for 'detect'"
+            )
+        self._outputs = [port.name for port in self._session.get_outputs()]
+        self._size, dtype = self._input(size)
+        self.layout, count = self._layout(layout, dtype)
+        kind = LAYOUTS[self.layout]
+        how = kind.fit if resize == 'auto' else resize
+        if how not in FITS:
+            raise UserError(f'detector.resize is {resize!r}; use auto, {", ".join(FITS)}')
+        self._canvas = Canvas(how, kind.rgb, kind.unit, dtype)
+        self.names = class_names(self.metadata, labels, count)
+        self._tune(score, iou, limit, classes)
 
-    def _layout(self, path: Path) -> tuple[tuple[int, int], int]:
-        """((height, width) of the input, number of classes) of a YOLOX model."""
-        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        shape, out = inputs[0].shape, outputs[0].shape
-        fixed = len(shape) == 4 and shape[1] == 3 and all(isinstance(n, int) for n in shape[2:])
-        if fixed and len(outputs) == 1 and len(out) == 3:
-            cells = sum((shape[2] // s) * (shape[3] // s) for s in _STRIDES)
-            if out[1] == cells and isinstance(out[2], int) and out[2] > 5:
-                return (shape[2], shape[3]), out[2] - 5
-        raise UserError(
-            f'{path} is not a detector that is understood: input {shape}, outputs '
-            f'{[o.shape for o in outputs]}; supported is YOLOX with a fixed input (1, 3, H, W) and '
-            'one raw output (1, cells of strides 8, 16 and 32, 5 + classes)'
-        )
+    def retuned(self, score: float, iou: float, limit: int, classes: str) -> 'Detector':
+        """The same model with other thresholds; not to be used while the first is. Raises
+        UserError."""
+        other = copy.copy(self)
+        other._tune(score, iou, limit, classes)
+        return other
+
+    def _tune(self, score: float, iou: float, limit: int, classes: str) -> None:
+        self.score, self.iou, self.limit = score, iou, limit
+        self._chosen = chosen(self.names, classes)
+
+    def _input(self, size: int) -> tuple[tuple[int, int] | int, type]:
+        """(height, width) of the input, or its longer side if it takes any, and its type."""
+        first = self._session.get_inputs()[0]
+        shape = first.shape
+        if first.type not in _TYPES or len(shape) != 4 or shape[1] not in (3, 'C', None):
+            raise UserError(
+                f'{self.path} takes {first.type} {shape}; a detector takes one image, float32 or '
+                'float16 (1, 3, H, W)'
+            )
+        if isinstance(shape[0], int) and shape[0] != 1:
+            raise UserError(
+                f'{self.path} takes {shape[0]} images at once; export it for a batch of 1'
+            )
+        if all(isinstance(n, int) for n in shape[2:]):
+            if size and size != max(shape[2:]):
+                raise UserError(
+                    f'detector.size is {size}, but {self.path} takes {shape[3]}x{shape[2]} only: '
+                    'set it to 0'
+                )
+            return tuple(shape[2:]), _TYPES[first.type]
+        if not size:
+            try:
+                size = int(max(ast.literal_eval(self.metadata['imgsz'])))
+            except (KeyError, ValueError, SyntaxError, TypeError):
+                size = AUTO_SIZE
+        return size, _TYPES[first.type]
+
+    def _layout(self, layout: str, dtype: type) -> tuple[str, int | None]:
+        """The name of the layout and the number of classes, by a run on an empty input."""
+        size = self._size if isinstance(self._size, tuple) else (self._size, self._size)
+        outputs = self._run(np.zeros((1, 3, *size), dtype), size)
+        shapes = [(name, value.shape) for name, value in outputs.items()]
+        layout = self.metadata.get('layout', layout) if layout == 'auto' else layout
+        told = tell(shapes, size, self.path) if layout not in LAYOUTS else layout
+        return told, class_count(told, shapes)
+
+    def _run(self, blob: np.ndarray, size: tuple[int, int]) -> dict[str, np.ndarray]:
+        feed = {}
+        for port in self._session.get_inputs():
+            if port.name == 'orig_target_sizes':  # boxes in pixels of the input, like the others'
+                feed[port.name] = np.array([[size[1], size[0]]], np.int64)
+            else:
+                feed[port.name] = blob
+        try:
+            found = self._session.run(None, feed)
+        except Exception as error:  # the runtime's own exception types share no base class
+            raise UserError(
+                f'{self.path} failed on an input of {size[1]}x{size[0]}: {error}'
+            ) from error
+        return dict(zip(self._outputs, found, strict=True))
+
+    def input_size(self, shape: tuple[int, int]) -> tuple[int, int]:
+        """(height, width) of the network's input for an image of this height and width."""
+        if isinstance(self._size, tuple):
+            return self._size
+        if self._canvas.how == 'stretch':
+            return self._size, self._size
+        return tight(shape, self._size)
 
     def detect(self, image: np.ndarray) -> list[Detection]:
         """image: uint8 (H, W, 3) BGR or (H, W). Returns boxes in its pixels, best first."""
-        blob, scale = letterbox(image, self.size)
-        raw = self._session.run(None, {self._input: blob})[0][0]
-        boxes, scores, labels = decode(raw, self._grid, self._stride, self.score)
-        keep = suppress(boxes, scores, labels, self.iou)[: self.limit]
-        height, width = image.shape[:2]
-        boxes = np.clip(boxes[keep] / scale, 0, (width, height, width, height))
+        size = self.input_size(image.shape[:2])
+        blob, place = self._canvas.blob(image, size)
+        return self._found(self._run(blob, size), place)
+
+    def _found(self, outputs: dict[str, np.ndarray], place) -> list[Detection]:
+        found = decode(self.layout, outputs, place.size, self.score)
+        boxes, scores, labels = found.boxes, found.scores, found.labels
+        if self._chosen is not None:
+            some = np.flatnonzero(np.isin(labels, list(self._chosen)))
+            boxes, scores, labels = boxes[some], scores[some], labels[some]
+        boxes = place.to_image(boxes)
+        some = np.flatnonzero((boxes[:, 2:] > boxes[:, :2]).all(1))  # else outside the image
+        boxes, scores, labels = boxes[some], scores[some], labels[some]
+        if LAYOUTS[self.layout].overlaps:
+            keep = suppress(boxes, scores, labels, self.iou, self.limit)
+        else:
+            keep = np.argsort(-scores, kind='stable')[: self.limit]
         return [
-            Detection(self.label(int(labels[k])), float(scores[k]), *map(float, box))
-            for k, box in zip(keep, boxes, strict=True)
+            Detection(self.label(number), score, *box)
+            for number, score, box in zip(
+                labels[keep].tolist(), scores[keep].tolist(), boxes[keep].tolist(), strict=True
+            )
         ]
 
     def label(self, number: int) -> str:
-        return COCO[number] if self.classes == len(COCO) else str(number)
-
-
-def letterbox(image: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, float]:
-    """Scale into the top left of (height, width), grey around it.
-
-    Returns float32 (1, 3, height, width) BGR in 0..255, and the scale.
-    """
-    if image.ndim == 2:
-        image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
-    scale = min(size[0] / image.shape[0], size[1] / image.shape[1])
-    small = cv2.resize(
-        image, (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
-    )
-    whole = np.full((*size, 3), _PAD, np.uint8)
-    whole[: small.shape[0], : small.shape[1]] = small
-    return np.ascontiguousarray(whole.transpose(2, 0, 1)[None], np.float32), scale
-
-
-def grid(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Of every YOLOX cell: its (x, y) in cells, (N, 2), and its stride in pixels, (N, 1)."""
-    cells, strides = [], []
-    for stride in _STRIDES:
-        y, x = np.mgrid[: height // stride, : width // stride]
-        cells.append(np.stack((x, y), -1).reshape(-1, 2))
-        strides.append(np.full((cells[-1].shape[0], 1), stride))
-    return np.concatenate(cells).astype(np.float32), np.concatenate(strides).astype(np.float32)
-
-
-def decode(
-    raw: np.ndarray, cells: np.ndarray, strides: np.ndarray, least: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """YOLOX output (N, 5 + C) to boxes (M, 4) as x0, y0, x1, y1, scores (M,) and classes (M,).
-
-    Centre is (xy + cell) * stride, size is exp(wh) * stride, score is objectness times class score.
-    Cells below ``least``, and those that are not numbers, are left out.
-    """
-    classes = raw[:, 5:].argmax(1)
-    scores = raw[:, 4] * np.take_along_axis(raw[:, 5:], classes[:, None], 1)[:, 0]
-    good = (scores >= least) & np.isfinite(raw[:, :4]).all(1)
-    raw, cells, strides = raw[good], cells[good], strides[good]
-    centre = (raw[:, :2] + cells) * strides
-    half = np.exp(np.minimum(raw[:, 2:4], 10)) * strides / 2
-    return np.concatenate((centre - half, centre + half), 1), scores[good], classes[good]
-
-
-def suppress(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, iou: float) -> list[int]:
-    """Non-maximum suppression within each class; indices of what stays, best first."""
-    order = list(np.argsort(-scores, kind='stable'))
-    area = np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1)
-    keep = []
-    alive = np.ones(len(boxes), bool)
-    for i in order:
-        if not alive[i]:
-            continue
-        keep.append(int(i))
-        low = np.maximum(boxes[i, :2], boxes[:, :2])
-        high = np.minimum(boxes[i, 2:], boxes[:, 2:])
-        common = np.prod(np.maximum(high - low, 0), axis=1)
-        overlap = common / np.maximum(area[i] + area - common, 1e-9)
-        alive &= (overlap <= iou) | (labels != labels[i])
-    return keep
+        return self.names[number] if 0 <= number < len(self.names) else str(number)
 
 
 def draw(image: np.ndarray, detections: list[Detection]) -> np.ndarray:

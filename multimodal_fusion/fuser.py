@@ -96,6 +96,11 @@ class Fuser:
                 notice=notice,
             )
         manifest = manifest or Manifest.load()
+        if name_or_path in manifest.detectors:
+            raise UserError(
+                f'{name_or_path} is a detector, not a fuser: it goes into detector.model '
+                '(evaluate: --detector)'
+            )
         name, path = find_model(name_or_path, manifest)
         content = read_model(path, manifest, allow_unlisted)
         on_cpu = list(providers[:1]) == ['cpu']
@@ -190,13 +195,13 @@ def find_model(name_or_path: str, manifest: Manifest) -> tuple[str, Path]:
 
 
 def available(manifest: Manifest | None = None) -> list[ModelInfo]:
-    """Everything `Fuser.load` knows by name: classical fusers first, then ``models.yaml``."""
+    """Everything that loads by name: classical fusers, then ``models.yaml``, detectors last."""
     manifest = manifest or Manifest.load()
     found = [
         ModelInfo(name, 'luma', 'classical', 'Apache-2.0', description=first_line(method.__doc__))
         for name, method in CLASSICAL.items()
     ]
-    for entry in manifest.models.values():
+    for entry in (*manifest.models.values(), *manifest.detectors.values()):
         path = manifest.folder / entry.file
         found.append(
             ModelInfo(

@@ -36,11 +36,12 @@ class ModelEntry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """``models.yaml``: the model files that are known, and the one used by default."""
+    """``models.yaml``: the fusers that are known, the one used by default, and the detectors."""
 
     folder: Path
     default: str
     models: dict[str, ModelEntry]
+    detectors: dict[str, ModelEntry] = field(default_factory=dict)
 
     @classmethod
     def load(cls, path: Path | None = None) -> 'Manifest':
@@ -48,8 +49,11 @@ class Manifest:
         path = path or share_file('models/models.yaml')
         try:
             content = yaml.safe_load(path.read_text())
-            models = {name: ModelEntry(name, **entry) for name, entry in content['models'].items()}
-            return cls(path.parent, content['default'], models)
+            models, detectors = (
+                {name: ModelEntry(name, **entry) for name, entry in group.items()}
+                for group in (content['models'], content.get('detectors', {}))
+            )
+            return cls(path.parent, content['default'], models, detectors)
         except (OSError, yaml.YAMLError, TypeError, KeyError, AttributeError) as error:
             raise UserError(
                 f'{path} is not a model manifest (models: name: {{file, sha256, ...}}, '
@@ -72,9 +76,10 @@ def read_model(path: Path, manifest: Manifest, allow_unlisted: bool = False) -> 
         raise UserError(f'the model file {path} cannot be read: {error.strerror}') from error
     check_onnx(content, path)
     sha256 = hashlib.sha256(content).hexdigest()
-    if any(entry.sha256 == sha256 for entry in manifest.models.values()):
+    listed = [*manifest.models.values(), *manifest.detectors.values()]
+    if any(entry.sha256 == sha256 for entry in listed):
         return content
-    for entry in manifest.models.values():
+    for entry in listed:
         if path.resolve() == (manifest.folder / entry.file).resolve():
             raise UserError(
                 f'{path} has sha256 {sha256[:12]}…, but models.yaml lists {entry.sha256[:12]}…: '

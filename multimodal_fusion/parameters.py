@@ -15,6 +15,8 @@ from typing import Any
 import yaml
 
 from . import images, pairing, registration, stall, thermal
+from .detect.geometry import FITS
+from .detect.layouts import LAYOUTS
 from .errors import UserError
 from .fuser import MASK_SCALE
 from .thermal import ThermalSettings
@@ -241,11 +243,21 @@ TABLE = {
         ),
         Parameter(
             'detector.enabled', False,
-            'Detect objects on the fused image, while somebody listens to the detections.',
+            'Detect objects, while somebody listens to the detections.',
         ),
         Parameter(
-            'detector.model', '',
-            'Path of a YOLOX .onnx file.',
+            'detector.model', 'detector_person_car',
+            'Detector that "multimodal_fusion models" lists, or the path of a YOLO or DETR .onnx.',
+        ),
+        Parameter(
+            'detector.input', 'fused',
+            'The image it sees. The boxes are in pixels of the fused image in any case.',
+            choices=('fused', 'rgb', 'thermal'),
+        ),
+        Parameter(
+            'detector.every', 3,
+            'Detect on every n-th fused image. What is still waiting then is dropped.',
+            unit='images', low=1, high=1000,
         ),
         Parameter(
             'detector.score', 0.35,
@@ -261,8 +273,27 @@ TABLE = {
             'Detections an image at most.', low=1, high=10_000,
         ),
         Parameter(
-            'detector.every', 1,
-            'Detect on every n-th fused image.', unit='images', low=1, high=1000,
+            'detector.classes', '',
+            'Names of the classes to report, by comma; empty for all.',
+        ),
+        Parameter(
+            'detector.labels', '',
+            "File of class names, one a line; empty for the model's own (else COCO's 80).",
+        ),
+        Parameter(
+            'detector.layout', 'auto',
+            'How to read the outputs; auto tells by metadata and shapes.',
+            choices=('auto', *LAYOUTS),
+        ),
+        Parameter(
+            'detector.resize', 'auto',
+            'Into the corner or centre of the input with grey around it, or stretched over it.',
+            choices=('auto', *FITS),
+        ),
+        Parameter(
+            'detector.size', 0,
+            'Longer side of the input, for models that take any; 0 for what they were trained on.',
+            unit='pixels', low=0, high=4096,
         ),
         Parameter(
             'qos.reliability', 'best_effort',

@@ -13,6 +13,9 @@ from .stages import no_laps
 from .stall import FreezeDetector
 from .thermal import ThermalRange, ThermalSettings, to_white_hot
 
+_RETUNED = ('score', 'iou', 'limit', 'classes')  # of a detector that stays loaded
+_FIXED = ('labels', 'layout', 'resize', 'size')
+
 
 @dataclass(frozen=True)
 class ThermalFrame:
@@ -60,6 +63,14 @@ class Pipeline:
         lap('register')
         return registered
 
+    def detector_input(
+        self, fused: np.ndarray, visible: np.ndarray, frame: ThermalFrame
+    ) -> np.ndarray:
+        """What ``detector.input`` names, of one pair: on the grid of the fused image."""
+        if self.detection['input'] == 'thermal':
+            return self.white_hot(frame, fused.shape[:2])
+        return visible if self.detection['input'] == 'rgb' else fused
+
     def fuse(
         self, visible: np.ndarray, frame: ThermalFrame, lap: Callable[[str], None] = no_laps
     ) -> np.ndarray:
@@ -95,8 +106,8 @@ def build(values: Mapping[str, Any], previous: 'Pipeline | None' = None) -> Pipe
     if previous is not None:
         if previous.model == model:
             fuser = previous.fuser
-        if previous.detection == detection and previous.model == model:
-            detector = previous.detector
+        if detection['enabled'] and previous.detector is not None:
+            detector = _same_detector(previous, detection, model)
         if previous.thermal == thermal:
             limits = previous.range
         if previous.freeze.after == freeze.after:
@@ -104,12 +115,10 @@ def build(values: Mapping[str, Any], previous: 'Pipeline | None' = None) -> Pipe
     if detection['enabled'] and detector is None:
         detector = Detector(
             detection['model'],
-            detection['score'],
-            detection['iou'],
-            detection['limit'],
-            model['provider'],
-            model['threads'],
-            model['allow_unlisted'],
+            **{name: detection[name] for name in (*_RETUNED, *_FIXED)},
+            provider=model['provider'],
+            threads=model['threads'],
+            allow_unlisted=model['allow_unlisted'],
         )
     if fuser is None:
         fuser = Fuser.load(
@@ -130,8 +139,21 @@ def build(values: Mapping[str, Any], previous: 'Pipeline | None' = None) -> Pipe
         model=model,
         fuser=fuser,
         detection=detection,
-        detector=detector if detection['enabled'] else None,
+        detector=detector,
     )
+
+
+def _same_detector(previous: Pipeline, detection: dict, model: dict) -> Detector | None:
+    """The detector there is, with the thresholds there are now; None if another must be loaded."""
+    old = previous.detection
+    runtime = ('provider', 'threads', 'allow_unlisted')
+    if any(detection[name] != old[name] for name in ('model', *_FIXED)) or any(
+        model[name] != previous.model[name] for name in runtime
+    ):
+        return None
+    if all(detection[name] == old[name] for name in _RETUNED):
+        return previous.detector
+    return previous.detector.retuned(**{name: detection[name] for name in _RETUNED})
 
 
 def thermal_settings(values: Mapping[str, Any]) -> ThermalSettings:

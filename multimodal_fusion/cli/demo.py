@@ -38,6 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--thermal-topic', help='of the bag, if its name does not tell')
     parser.add_argument('--seconds', type=float, help='how much to play (scene: 20)')
     parser.add_argument('--model', default='default', help='fuser; "models" lists them')
+    parser.add_argument(
+        '--detector', metavar='MODEL', help='detect too, on every third image; by name or .onnx'
+    )
     parser.add_argument('-o', '--output', type=Path, default=Path('demo'), help='(default: demo)')
     parser.add_argument('--json', action='store_true', help='print the figures as JSON')
 
@@ -90,12 +93,20 @@ def play(args: argparse.Namespace, source, scratch: Path) -> Outcome:
         parameters[f'input.{name}_transport'] = 'compressed' if compressed else 'raw'
     if args.data is not None:
         parameters |= {'thermal.memory': 0.0}  # the pictures have nothing to do with each other
+    if args.detector:
+        parameters |= {
+            'detector.enabled': True,
+            'detector.model': args.detector,
+            'model.allow_unlisted': True,
+        }
     arguments = [str(x) for k, v in player_options(args, scratch).items() if v for x in (k, v)]
     commands = {
         'recorder': [str(scratch / 'bag'), '--log', str(scratch / 'received.csv')],
         'fusion_node': processes.parameter_arguments(parameters),
         'player': [*arguments, '--wait-for-fused'],
     }
+    if args.detector:
+        commands['recorder'].append('--detections')
     running = {}
     try:
         for name, words in commands.items():
@@ -188,6 +199,11 @@ def measure(outcome: Outcome) -> dict:
         'model': f'{reported.get("model")} on {reported.get("provider")}',
         'machine': f'{platform.machine()}, {cpu_name()}',
     }
+    if 'detected images' in reported:
+        figures |= {
+            name: float(reported[name])
+            for name in ('detected images', 'detections', 'detections skipped', 'detector ms')
+        }
     figures['dropped'] = figures['pairs in'] - figures['fused out']
     figures['unpaired'] = min(len(rgb), len(thermal)) - figures['pairs in']
     if len(inside) > 1:
@@ -218,6 +234,12 @@ def table(f: dict) -> str:
         ('model', f['model']),
         ('machine', f['machine']),
     ]  # fmt: skip
+    if 'detected images' in f:
+        found = (
+            f'{f["detections"]:.0f} on {f["detected images"]:.0f} images, '
+            f'{f["detections skipped"]:.0f} images skipped, {f["detector ms"]:.1f} ms the last one'
+        )
+        rows.insert(-2, ('detections', found))
     return '\n'.join(f'{name:14} {value}' for name, value in rows)
 
 

@@ -25,6 +25,7 @@ _OPTIONAL = {
     'mcap': ('bags that were cut off', 'pip install mcap'),
     'psutil': ('CPU and memory figures of demo', 'pip install psutil'),
     'torch': ('train, export', 'pip install "multimodal_fusion[train]"'),
+    'pycocotools': ('evaluate --detector', 'pip install "multimodal_fusion[detection]"'),
     'vision_msgs': ('fused/detections', 'ros-<distro>-vision-msgs from apt'),
     'message_filters': ('sync.backend message_filters', 'ros-<distro>-message-filters from apt'),
     'cv_bridge': ('nothing: tests compare with it', 'ros-<distro>-cv-bridge from apt'),
@@ -157,7 +158,7 @@ def models() -> list[Finding]:
     except UserError as error:
         return [Finding('models', 'not found', False, str(error))]
     findings = []
-    for entry in manifest.models.values():
+    for entry in (*manifest.models.values(), *manifest.detectors.values()):
         try:
             read_model(manifest.folder / entry.file, manifest)
             findings.append(Finding(f'model {entry.name}', f'{entry.file}, hash as listed'))

@@ -14,17 +14,21 @@ import numpy as np
 from .. import offline
 from ..bag import open_bag
 from ..datasets import find_pairs
+from ..detector import draw
 from ..errors import UserError
+from ..evaluate import detection
 from ..evaluate.bag_run import measure_bag
 from ..evaluate.cache import Cache
 from ..evaluate.contenders import contenders
+from ..evaluate.detection_table import detection_table
 from ..evaluate.measure import Meter, Plan, Sources, measure_files
 from ..evaluate.metrics import DEFINITIONS, metric_names
 from ..evaluate.report import markdown_table, write_report
 from ..evaluate.sheet import contact_sheet
-from ..evaluate.summary import PROTOCOLS, per_image_csv, results
+from ..evaluate.summary import PROTOCOLS, finite, per_image_csv, results
 from ..evaluate.timing import time_fusion
 from ..files import make_folder, whole_file
+from ..image_files import side_by_side
 from ..pipeline import thermal_settings
 from . import options
 from .progress import progress
@@ -36,6 +40,7 @@ EXAMPLE = (
 )
 
 _TIMED = 5  # images that fusion is timed on
+_SHOWN = 6  # pictures of what only the fused image shows
 _SAMPLES = 300  # pairs of a bag that are measured, unless --every says otherwise
 
 
@@ -66,6 +71,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         help='of a bag: seconds between measured pairs (default: 1, more for over 5 minutes)',
     )
+    boxes = parser.add_argument_group('detection (needs pycocotools)')
+    boxes.add_argument(
+        '--detector', metavar='MODEL', help='detector, by name or .onnx, to see through the fusers'
+    )
+    boxes.add_argument(
+        '--labels', type=Path, metavar='DIR',
+        help='boxes by people, as STEM.txt of "class cx cy w h", with classes.txt there or above',
+    )  # fmt: skip
+    boxes.add_argument(
+        '--partial', action='append', default=[], metavar='STEM=CLASSES',
+        help='where stems begin so, only these classes are labelled; may be given again',
+    )  # fmt: skip
+    boxes.add_argument(
+        '--detector-score', type=float, default=detection.AT,
+        help=f'least score for recall, precision and pictures (default: {detection.AT})',
+    )  # fmt: skip
     parser.add_argument('--json', action='store_true', help='print the results as JSON')
     parser.add_argument('--allow-unlisted', action='store_true', default=None,
                         help='load models that models.yaml does not list')  # fmt: skip
@@ -75,6 +96,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if (args.detector is None) != (args.labels is None) or (args.labels and args.bag):
+        raise UserError('--detector and --labels go together, with --data')
+    detector = args.detector and detection.open_detector(args.detector, bool(args.allow_unlisted))
     definition, metrics = choose_metrics(args)
     values = options.parameters(args)
     rows = contenders(
@@ -107,10 +131,13 @@ def run(args: argparse.Namespace) -> int:
         command_of(args), data, measured, rows, definition, metrics, args.protocol, sequence
     )
     timing = {} if args.no_timing else time_fusion(rows, meter, samples)
-    write(args.out, found, timing, picture)
+    seen = detect(args, detector, found, timing, picture) if detector else []
+    write(args.out, found, timing, picture, seen)
     if args.sheet:
         write_sheet(args.out / 'sheet.jpg', args.sheet.split(','), found, picture)
     print(json.dumps(found) if args.json else markdown_table(found, timing or None))
+    if detector and not args.json:
+        print(detection_table(found['detection']))
     if not args.json:
         print(f'written to {args.out}: report.html, results.json, per_image.csv, table.md')
     return 2 if bad else 0
@@ -182,6 +209,35 @@ def on_bag(args: argparse.Namespace, values: dict, meter: Meter):
     )
 
 
+def detect(args, detector, found: dict, timing: dict, picture) -> list:
+    """Add detection to the results and its cost to the timing; returns (caption, picture) of
+    objects that only the fused image shows."""
+    sizes = {image['stem']: (image['height'], image['width']) for image in found['images']}
+    truths = detection.read_truth(args.labels, sizes, detection.parse_partial(args.partial))
+    models = [model['name'] for model in found['models'] if model['source'] != 'source']
+    findings = detection.detect_all(detector, truths, [*detection.INPUTS, *models], picture)
+    at = args.detector_score
+    found['detection'] = finite(detection.summarise(detector, truths, findings, at))
+    if timing:
+        timing['detection'] = {
+            name: round(float(np.median(f.milliseconds)), 3) for name, f in findings.items()
+        }
+    own = [model['name'] for model in found['models'] if not model['baseline']]
+    fused = (own or models)[0]
+
+    def marked(stem: str, name: str) -> np.ndarray:
+        sure = [d for d in findings[name].found[stem] if d.score >= at]
+        return draw(picture(stem, name), sure)
+
+    return [
+        (
+            f'{stem}: {boxes} in {fused} only (RGB, thermal, {fused})',
+            side_by_side([marked(stem, name) for name in (*detection.INPUTS, fused)]),
+        )
+        for stem, boxes in detection.only_fused(truths, findings, fused, at)[:_SHOWN]
+    ]
+
+
 def spread(items: list, count: int) -> list:
     """At most ``count`` items, evenly from first to last."""
     return [items[round(i)] for i in np.linspace(0, len(items) - 1, min(count, len(items)))]
@@ -208,20 +264,21 @@ def command_of(args: argparse.Namespace) -> str:
     return ' '.join(words)
 
 
-def write(out: Path, found: dict, timing: dict, picture) -> None:
+def write(out: Path, found: dict, timing: dict, picture, seen=()) -> None:
     """The report's files, each whole or absent."""
     texts = {
         'results.json': json.dumps(found, indent=1, allow_nan=False) + '\n',
         'timing.json': json.dumps(timing, indent=1) + '\n',
         'per_image.csv': per_image_csv(found),
         'table.md': f'# {found["data"]["name"]}\n\n    {found["command"]}\n\n'
-        + markdown_table(found, timing or None),
+        + markdown_table(found, timing or None)
+        + (f'\n{detection_table(found["detection"])}' if 'detection' in found else ''),
     }
     for name, text in texts.items():
         with whole_file(out / name) as temporary:
             temporary.write_text(text)
     with whole_file(out / 'report.html') as temporary:
-        write_report(temporary, found, timing, picture)
+        write_report(temporary, found, timing, picture, seen)
 
 
 def write_sheet(path: Path, stems: list[str], found: dict, picture) -> None:

@@ -7,7 +7,7 @@ import json
 from ..fuser import available
 from ..model_file import Manifest
 
-HELP = 'List the fusers that can be loaded by name: classical and learned.'
+HELP = 'List what can be loaded by name: fusers, classical and learned, and detectors.'
 EXAMPLE = 'python -m multimodal_fusion models --json'
 
 

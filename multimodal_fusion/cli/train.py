@@ -8,7 +8,7 @@ from ..errors import UserError
 from ..share import share_file
 from ..train import require_extra
 
-HELP = 'Train a fusion network on folders of registered pairs.'
+HELP = 'Train a fusion network, or the detector, on folders of registered pairs.'
 EXAMPLE = (
     'python -m multimodal_fusion train mmdr-student --teacher runs/teacher '
     '--data data/ivif --out runs/student'
@@ -22,9 +22,9 @@ def add_arguments(parser):
         'recipe',
         metavar='RECIPE',
         help='mmdr-teacher, mmdr-student, mmdrfuse, mmdrfuse_plus, mobilefuse, '
-        'mobilefuse-blending-only, mobilefuse-generative-only or ifcnn; or "pack" (write the grey '
-        'training crops as one file), "preview-data" (a sheet of the pairs that mobilefuse makes), '
-        'or "ablate" (train and compare variants)',
+        'mobilefuse-blending-only, mobilefuse-generative-only, ifcnn or detector; or "pack" (write '
+        'the grey training crops as one file), "preview-data" (a sheet of the pairs that '
+        'mobilefuse makes), or "ablate" (train and compare variants)',
     )
     parser.add_argument(
         '--config',
@@ -35,7 +35,8 @@ def add_arguments(parser):
         '--data',
         type=Path,
         help='folder with train/{vis,ir} and val/{vis,ir}; for mmdr-* also a file of "train pack"; '
-        'for mobilefuse* and ifcnn a folder with images/ and foreground masks/',
+        'for mobilefuse* and ifcnn a folder with images/ and foreground masks/; for detector with '
+        'labels and labels_pseudo beside vis',
     )
     parser.add_argument(
         '--out',
@@ -78,6 +79,7 @@ def run(args) -> int:
 
     try:
         commands = {'pack': _pack, 'ablate': _ablate, 'preview-data': _preview}
+        commands['detector'] = _detector
         return commands.get(args.recipe, _train)(args)
     except DivergedError as error:
         print(f'multimodal_fusion train: {error}', file=sys.stderr)
@@ -149,6 +151,19 @@ def _ablate(args) -> int:
     config = Path(args.config) if args.config else share_file('config/train/ablate.yaml')
     table = ablate(config, _data(args), args.out, _vgg(args))
     print(json.dumps(table.rows) if args.json else table.markdown())
+    return 0
+
+
+def _detector(args) -> int:
+    from ..train.detector import train_detector
+
+    config = _config(args, 'detector', '')
+    last = train_detector(config, args.data, args.out, args.resume)
+    model = args.out / 'model.onnx'
+    if args.json:
+        print(json.dumps({'model': str(model), **last}))
+    else:
+        print(f'{model}: loss {last["val_loss"]:.4f} on validation images with machine labels')
     return 0
 
 

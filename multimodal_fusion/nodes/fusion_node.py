@@ -4,7 +4,7 @@ Subscribes  rgb/image_raw, thermal/image_raw  (or .../compressed, by input.*_tra
             rgb/camera_info or thermal/camera_info  (that of output.reference)
 Publishes   fused/image_raw, fused/camera_info, /diagnostics
             fused/blend_mask  (of a model that blends: mono8, 255 where all is thermal)
-            fused/detections_image, fused/detections  (if detector.enabled)
+            fused/detections_image, fused/detections  (if detector.enabled; detections.py)
 Parameters  multimodal_fusion/parameters.py; config/fusion.yaml
 """
 
@@ -44,7 +44,7 @@ from ..pipeline import Pipeline, build
 from ..receiver import Frame, Receiver, fuse_pair_and_mask, stamp_of
 from ..slot import Slot
 from ..stages import Laps
-from .detections import DetectionOutput
+from .detections import DetectionOutput, Work
 from .distro import (
     PublisherEventCallbacks,
     SubscriptionEventCallbacks,
@@ -145,7 +145,7 @@ class FusionNode(Node):
         )
         self._fused_info = self.create_publisher(CameraInfo, 'fused/camera_info', outputs)
         self._mask = self.create_publisher(Image, 'fused/blend_mask', outputs)
-        self._boxes = DetectionOutput(self, outputs)
+        self._boxes = DetectionOutput(self, outputs, self._refuse)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self._health = Health(topics, v['stall.warn_after'], time.monotonic())
 
@@ -161,6 +161,7 @@ class FusionNode(Node):
         self.get_logger().info(f'fusing with {fuser.name} on {fuser.provider}')
         if fuser.notice:
             self.get_logger().warning(fuser.notice)
+        self._boxes.announce(self._setup.pipeline)
 
     # Receiving, in the executor's thread -------------------------------------------------------
 
@@ -252,8 +253,7 @@ class FusionNode(Node):
                 'pair': handed_over - later.arrival - later.observing,
             }
             self._health.published(lap.last - later.arrival, lap.seconds)
-            if pipeline.detector is not None and self._boxes.listened():
-                self._boxes.publish(pipeline.detector, values['detector.every'], fused, header)
+            self._boxes.offer(Work(pipeline, values, pair, fused, header))
 
     def _publish(self, fused: np.ndarray, header, lap: Laps) -> None:
         if self._fused.get_subscription_count() > 0:
@@ -304,6 +304,7 @@ class FusionNode(Node):
             'fused subscribers': str(self._fused.get_subscription_count()),
             'model': fuser.name,
             'provider': fuser.provider,
+            **self._boxes.figures(),
         }
         array = DiagnosticArray()
         array.header.stamp = self.get_clock().now().to_msg()
@@ -329,6 +330,8 @@ class FusionNode(Node):
         except UserError as error:
             return SetParametersResult(successful=False, reason=str(error))
         renewed = pipeline.fuser is not old.pipeline.fuser
+        renewed |= pipeline.detector is not None and 'detector.model' in given
+        renewed |= pipeline.detector is not None and old.pipeline.detector is None
         self._health.warn_after = values['stall.warn_after']
         if any(name.startswith('sync.') for name in given):
             receiver.pairer.counters = old.receiver.pairer.counters
@@ -359,6 +362,7 @@ class FusionNode(Node):
         """Finish the frame in hand and stop the worker."""
         self._slot.close()
         self._worker.join(timeout=5.0)
+        self._boxes.close()
         self.destroy_node()
 
 

@@ -23,9 +23,12 @@ from .fusion_node import qos
 class Recorder(Node):
     """Writes serialized messages as they come, and logs when each fused image came."""
 
-    def __init__(self, bag: Path):
+    def __init__(self, bag: Path, detections: bool = False):
         from diagnostic_msgs.msg import DiagnosticArray
         from sensor_msgs.msg import CameraInfo, Image
+        from std_msgs.msg import String
+
+        from .detections import TOPIC
 
         super().__init__('recorder')
         self.log: list[tuple[int, int]] = []  # stamp, monotonic nanoseconds
@@ -34,6 +37,7 @@ class Recorder(Node):
             (Image, 'fused/image_raw'),
             (CameraInfo, 'fused/camera_info'),
             (DiagnosticArray, '/diagnostics'),
+            *((TOPIC,) if detections and TOPIC[0] is String else ()),
         ):
             name = self.resolve_topic_name(topic)
             self._bag.add(Topic(name, f'{kind.__module__.split(".")[0]}/msg/{kind.__name__}'))
@@ -44,6 +48,10 @@ class Recorder(Node):
                 qos('reliable', 30),
                 raw=True,
             )
+
+        if detections and TOPIC[0] is not String:
+            # The bag's type store has no vision_msgs: listen only, so that the detector works.
+            self.create_subscription(*TOPIC, lambda raw: None, qos('reliable', 30), raw=True)
 
     def _on_message(self, topic: str, raw: bytes) -> None:
         arrival = time.monotonic_ns()
@@ -60,6 +68,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog='recorder', description=__doc__)
     parser.add_argument('bag', type=Path)
     parser.add_argument('--log', type=Path, help='CSV of stamp, time of reception')
+    parser.add_argument(
+        '--detections', action='store_true', help='listen to them; recorded where they are JSON'
+    )
     args = parser.parse_args(remove_ros_args(sys.argv)[1:])
     done = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -68,7 +79,7 @@ def main() -> int:
     use_profile()
     rclpy.init(signal_handler_options=rclpy.signals.SignalHandlerOptions.NO)
     try:
-        recorder = Recorder(args.bag)
+        recorder = Recorder(args.bag, args.detections)
     except UserError as error:
         print(f'recorder: {error}', file=sys.stderr)
         return 2

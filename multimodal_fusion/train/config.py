@@ -80,9 +80,9 @@ class Method:
     @classmethod
     def check(cls, content: object, source: str) -> 'Method':
         """The section from a mapping. Raises UserError."""
-        content = _complete(cls, content, source)
+        content = complete(cls, content, source)
         values = {
-            key: _number(f'{source}: {key}', content[key], int, least)
+            key: number(f'{source}: {key}', content[key], int, least)
             for key, least in METHOD_LEAST.items()
         }
         for key, known in CHOICES.items():
@@ -93,11 +93,11 @@ class Method:
         widths = content['widths']
         if not isinstance(widths, list | tuple) or not widths:
             raise UserError(f'{source}: widths must be a list of whole numbers, got {widths!r}')
-        values['widths'] = tuple(_number(f'{source}: widths', w, int, 1) for w in widths)
+        values['widths'] = tuple(number(f'{source}: widths', w, int, 1) for w in widths)
         inner = f'{source}: augmentation'
-        found = _complete(Augmentation, content['augmentation'], inner)
+        found = complete(Augmentation, content['augmentation'], inner)
         values['augmentation'] = Augmentation(
-            **{key: _number(f'{inner}.{key}', value, float, 0.0) for key, value in found.items()}
+            **{key: number(f'{inner}.{key}', value, float, 0.0) for key, value in found.items()}
         )
         return cls(**values)
 
@@ -115,18 +115,18 @@ class Synthesis:
     def check(cls, content: object, source: str) -> 'Synthesis':
         """The section from a mapping. Raises UserError."""
         ranges = {}
-        for key, value in _complete(cls, content, source).items():
+        for key, value in complete(cls, content, source).items():
             name = f'{source}: {key}'
             if not isinstance(value, list | tuple) or len(value) != 2:
                 raise UserError(f'{name} must be a range such as [0.5, 2.0], got {value!r}')
-            low, high = (_number(name, x, float, 0.01) for x in value)
+            low, high = (number(name, x, float, 0.01) for x in value)
             if low > high:
                 raise UserError(f'{name} must go from low to high, got {value!r}')
             ranges[key] = (low, high)
         return cls(**ranges)
 
 
-def _complete(kind: type, content: object, source: str) -> dict:
+def complete(kind: type, content: object, source: str) -> dict:
     """A mapping that names exactly the fields of a dataclass. Raises UserError."""
     if not isinstance(content, dict):
         raise UserError(f'{source} must be a list of "key: value" lines')
@@ -178,15 +178,15 @@ class Config:
     @classmethod
     def check(cls, content: dict, source: str) -> 'Config':
         """A configuration from a mapping. source: where it came from, for messages."""
-        content = _complete(cls, content, source)
+        content = complete(cls, content, source)
         fields = {field.name: field.type for field in dataclasses.fields(cls)}
         values = {
-            key: _number(f'{source}: {key}', content[key], fields[key], LEAST[key]) for key in LEAST
+            key: number(f'{source}: {key}', content[key], fields[key], LEAST[key]) for key in LEAST
         }
         if not isinstance(content['weights'], dict):
             raise UserError(f'{source}: weights must map loss terms to numbers')
         weights = {
-            str(term): _number(f'{source}: weights.{term}', value, float, 0.0)
+            str(term): number(f'{source}: weights.{term}', value, float, 0.0)
             for term, value in content['weights'].items()
         }
         method = content.get('method')
@@ -217,7 +217,7 @@ class Config:
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:12]
 
 
-def _number(name: str, value: object, kind: type, least: float) -> int | float:
+def number(name: str, value: object, kind: type, least: float) -> int | float:
     if kind is float and isinstance(value, str):
         with contextlib.suppress(ValueError):  # YAML 1.1 takes 1e-3 for text
             value = float(value)

@@ -91,7 +91,7 @@ def export(
     # Two tensors, not one twice: the exporter would take them for the same input.
     channels = (3 if kind == 'colour' else 1, 1)
     images = tuple(torch.zeros(1, 47, 61, c, dtype=torch.uint8) for c in channels)
-    with _quiet():
+    with quiet():
         program = torch.onnx.export(
             (BlendPixels if blends else Pixels)(network).eval(),
             images,
@@ -103,7 +103,7 @@ def export(
             output_names=['fused', 'mask'] if blends else ['fused'],
             dynamic_shapes=(sides, sides),
         )
-    model = _without_traces(program.model_proto)
+    model = without_traces(program.model_proto)
     model.ir_version = IR_VERSION
     for port in model.graph.output:  # where the exporter names a side by how it came about
         for axis, side in ((1, 'H'), (2, 'W')):
@@ -308,7 +308,7 @@ def code_version() -> str:
     return f'version {__version__}'
 
 
-def _without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
+def without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
     """Drop what the exporter notes for debugging: stack traces name files of this machine."""
     model.doc_string = ''
     del model.metadata_props[:], model.graph.metadata_props[:], model.graph.value_info[:]
@@ -320,7 +320,7 @@ def _without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 @contextlib.contextmanager
-def _quiet():
+def quiet():
     """Silence the exporter's remarks about itself; they are not for the person who exports."""
     logger = logging.getLogger('torch.onnx')
     level = logger.level

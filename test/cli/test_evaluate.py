@@ -13,6 +13,7 @@ from multimodal_fusion.evaluate.summary import interval, rank
 
 from .. import bags
 from ..data import DATA, needs_data
+from ..detectors import detector_bytes
 
 rng = np.random.default_rng(0)
 
@@ -272,3 +273,31 @@ def test_a_sheet_has_a_row_an_image_and_a_column_a_method(pairs, tmp_path, capsy
     assert cv2.absdiff(found[:50], thermal[:50]).mean() < 3
     refused(capsys, "no image '33' was measured; did you mean '3'?",
             '--data', pairs, *options, '--sheet', '33')  # fmt: skip
+
+
+def test_detection_through_the_fusers(pairs, tmp_path, capsys):
+    """A detector that sees a person in the left half whatever it looks at. Pair 0 has one there:
+    found. Pair 1 has one in the right half: missed, and a false alarm. Recall and precision 1/2."""
+    pytest.importorskip('pycocotools')
+    raw = np.zeros((1, 6, 84), np.float32)
+    raw[0, :, 3] = (16, 32, 32, 51.2, 0.9, 0)  # 80x64 in 64x64, centred: 64x51 from row 6
+    model = tmp_path / 'left.onnx'
+    model.write_bytes(detector_bytes({'output': raw}, metadata={'names': ['person', 'car']}))
+    labels = pairs / 'labels'
+    labels.mkdir()
+    (labels / 'classes.txt').write_text('person\ncar\n')
+    (labels / '0.txt').write_text('0 0.25 0.5 0.5 1\n')
+    (labels / '1.txt').write_text('0 0.75 0.5 0.5 1\n')
+    arguments = ('--data', pairs, '--models', 'max', '--no-baselines', '--metrics', 'EN', '--out',
+                 tmp_path / 'r', '--jobs', 1, '--detector', model)  # fmt: skip
+    refused(capsys, '--detector and --labels go together', *arguments)
+    assert evaluate(*arguments, '--labels', labels, '--allow-unlisted') == 0
+    found = load(tmp_path / 'r')['detection']
+    assert list(found['rows']) == ['visible', 'thermal', 'max']
+    assert (found['detector'], found['images'], found['boxes']) == ('left', 2, 2)
+    for row in found['rows'].values():
+        assert (row['person']['recall'], row['person']['precision']) == (0.5, 0.5)
+    assert 'person: mAP@.5' in (tmp_path / 'r' / 'table.md').read_text()
+    html = (tmp_path / 'r' / 'report.html').read_text()
+    assert 'id="detection"' in html and 'No labelled object is found in the fused image' in html
+    assert 'detection' in json.loads((tmp_path / 'r' / 'timing.json').read_text())

@@ -6,16 +6,13 @@ import importlib.util
 import cv2
 import numpy as np
 import pytest
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo
 
 from multimodal_fusion import images
-from multimodal_fusion.detector import Detector, draw
-from multimodal_fusion.image_files import read_thermal
 from multimodal_fusion.nodes.distro import profile_variable
 from multimodal_fusion.parameters import checked
 from multimodal_fusion.pipeline import build
 
-from ..data import DATA, needs_data
 from .frames import SECOND, START, play, scene, stamp_of, warm
 from .harness import Running, running, start_node, wait_for
 
@@ -188,46 +185,6 @@ def test_registration_by_resizing():
         warm(node.rig)
         fused = play(node.rig, [(visible, cv2.resize(thermal, (64, 48)))])
     assert fused[0].shape == visible.shape
-
-
-@needs_data
-def test_detections_are_published_while_somebody_listens():
-    """A real thermal street image with people; the array too where vision_msgs is installed."""
-    thermal = read_thermal(DATA / 'ivif/train/ir/llvip_010001.png')
-    parameters = {
-        'detector.enabled': True,
-        'detector.model': str(DATA / 'weights' / 'yolox_nano.onnx'),
-        'model.allow_unlisted': True,
-    }
-    pictures, arrays = [], []
-    with running(parameters, listen=False) as node:
-        rig = node.rig
-        rig.create_subscription(Image, 'fused/detections_image', pictures.append, 10)
-        if importlib.util.find_spec('vision_msgs'):
-            from vision_msgs.msg import Detection2DArray
-
-            rig.create_subscription(Detection2DArray, 'fused/detections', arrays.append, 10)
-        sent = iter(range(10_000))
-
-        def attempt():
-            stamp = START + next(sent) * 33_000_000
-            rig.send('rgb', thermal, stamp)
-            rig.send('thermal', thermal, stamp)
-            return pictures and (arrays or not importlib.util.find_spec('vision_msgs'))
-
-        wait_for(attempt, 'detections')
-    detector = Detector(parameters['detector.model'], allow_unlisted=True)
-    found = detector.detect(thermal)
-    assert found
-    assert np.array_equal(images.to_visible(pictures[0]), draw(thermal, found))
-    for array_ in arrays[:1]:
-        assert [d.results[0].hypothesis.class_id for d in array_.detections] == [
-            d.label for d in found
-        ]
-        first = array_.detections[0]
-        assert first.header == array_.header
-        assert first.bbox.size_x == pytest.approx(found[0].x1 - found[0].x0)
-        assert first.bbox.center.position.x == pytest.approx((found[0].x0 + found[0].x1) / 2)
 
 
 @pytest.mark.skipif(

@@ -48,9 +48,16 @@ def test_arguments_reach_the_node_and_ctrl_c_ends_it():
     assert 'Traceback' not in started.log
 
 
-def test_the_detector_argument_without_a_model_is_told():
+def test_the_detector_argument():
     started = launch('detector:=true')
-    started.wait_for_log('detector.enabled is true but detector.model is empty')
+    started.wait_for_log('detecting with detector_person_car')
+    started.process.send_signal(signal.SIGINT)
+    assert started.process.wait(30) == 0
+
+
+def test_a_detector_that_is_not_there_is_told():
+    started = launch('detector:=true', 'detector_model:=nothing.onnx')
+    started.wait_for_log('the model file nothing.onnx cannot be read')
     assert started.process.wait(30) in (0, 1)  # the launch ends with its only process
 
 

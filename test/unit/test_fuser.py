@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import yaml
 
 from multimodal_fusion import classical, runtime
 from multimodal_fusion.datasets import match_by_stem
@@ -151,6 +152,17 @@ def test_a_model_by_name_and_the_default(tmp_path):
     assert Fuser.load('default', manifest=manifest).name == 'ours'
     names = [info.name for info in available(manifest)]
     assert names == [*classical.CLASSICAL, 'ours']
+
+
+def test_a_detector_is_listed_and_is_no_fuser(tmp_path):
+    manifest_of(tmp_path, LUMA_MAXIMUM)
+    content = yaml.safe_load((tmp_path / 'models.yaml').read_text())
+    content['detectors'] = {'finder': {'file': 'f.onnx', 'sha256': 'x', 'kind': 'detector'}}
+    (tmp_path / 'models.yaml').write_text(yaml.safe_dump(content))
+    manifest = Manifest.load(tmp_path / 'models.yaml')
+    assert available(manifest)[-1].name == 'finder' and available(manifest)[-1].kind == 'detector'
+    with pytest.raises(UserError, match='finder is a detector, not a fuser'):
+        Fuser.load('finder', manifest=manifest)
 
 
 def test_a_gpu_that_is_not_there_is_told(tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from html import escape
 from importlib import resources
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy as np
 
 from .controls import facts
 from .gallery import gallery
+from .pictures import encode
 from .sections import Section, sections
 from .svg import tag
 from .timeline import curve_values
@@ -20,17 +21,23 @@ from .view import Model, View, plural
 
 
 def write_report(
-    path: Path, results: dict, timing: dict, picture: Callable[[str, str], np.ndarray]
+    path: Path,
+    results: dict,
+    timing: dict,
+    picture: Callable[[str, str], np.ndarray],
+    found: Sequence[tuple[str, np.ndarray]] = (),
 ) -> None:
     """
     Write the report: one HTML file that needs nothing else, the same bytes for the same input.
 
     picture: (stem, name) -> uint8, (H, W, 3) BGR or (H, W); name is 'visible', 'thermal' or a
     model's.  It is called once for each of at most 60 pictures, those of one stem in a row.
+    found: captions and pictures of what a detector finds in the fused image only.
     """
     view = View(results, timing)
     viewer, pictures = gallery(view, picture)
-    parts = sections(view, viewer, bool(pictures))
+    shown = [(caption, encode(image)) for caption, image in found]
+    parts = sections(view, viewer, bool(pictures), shown)
     curves = curve_values(view) if view.sequence and view.images else None
     page = Template(_file('page.html')).substitute(
         title=escape(results['data']['name']),

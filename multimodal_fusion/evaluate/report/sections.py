@@ -8,6 +8,7 @@ from typing import NamedTuple
 from . import notes
 from .boxes import box_plots
 from .controls import facts, metric_choice
+from .detection import detection_explanation, detection_table, only_fused_pictures
 from .gallery import extreme_controls
 from .scatter import scatter_plots
 from .summary import summary_table
@@ -28,18 +29,26 @@ class Section(NamedTuple):
     content: str
 
 
-def sections(view: View, viewer: str, pictures: bool) -> list[Section]:
-    """Return the sections that results have content for; viewer: the markup of the pictures."""
-    found = [_summary(view)]
+def sections(
+    view: View, viewer: str, pictures: bool, found: list[tuple[str, str]]
+) -> list[Section]:
+    """
+    Return the sections that results have content for.
+
+    viewer: the markup of the pictures.  found: of `detection.only_fused_pictures`.
+    """
+    parts = [_summary(view)]
     if view.metrics:
-        found += [_distributions(view), _cost(view)]
+        parts += [_distributions(view), _cost(view)]
+    if view.results.get('detection'):
+        parts.append(_detection(view, found))
     if view.sequence:
-        found.append(_time_line(view))
+        parts.append(_time_line(view))
     if pictures:
-        found.append(_pictures(view, viewer))
+        parts.append(_pictures(view, viewer))
     if pictures and view.metrics:
-        found.append(_extremes(view))
-    return [*found, _definitions(view), _origin(view)]
+        parts.append(_extremes(view))
+    return [*parts, _definitions(view), _origin(view)]
 
 
 def _summary(view: View) -> Section:
@@ -79,6 +88,11 @@ def _cost(view: View) -> Section:
     content = tag('div', control, class_='controls')
     content += tag('div', scatter_plots(view), class_='plots', id='cost-plots')
     return Section('cost', 'Cost and quality', explanation, content)
+
+
+def _detection(view: View, found: list[tuple[str, str]]) -> Section:
+    content = tag('div', detection_table(view), class_='scroll') + only_fused_pictures(found)
+    return Section('detection', 'Detection', detection_explanation(view), content)
 
 
 def _pictures(view: View, viewer: str) -> Section:

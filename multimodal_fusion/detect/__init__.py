@@ -1,0 +1,1 @@
+"""What surrounds a detector's network: image to input, output to boxes, boxes to pictures."""

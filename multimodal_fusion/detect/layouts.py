@@ -1,0 +1,188 @@
+"""The output layouts of the YOLO and DETR families: told apart, and decoded to candidate boxes.
+
+Let cells be the number of cells of strides 8, 16 and 32 on the input, and C the number of classes.
+
+    yolox     (1, cells, 5 + C)      raw: offset and log size in strides, objectness, class scores
+    yolov5    (1, 3 cells, 5 + C)    cx, cy, w, h in pixels, objectness, class scores; YOLOv7 too
+    yolov8    (1, 4 + C, cells)      cx, cy, w, h in pixels, class scores; YOLOv9 and YOLO11 too
+    yolov10   (1, N, 6)              x0, y0, x1, y1 in pixels, score, class: no suppression needed
+    rtdetr    (1, N, 4 + C)          cx, cy, w, h relative to the input, class scores: likewise
+    dfine     labels, boxes, scores  (1, N), (1, N, 4), (1, N): RT-DETR and D-FINE with their
+                                     post-processing; asks for ``orig_target_sizes``
+    detr      logits, pred_boxes     (1, N, C), (1, N, 4): the same without
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import UserError
+
+STRIDES = (8, 16, 32)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a model wants its input, and whether it leaves several boxes for one object.
+
+    fit: of `geometry.FITS`. rgb, unit: of `geometry.Canvas`. overlaps: suppression is needed.
+    """
+
+    fit: str
+    rgb: bool
+    unit: bool
+    overlaps: bool
+    shape: str
+
+
+LAYOUTS = {
+    'yolox': Layout('corner', False, False, True, '(1, cells, 5 + C)'),
+    'yolov5': Layout('centre', True, True, True, '(1, 3 cells, 5 + C)'),
+    'yolov8': Layout('centre', True, True, True, '(1, 4 + C, cells)'),
+    'yolov10': Layout('centre', True, True, False, '(1, N, 6)'),
+    'rtdetr': Layout('stretch', True, True, False, '(1, N, 4 + C)'),
+    'dfine': Layout('stretch', True, True, False, 'labels, boxes and scores'),
+    'detr': Layout('stretch', True, True, False, 'logits and pred_boxes'),
+}
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """boxes: float32 (N, 4), corners in input pixels. scores: float32 (N,). labels: int64 (N,)."""
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+
+
+def cell_count(size: tuple[int, int]) -> int:
+    return sum((size[0] // s) * (size[1] // s) for s in STRIDES)
+
+
+def tell(outputs: Sequence[tuple[str, tuple]], size: tuple[int, int], path: object = '') -> str:
+    """The name of the layout of a model. Raises UserError that lists what was found.
+
+    outputs: (name, shape) of each output, as numbers: that of a run on an input of ``size``.
+    """
+    names = {name for name, _ in outputs}
+    if {'labels', 'boxes', 'scores'} <= names:
+        return 'dfine'
+    if {'logits', 'pred_boxes'} <= names:
+        return 'detr'
+    shape, cells = outputs[0][1], cell_count(size)
+    if len(outputs) == 1 and len(shape) == 3 and shape[0] == 1:
+        _, rows, columns = shape
+        if rows == cells and columns > 5:
+            return 'yolox'
+        if rows == 3 * cells and columns > 5:
+            return 'yolov5'
+        if columns == cells and rows > 4:
+            return 'yolov8'
+        if columns == 6:
+            return 'yolov10'
+        if columns > 4 and rows < cells:
+            return 'rtdetr'
+    found = ', '.join(f'{name} {list(shape)}' for name, shape in outputs)
+    known = '; '.join(f'{name}: {layout.shape}' for name, layout in LAYOUTS.items())
+    raise UserError(
+        f'{path} is not a detector whose outputs are understood: found {found} on an input of '
+        f'{size[1]}x{size[0]}; supported are {known}, with {cells} cells here'
+    )
+
+
+def class_count(layout: str, outputs: Sequence[tuple[str, tuple]]) -> int | None:
+    """C of a model, None where the outputs don't say."""
+    shapes = dict(outputs)
+    shape = outputs[0][1]
+    if layout in ('yolox', 'yolov5'):
+        return shape[2] - 5
+    if layout == 'yolov8':
+        return shape[1] - 4
+    if layout == 'rtdetr':
+        return shape[2] - 4
+    return shapes['logits'][2] if layout == 'detr' else None
+
+
+def decode(
+    layout: str, outputs: dict[str, np.ndarray], size: tuple[int, int], least: float
+) -> Candidates:
+    """The boxes of at least this score, from the outputs of a model by name.
+
+    What is not a number is left out. dfine: the model must have been told that the image has the
+    size of the input.
+    """
+    with np.errstate(all='ignore'):  # of what is no number; it is dropped
+        if layout == 'dfine':
+            boxes, scores = outputs['boxes'][0], outputs['scores'][0]
+            return _chosen(boxes, scores, outputs['labels'][0], least)
+        if layout == 'detr':
+            scores = 1 / (1 + np.exp(-outputs['logits'][0].astype(np.float32)))
+            boxes = _corners(outputs['pred_boxes'][0]) * _extent(size)
+            return _chosen(boxes, *_best(scores), least)
+        raw = next(iter(outputs.values()))[0]
+        if layout == 'yolov10':
+            return _chosen(raw[:, :4], raw[:, 4], raw[:, 5], least)
+        if layout == 'yolov8':
+            scores = raw[4:].max(0)
+            some = np.flatnonzero(scores >= least)
+            raw = raw[:, some].T
+            return _chosen(_corners(raw[:, :4]), *_best(raw[:, 4:]), least)
+        if layout == 'rtdetr':
+            return _chosen(_corners(raw[:, :4]) * _extent(size), *_best(raw[:, 4:]), least)
+        # Class scores are at most 1, so a cell's objectness bounds its score.
+        some = np.flatnonzero(raw[:, 4] >= least)
+        raw = raw[some].astype(np.float32)
+        if layout == 'yolox':
+            cells, strides = grid(size)
+            cells, strides = cells[some], strides[some, None]
+            centre = (raw[:, :2] + cells) * strides
+            sides = np.exp(np.minimum(raw[:, 2:4], 10)) * strides
+            boxes = np.concatenate((centre - sides / 2, centre + sides / 2), 1)
+        else:
+            boxes = _corners(raw[:, :4])
+        scores, labels = _best(raw[:, 5:])
+        return _chosen(boxes, scores * raw[:, 4], labels, least)
+
+
+_grids: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
+
+
+def grid(size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Of every cell on an input (height, width): its (x, y) in cells, (N, 2), and stride, (N,)."""
+    if size not in _grids:
+        cells, strides = [], []
+        for stride in STRIDES:
+            y, x = np.mgrid[: size[0] // stride, : size[1] // stride]
+            cells.append(np.stack((x, y), -1).reshape(-1, 2))
+            strides.append(np.full(len(cells[-1]), stride))
+        if len(_grids) > 8:
+            _grids.clear()
+        whole = np.concatenate(cells).astype(np.float32), np.concatenate(strides)
+        _grids[size] = whole[0], whole[1].astype(np.float32)
+    return _grids[size]
+
+
+def _extent(size: tuple[int, int]) -> np.ndarray:
+    return np.float32((size[1], size[0], size[1], size[0]))
+
+
+def _corners(boxes: np.ndarray) -> np.ndarray:
+    boxes = boxes.astype(np.float32, copy=False)
+    half = boxes[:, 2:4] / 2
+    return np.concatenate((boxes[:, :2] - half, boxes[:, :2] + half), 1)
+
+
+def _best(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The highest class score of each row and its class; NaN where a row holds one."""
+    labels = scores.argmax(1)
+    return np.take_along_axis(scores, labels[:, None], 1)[:, 0], labels
+
+
+def _chosen(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, least: float) -> Candidates:
+    good = np.flatnonzero((scores >= least) & np.isfinite(boxes).all(1))
+    return Candidates(
+        boxes[good].astype(np.float32, copy=False),
+        scores[good].astype(np.float32, copy=False),
+        labels[good].astype(np.int64),
+    )

@@ -1,0 +1,248 @@
+"""How well a detector sees through each fuser: average precision by COCO's evaluator."""
+
+import contextlib
+import io
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ..detector import Detection, Detector
+from ..errors import UserError
+from ..labels import read_boxes, read_classes
+
+LEAST = 0.01  # scores from here on enter the average precision
+AT = 0.35  # score at which recall and precision are stated, unless said otherwise
+SAME = {'bus': 'car', 'truck': 'car'}  # of COCO's classes, where only cars are labelled
+INPUTS = ('visible', 'thermal')
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What one image shows. boxes: float32 (M, 4) corners in pixels. labels: names, (M,).
+
+    judged: the classes that are labelled in this image; detections of others don't count.
+    """
+
+    stem: str
+    boxes: np.ndarray
+    labels: tuple[str, ...]
+    judged: frozenset[str]
+
+
+@dataclass
+class Findings:
+    """Detections in the pictures of one contender by stem, and the time each took."""
+
+    found: dict[str, list[Detection]] = field(default_factory=dict)
+    milliseconds: list[float] = field(default_factory=list)
+
+    def add(self, detector: Detector, stem: str, picture: np.ndarray) -> None:
+        start = time.perf_counter()
+        self.found[stem] = detector.detect(picture)
+        self.milliseconds.append((time.perf_counter() - start) * 1e3)
+
+
+def open_detector(name: str, allow_unlisted: bool) -> Detector:
+    """A detector that returns all that average precision needs. Raises UserError, also at once
+    where pycocotools is missing."""
+    _coco()
+    return Detector(name, score=LEAST, limit=100, allow_unlisted=allow_unlisted)
+
+
+def parse_partial(texts: Iterable[str]) -> dict[str, frozenset[str]]:
+    """{beginning of stem: labelled classes} from texts like ``llvip_=person``. Raises UserError."""
+    found = {}
+    for text in texts:
+        prefix, equals, classes = text.partition('=')
+        names = frozenset(name.strip() for name in classes.split(',') if name.strip())
+        if not equals or not prefix or not names:
+            raise UserError(
+                f'--partial is {text!r}; it must be the beginning of stems and the classes that '
+                'are labelled there, such as llvip_=person'
+            )
+        found[prefix] = names
+    return found
+
+
+def read_truth(
+    folder: Path,
+    sizes: Mapping[str, tuple[int, int]],
+    partial: Mapping[str, frozenset[str]],
+    classes: tuple[str, ...] | None = None,
+) -> list[Truth]:
+    """The labels of a folder for images of these sizes, {stem: (height, width)}.
+
+    Images without a file are left out: nobody looked at them. Raises UserError.
+    """
+    if not Path(folder).is_dir():
+        raise UserError(f'the folder of labels {folder} does not exist or is not a folder')
+    classes = classes or read_classes(folder)
+    truths = []
+    for stem, (height, width) in sizes.items():
+        path = Path(folder) / f'{stem}.txt'
+        if path.is_file():
+            judged = next((c for prefix, c in partial.items() if stem.startswith(prefix)), classes)
+            found = read_boxes(path, width, height, len(classes))
+            names = np.array(classes)[found.labels]
+            keep = np.isin(names, list(judged))
+            truths.append(
+                Truth(stem, found.boxes[keep], tuple(names[keep].tolist()), frozenset(judged))
+            )
+    if not truths:
+        raise UserError(
+            f'{folder} has no labels for these images: it needs STEM.txt for some of '
+            f'{", ".join(list(sizes)[:3])}'
+        )
+    return truths
+
+
+def score(
+    truths: Sequence[Truth], found: Mapping[str, list[Detection]], at: float = AT
+) -> dict[str, dict[str, float]]:
+    """{class: {AP50, AP, recall, precision, boxes, images}} over all images.
+
+    AP50, AP: average precision at IoU 0.5, and its mean over 0.5 to 0.95, by pycocotools; at most
+    100 detections an image. recall, precision: at IoU 0.5, of detections that score at least
+    ``at``; precision is NaN where there are none. Raises UserError without pycocotools.
+    """
+    evaluate = _coco()
+    classes = sorted({name for truth in truths for name in truth.labels})
+    return {name: _score_class(evaluate, name, truths, found, at) for name in classes}
+
+
+def _coco() -> tuple[type, type]:
+    try:
+        from pycocotools.coco import COCO
+        from pycocotools.cocoeval import COCOeval
+    except ImportError:
+        raise UserError(
+            'average precision needs pycocotools: pip install "multimodal_fusion[detection]"'
+        ) from None
+    return COCO, COCOeval
+
+
+def _score_class(evaluate, name: str, truths, found, at: float) -> dict[str, float]:
+    judged = [truth for truth in truths if name in truth.judged]
+    boxes, detections = [], []
+    for number, truth in enumerate(judged, 1):
+        for box, label in zip(truth.boxes, truth.labels, strict=True):
+            if label == name:
+                boxes.append(_entry(number, box) | {'id': len(boxes) + 1, 'iscrowd': 0})
+        for d in found[truth.stem]:
+            if _called(d.label, truth.judged) == name:
+                detections.append(_entry(number, (d.x0, d.y0, d.x1, d.y1)) | {'score': d.score})
+    figures = {'AP50': 0.0, 'AP': 0.0, 'recall': 0.0, 'precision': float('nan')}
+    if detections:
+        figures = _evaluate(evaluate, len(judged), boxes, detections, at)
+    return figures | {'boxes': len(boxes), 'images': len(judged)}
+
+
+def _entry(image: int, box) -> dict:
+    x0, y0, x1, y1 = map(float, box)
+    return {
+        'image_id': image,
+        'category_id': 1,
+        'bbox': [x0, y0, x1 - x0, y1 - y0],
+        'area': (x1 - x0) * (y1 - y0),
+    }
+
+
+def _evaluate(evaluate, images: int, boxes: list, detections: list, at: float) -> dict[str, float]:
+    make, judge = evaluate
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = make()
+        truth.dataset = {
+            'info': {},
+            'images': [{'id': number} for number in range(1, images + 1)],
+            'categories': [{'id': 1}],
+            'annotations': boxes,
+        }
+        truth.createIndex()
+        judged = judge(truth, truth.loadRes(detections), 'bbox')
+        judged.evaluate()
+        judged.accumulate()
+    precision = judged.eval['precision'][:, :, 0, 0, 2]  # IoU, recall; all areas, 100 detections
+    hits = misses = 0
+    # The first area range is "all"; each image once. Matching is greedy by score, so leaving the
+    # weak detections out afterwards is the same as before.
+    for image in judged.evalImgs[:images]:
+        if image is not None:
+            sure = np.array(image['dtScores']) >= at
+            matched = image['dtMatches'][0] > 0
+            hits += int((matched & sure).sum())
+            misses += int((~matched & sure).sum())
+    return {
+        'AP50': float(precision[0].mean()),
+        'AP': float(precision.mean()),
+        'recall': hits / len(boxes),
+        'precision': hits / (hits + misses) if hits + misses else float('nan'),
+    }
+
+
+def _called(label: str, known: frozenset[str]) -> str:
+    return label if label in known else SAME.get(label, label)
+
+
+def hits(truth: Truth, found: list[Detection], at: float) -> np.ndarray:
+    """Which boxes of an image are found, bool (M,): IoU at least 0.5, same class, each detection
+    once, the best first."""
+    taken = np.zeros(len(truth.boxes), bool)
+    for d in sorted(found, key=lambda d: -d.score):
+        if d.score < at or not len(truth.boxes):
+            continue
+        box = np.array((d.x0, d.y0, d.x1, d.y1))
+        low = np.maximum(box[:2], truth.boxes[:, :2])
+        common = np.maximum(np.minimum(box[2:], truth.boxes[:, 2:]) - low, 0).prod(1)
+        area = (truth.boxes[:, 2:] - truth.boxes[:, :2]).prod(1)
+        iou = common / (area + (box[2:] - box[:2]).prod() - common)
+        same = np.array([name == _called(d.label, truth.judged) for name in truth.labels])
+        iou[taken | ~same] = 0
+        best = int(iou.argmax())
+        taken[best] |= iou[best] >= 0.5
+    return taken
+
+
+def only_fused(
+    truths: Sequence[Truth], findings: Mapping[str, Findings], fused: str, at: float
+) -> list[tuple[str, int]]:
+    """(stem, boxes) of the images where boxes are found in the fused picture and in neither source,
+    most boxes first."""
+    counted = []
+    for truth in truths:
+        seen = {
+            name: hits(truth, findings[name].found[truth.stem], at) for name in (*INPUTS, fused)
+        }
+        only = seen[fused] & ~seen['visible'] & ~seen['thermal']
+        if only.any():
+            counted.append((truth.stem, int(only.sum())))
+    return sorted(counted, key=lambda item: (-item[1], item[0]))
+
+
+def detect_all(
+    detector: Detector,
+    truths: Sequence[Truth],
+    names: Sequence[str],
+    picture: Callable[[str, str], np.ndarray],
+) -> dict[str, Findings]:
+    """Detections of every contender. picture: (stem, name) -> uint8 image."""
+    findings = {name: Findings() for name in names}
+    for truth in truths:
+        for name in names:
+            findings[name].add(detector, truth.stem, picture(truth.stem, name))
+    return findings
+
+
+def summarise(
+    detector: Detector, truths: Sequence[Truth], findings: Mapping[str, Findings], at: float
+) -> dict:
+    """What results.json has of detection: per contender and class the figures of `score`."""
+    return {
+        'detector': detector.name,
+        'score': at,
+        'images': len(truths),
+        'boxes': sum(len(truth.boxes) for truth in truths),
+        'rows': {name: score(truths, f.found, at) for name, f in findings.items()},
+    }
