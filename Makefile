@@ -16,11 +16,16 @@ demo: $(VENV)/.demo
 test: $(VENV)/.test lint
 	$(BIN)/python -m pytest $(ARGS)
 
-# The table in docs/results, from DATA=path/to/ivif.
+# The table and the pictures in docs/results, from DATA=path/to/ivif.
+SHEET := msrs_00229D,msrs_00258D,msrs_00275D,msrs_00291D,msrs_00690N,msrs_00714N,msrs_01198N,$\
+	msrs_01222N,msrs_01242N,road_01463,road_03813,road_07371
 results: $(VENV)/.demo
 	$(BIN)/python -m multimodal_fusion evaluate --data "$(DATA)/val" \
 		--models mmdrfuse,mmdrfuse_plus --out build/results
 	cp build/results/table.md docs/results/ivif_val.md
+	$(BIN)/python -m multimodal_fusion evaluate --data "$(DATA)/val" --no-baselines --no-timing \
+		--models max,laplacian,mmdrfuse,mmdrfuse_plus --sheet $(SHEET) --out build/sheet
+	cp build/sheet/sheet.jpg docs/results/ivif_val_sheet.jpg
 
 # The tables of MobileFuse, from DATA=path/to/ivif and the exported variants in VARIANTS=folder.
 results-mobilefuse: $(VENV)/.demo
