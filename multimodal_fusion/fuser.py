@@ -17,7 +17,7 @@ from .errors import UserError
 from .images import luma
 from .kernel.compiled import compiled as compile_model
 from .model_file import Manifest, metadata, read_model
-from .runtime import Runner, fallback_notice, open_session
+from .runtime import PROVIDERS, Runner, fallback_notice, open_session
 
 MIN_SIDE = 32
 
@@ -75,11 +75,11 @@ class Fuser:
         providers: of ``cpu``, ``cuda``, ``tensorrt``, in order of preference. threads: of learned
         models on the CPU. compiled: on the CPU, run models of the mini-model's shape by the
         compiled kernel, where it was built; it needs no ONNX Runtime. fp16: half precision, on
-        TensorRT alone. Raises UserError.
+        TensorRT; elsewhere single precision, and a notice. Raises UserError.
         """
         if name_or_path in CLASSICAL:
             method = CLASSICAL[name_or_path]
-            notice = ''
+            notice = _no_half(name_or_path, 'the CPU', fp16)
             if providers and providers[0] != 'cpu':
                 notice = f'{providers[0]} was asked for, but {name_or_path} runs on the CPU only'
             return Fuser(
@@ -95,7 +95,13 @@ class Fuser:
         kernel = compile_model(content, threads) if compiled and on_cpu else None
         if kernel is not None:
             return Fuser(
-                name, 'luma', kernel.fuse, 'compiled', metadata(content), returns_colour=True
+                name,
+                'luma',
+                kernel.fuse,
+                'compiled',
+                metadata(content),
+                _no_half(name, 'the CPU', fp16),
+                returns_colour=True,
             )
         return _from_onnx(content, path, name, providers, threads, fp16)
 
@@ -217,13 +223,24 @@ def _from_onnx(
             ) from error
         return fused[0, ..., 0] if channels == 1 else fused[0]
 
+    provider = session.get_providers()[0]
     return Fuser(
         name,
         'luma' if channels == 1 else 'colour',
         run,
-        provider=session.get_providers()[0],
+        provider=provider,
         metadata=dict(session.get_modelmeta().custom_metadata_map),
-        notice=fallback_notice(session, path, providers),
+        notice=fallback_notice(session, path, providers) or _no_half(name, provider, fp16),
+    )
+
+
+def _no_half(name: str, where: str, fp16: bool) -> str:
+    """A sentence if half precision was asked for where it is not to be had, else empty."""
+    if not fp16 or where == PROVIDERS['tensorrt']:
+        return ''
+    return (
+        f'half precision (fp16) was asked for, but {name} runs on {where} without it; '
+        'only the provider tensorrt has it'
     )
 
 
