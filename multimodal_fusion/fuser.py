@@ -18,7 +18,7 @@ from .errors import UserError
 from .images import luma
 from .kernel.compiled import compiled as compile_model
 from .model_file import Manifest, metadata, read_model
-from .runtime import Runner, fallback_notice, open_session
+from .runtime import PROVIDERS, Runner, fallback_notice, open_session
 
 MIN_SIDE = 32
 MASK_SCALE = 0.5  # see docs/results/mobilefuse.md for what it costs and saves
@@ -81,12 +81,12 @@ class Fuser:
         providers: of ``cpu``, ``cuda``, ``tensorrt``, in order of preference. threads: of learned
         models on the CPU. compiled: on the CPU, run models of the mini-model's shape by the
         compiled kernel, where it was built; it needs no ONNX Runtime. fp16: half precision, on
-        TensorRT alone. mask_scale: of models that blend by a mask, the share of the sides at which
-        the mask is computed, up to 1. Raises UserError.
+        TensorRT; elsewhere single precision, and a notice. mask_scale: of models that blend by a
+        mask, the share of the sides at which the mask is computed, up to 1. Raises UserError.
         """
         if name_or_path in CLASSICAL:
             method = CLASSICAL[name_or_path]
-            notice = ''
+            notice = _no_half(name_or_path, 'the CPU', fp16)
             if providers and providers[0] != 'cpu':
                 notice = f'{providers[0]} was asked for, but {name_or_path} runs on the CPU only'
             return Fuser(
@@ -112,6 +112,7 @@ class Fuser:
                 lambda visible, thermal: (kernel.fuse(visible, thermal), None),
                 'compiled',
                 metadata(content),
+                _no_half(name, 'the CPU', fp16),
                 returns_colour=True,
             )
         return _from_onnx(content, path, name, providers, threads, fp16, mask_scale)
@@ -258,14 +259,25 @@ def _from_onnx(
         mask = blending.enlarge(whole(*small)[1], thermal.shape)
         return blending.blend(thermal, visible, mask), mask
 
+    provider = session.get_providers()[0]
     return Fuser(
         name,
         'luma' if channels == 1 else 'colour',
         blended if blends and mask_scale < 1 else whole,
-        provider=session.get_providers()[0],
+        provider=provider,
         metadata=dict(session.get_modelmeta().custom_metadata_map),
-        notice=fallback_notice(session, path, providers),
+        notice=fallback_notice(session, path, providers) or _no_half(name, provider, fp16),
         blends=blends,
+    )
+
+
+def _no_half(name: str, where: str, fp16: bool) -> str:
+    """A sentence if half precision was asked for where it is not to be had, else empty."""
+    if not fp16 or where == PROVIDERS['tensorrt']:
+        return ''
+    return (
+        f'half precision (fp16) was asked for, but {name} runs on {where} without it; '
+        'only the provider tensorrt has it'
     )
 
 

@@ -105,7 +105,7 @@ TABLE = {
         ),
         Parameter(
             'model.fp16', False,
-            'Half precision. With provider tensorrt only.',
+            'Half precision. With provider tensorrt only; else a warning says so.',
         ),
         Parameter(
             'model.allow_unlisted', False,

@@ -32,7 +32,8 @@ _PAIRS = 4  # different images, in turn
 
 @dataclass(frozen=True)
 class Plan:
-    """models: names or paths. sizes: (width, height). inputs: ``luma``, ``colour``."""
+    """models: names or paths. sizes: (width, height). inputs: ``luma``, ``colour``.
+    pytorch: also run the mini-models by PyTorch, where it is installed."""
 
     models: list[str]
     providers: list[str]
@@ -41,6 +42,7 @@ class Plan:
     inputs: list[str]
     rounds: int
     allow_unlisted: bool = False
+    pytorch: bool = True
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def _learned(plan: Plan, model: str, threads: int, manifest: Manifest) -> list[W
             found.append(compiled)
         if importlib.util.find_spec('onnxruntime'):
             found.append(way('onnxruntime', provider, False))
-        if weights and importlib.util.find_spec('torch'):
+        if plan.pytorch and weights and importlib.util.find_spec('torch'):
 
             def load() -> Fuser:
                 from ..networks.eager import eager

@@ -35,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     fusers.add_argument('--input', default=','.join(INPUTS), help='of luma, colour (default: both)')
     fusers.add_argument('--provider', default='cpu', help='of cpu, cuda, tensorrt, where present')
     fusers.add_argument('--rounds', type=int, default=20, help='of five frames each (default: 20)')
+    fusers.add_argument('--no-torch', action='store_true', help='leave out the rows of PyTorch')
     fusers.add_argument('--compare', type=Path, help='figures of an earlier run, from --json')
     fusers.add_argument('--allow-unlisted', action='store_true', help='of .onnx paths')
     modes = parser.add_mutually_exclusive_group()
@@ -60,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
         inputs=args.input.split(','),
         rounds=_count(str(args.rounds), '--rounds'),
         allow_unlisted=args.allow_unlisted,
+        pytorch=not args.no_torch,
     )
     unknown = [name for name in plan.inputs if name not in INPUTS]
     if unknown:

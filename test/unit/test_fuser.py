@@ -17,6 +17,7 @@ from ..data import DATA, needs_data
 from ..models import LUMA_MAXIMUM, manifest_of, onnx_bytes, two_layer
 
 rng = np.random.default_rng(0)
+needs_kernel = pytest.mark.skipif(library() is None, reason='the kernel is not built')
 SIZES = [(32, 32), (33, 47), (64, 48), (241, 321)]
 
 
@@ -33,6 +34,23 @@ def test_classical_fusers_keep_size_and_type(name, size):
         fused = fuser.fuse(visible, thermal)
         assert fused.shape == visible.shape and fused.dtype == np.uint8
         assert np.array_equal(visible, before[0]) and np.array_equal(thermal, before[1])
+
+
+@pytest.mark.parametrize(
+    ('name', 'options', 'where'),
+    [
+        ('max', {}, 'the CPU'),
+        ('mmdrfuse', {'compiled': False}, 'CPUExecutionProvider'),
+        pytest.param('mmdrfuse', {}, 'the CPU', marks=needs_kernel),
+    ],
+)
+def test_half_precision_that_is_not_to_be_had_is_noticed(name, options, where):
+    assert Fuser.load(name, **options).notice == ''
+    notice = Fuser.load(name, fp16=True, **options).notice
+    assert notice == (
+        f'half precision (fp16) was asked for, but {name} runs on {where} without it; '
+        'only the provider tensorrt has it'
+    )
 
 
 @pytest.mark.parametrize('name', list(classical.CLASSICAL))
@@ -95,7 +113,7 @@ def test_an_onnx_model_runs_by_the_contract(tmp_path):
     fuser.warm_up((33, 47))
 
 
-@pytest.mark.skipif(library() is None, reason='the kernel is not built')
+@needs_kernel
 @pytest.mark.parametrize('name', ['mmdrfuse', 'mmdrfuse_plus'])
 def test_the_mini_model_is_compiled_unless_told_otherwise(name):
     """With equal metadata, and pixels within one grey level, grey and colour."""
@@ -110,7 +128,7 @@ def test_the_mini_model_is_compiled_unless_told_otherwise(name):
             assert np.abs(fused - onnx.fuse(visible, thermal)).max() <= 1
 
 
-@pytest.mark.skipif(library() is None, reason='the kernel is not built')
+@needs_kernel
 def test_the_mini_model_needs_no_onnxruntime(monkeypatch):
     monkeypatch.setattr(runtime, 'onnxruntime_or_none', lambda: None)
     assert Fuser.load('mmdrfuse').fuse(noise(40, 50, 3), noise(40, 50)).shape == (40, 50, 3)
