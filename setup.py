@@ -60,7 +60,8 @@ setup(
     ext_modules=[
         Extension(
             f'{NAME}.kernel.two_layer',
-            [f'{NAME}/kernel/two_layer.c'],
+            [f'{NAME}/kernel/two_layer.c', f'{NAME}/kernel/fixed_point.c'],
+            depends=[f'{NAME}/kernel/rows.h'],
             extra_compile_args=[
                 '-O3',
                 '-ffp-contract=fast',

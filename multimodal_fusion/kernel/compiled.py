@@ -1,11 +1,13 @@
 """The two-layer network on one or more cores, without a runtime: uint8 in, uint8 out, one pass."""
 
 import ctypes
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from .library import Network, library
+from .fixed_point import FixedPoint, fixed_point
+from .library import FixedNetwork, Network, library
 from .recycled import Recycled
 from .weights import TwoLayer, read_two_layer
 
@@ -15,22 +17,50 @@ _ROWS = 32  # a thread gets at least this many, or it costs more than it does
 class Compiled:
     """A two-layer model, ready to run. Make one with `compiled`. Any thread may call it."""
 
-    def __init__(self, weights: TwoLayer, threads: int = 1, wide: bool | None = None):
-        """wide: use AVX2 and FMA; by default if the processor has them."""
+    def __init__(
+        self,
+        weights: TwoLayer,
+        threads: int = 1,
+        wide: bool | None = None,
+        sixteen_bit: bool | None = None,
+    ):
+        """wide: use AVX2 and FMA; by default if the processor has them. sixteen_bit: compute with
+        16-bit numbers; by default where `wide`, and where the weights prove that no pixel can be
+        off by more than one grey level (`fixed_point`)."""
         self._library = library()
         self._wide = bool(self._library.has_wide_vectors()) if wide is None else wide
+        fixed = fixed_point(weights) if self._wide and sixteen_bit is not False else None
+        self.sixteen_bit = fixed is not None
+        if sixteen_bit and not self.sixteen_bit:
+            raise ValueError('16-bit numbers are not exact enough for these weights, or not wide')
+        self._rows = self._in_floats(weights) if fixed is None else self._in_words(fixed, weights)
+        self._results = Recycled()
+        self.threads = threads
+        self._pool = ThreadPoolExecutor(threads - 1, 'fuse') if threads > 1 else None
+
+    def _in_floats(self, weights: TwoLayer) -> Callable[..., None]:
         # Images of 0..255 go in and, from a linear output, come out: the factors join the weights.
         gain = 1.0 if weights.tanh else 255.0
-        self._network = Network(
+        network = Network(
             _floats(weights.first.transpose(2, 3, 1, 0) / np.float32(255.0), 72),
             _floats(weights.bias, 4),
             _floats(weights.second[0] * np.float32(gain), 36),
             float(weights.last_bias[0] * gain),
             weights.tanh,
         )
-        self._results = Recycled()
-        self.threads = threads
-        self._pool = ThreadPoolExecutor(threads - 1, 'fuse') if threads > 1 else None
+        return lambda *where: self._library.fuse_rows(network, *where, self._wide)
+
+    def _in_words(self, fixed: FixedPoint, weights: TwoLayer) -> Callable[..., None]:
+        network = FixedNetwork(
+            _pairs(fixed.first.transpose(2, 3, 0, 1), 36),
+            (ctypes.c_int32 * 4)(*fixed.bias.tolist()),
+            _pairs(fixed.second.reshape(2, 2, 3, 3).transpose(0, 2, 3, 1), 18),
+            fixed.last_bias,
+            fixed.shift,
+            1 / (255 * 2**fixed.shift),
+            weights.tanh,
+        )
+        return lambda *where: self._library.fuse_rows_fixed(network, *where)
 
     def fuse(
         self, visible: np.ndarray, thermal: np.ndarray, out: np.ndarray | None = None
@@ -65,9 +95,8 @@ class Compiled:
         bounds = [height * i // bands // 2 * 2 for i in range(bands)] + [height]
 
         def band(top: int, bottom: int) -> None:
-            self._library.fuse_rows(
-                self._network, *images, height, width, channels, top, bottom, self._wide
-            )  # ctypes lets go of the interpreter meanwhile
+            # ctypes lets go of the interpreter meanwhile.
+            self._rows(*images, height, width, channels, top, bottom)
 
         others = [self._pool.submit(band, *bounds[i : i + 2]) for i in range(1, bands)]
         band(*bounds[:2])
@@ -86,6 +115,11 @@ def compiled(content: bytes, threads: int = 1) -> Compiled | None:
 
 def _floats(values: np.ndarray, count: int):
     return (ctypes.c_float * count)(*values.ravel().tolist())
+
+
+def _pairs(values: np.ndarray, count: int):
+    """Words of two 16-bit numbers each, the first of the last axis in the lower half."""
+    return (ctypes.c_int32 * count)(*values.astype('<i2').ravel().view('<i4').tolist())
 
 
 def _rows(image: np.ndarray) -> np.ndarray:

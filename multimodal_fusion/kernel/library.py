@@ -1,4 +1,4 @@
-"""The shared library of two_layer.c, which setup.py builds where there is a C compiler."""
+"""The library of two_layer.c and fixed_point.c; setup.py builds it where there is a C compiler."""
 
 import ctypes
 import functools
@@ -16,6 +16,20 @@ class Network(ctypes.Structure):
         ('bias', ctypes.c_float * 4),
         ('second', ctypes.c_float * 36),  # (channel, row, column)
         ('last_bias', ctypes.c_float),
+        ('tanh', ctypes.c_int32),
+    )
+
+
+class FixedNetwork(ctypes.Structure):
+    """FixedNetwork of fixed_point.c: two 16-bit weights in each word."""
+
+    _fields_ = (
+        ('first', ctypes.c_int32 * 36),  # (row, column, channel); halves: thermal, visible
+        ('bias', ctypes.c_int32 * 4),
+        ('second', ctypes.c_int32 * 18),  # (pair of channels, row, column)
+        ('last_bias', ctypes.c_int32),
+        ('shift', ctypes.c_int32),
+        ('gain', ctypes.c_float),
         ('tanh', ctypes.c_int32),
     )
 
@@ -39,5 +53,7 @@ def _declared(lib: ctypes.CDLL) -> ctypes.CDLL:
     # height, width, channels, top, bottom, wide
     lib.fuse_rows.argtypes = (ctypes.POINTER(Network), *images, *(number,) * 6)
     lib.fuse_rows.restype = None
+    lib.fuse_rows_fixed.argtypes = (ctypes.POINTER(FixedNetwork), *images, *(number,) * 5)
+    lib.fuse_rows_fixed.restype = None
     lib.has_wide_vectors.argtypes, lib.has_wide_vectors.restype = (), number
     return lib

@@ -11,27 +11,10 @@
  * float once, four rows of the hidden layer stay in the cache, and two rows of output are made at a
  * time. Rows are found by their number modulo four, so that reflected rows are simply looked up.
  */
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
+#include "rows.h"
 
-#define TILE 640
-#define LANES 8
-#define MARGIN 24 /* columns computed beyond the tile, to whole vectors, and thrown away */
-#define STRIDE (TILE + 2 + MARGIN + LANES)
-
-typedef float v8 __attribute__((vector_size(32)));
-typedef float v8u __attribute__((vector_size(32), aligned(4), may_alias));
-typedef int32_t i8 __attribute__((vector_size(32)));
-typedef uint8_t b8 __attribute__((vector_size(8), aligned(1), may_alias));
-
-/* A loop of GCC that stays a loop: unrolled further, sums spill to the stack. */
-#define ROLLED _Pragma("GCC unroll 1")
-
-#define INLINE static inline __attribute__((always_inline))
 #define LOAD(p) (*(const v8u *)(p))
 #define STORE(p, v) (*(v8u *)(p) = (v))
-#define SPREAD(x) ((v8){(x), (x), (x), (x), (x), (x), (x), (x)})
 
 /* Weights as the kernel wants them: inputs are 0..255, outputs too. */
 typedef struct {
@@ -51,32 +34,6 @@ typedef struct {
     int row[4];
     float values[4][4][STRIDE] __attribute__((aligned(32)));
 } Hidden;
-
-typedef struct {
-    const uint8_t *visible, *thermal;
-    int64_t visible_step, thermal_step; /* bytes from row to row */
-    int height, width, channels;
-    uint8_t *out;
-    int64_t out_step;
-} Images;
-
-INLINE int reflect(int i, int n) { return i < 0 ? -i : i >= n ? 2 * n - 2 - i : i; }
-
-INLINE v8 larger(v8 a, v8 b) {
-    i8 mask = a > b;
-    return (v8)(((i8)a & mask) | ((i8)b & ~mask));
-}
-
-INLINE v8 smaller(v8 a, v8 b) {
-    i8 mask = a < b;
-    return (v8)(((i8)a & mask) | ((i8)b & ~mask));
-}
-
-/* BT.601 as OpenCV computes it: 15-bit weights, rounded. */
-INLINE void luma_row(const uint8_t *restrict bgr, uint8_t *restrict grey, size_t n) {
-    for (size_t x = 0; x < n; x++)
-        grey[x] = (bgr[3 * x] * 3735 + bgr[3 * x + 1] * 19235 + bgr[3 * x + 2] * 9798 + 16384) >> 15;
-}
 
 INLINE void float_row(const uint8_t *restrict from, float *restrict to, size_t n) {
     for (size_t x = 0; x < n; x++) to[x] = from[x];
@@ -149,21 +106,6 @@ INLINE int hidden_row(Hidden *hidden, Inputs *in, const Images *im, const Networ
     return place;
 }
 
-/* tanh by its continued fraction, [7/6]: within 5e-5 where it matters, x from 0 on. */
-INLINE v8 tanh8(v8 x) {
-    x = smaller(larger(x, (v8){0}), SPREAD(4.97f));
-    v8 q = x * x;
-    v8 top = x * (135135.f + q * (17325.f + q * (378.f + q)));
-    return top / (135135.f + q * (62370.f + q * (3150.f + q * 28.f)));
-}
-
-/* Clip, round half to even as ONNX does, and keep 8 bits. */
-INLINE void grey8(v8 sum, int tanh, uint8_t *to) {
-    if (tanh) sum = tanh8(sum) * 255.f;
-    sum = smaller(larger(sum, (v8){0}), SPREAD(255.f)) + 12582912.f;
-    *(b8 *)to = __builtin_convertvector((i8)sum & 255, b8);
-}
-
 #define OUTPUT(N)                                                                           \
     {                                                                                       \
         v8 upper[N], lower[N];                                                              \
@@ -194,30 +136,13 @@ INLINE void output_rows(const Hidden *hidden, const int places[4], const Network
     for (; x < count; x += LANES) OUTPUT(1)
 }
 
-/* Add the change of luma to the three channels and clip. */
-INLINE void colour_row(const uint8_t *restrict bgr, const uint8_t *restrict fused,
-                       uint8_t *restrict out, size_t n) {
-    int16_t change[3 * TILE];
-    uint8_t grey[TILE];
-    luma_row(bgr, grey, n);
-    for (size_t x = 0; x < n; x++) {
-        int16_t d = (int16_t)(fused[x] - grey[x]);
-        change[3 * x] = change[3 * x + 1] = change[3 * x + 2] = d;
-    }
-    for (size_t i = 0; i < 3 * n; i++) {
-        int16_t sum = (int16_t)(bgr[i] + change[i]);
-        sum = sum < 0 ? 0 : sum;
-        out[i] = (uint8_t)(sum > 255 ? 255 : sum);
-    }
-}
-
 INLINE void band(const Network *net, const Images *im, int top, int bottom) {
     Inputs in;
     Hidden hidden;
     uint8_t fused[2][STRIDE];
     memset(&in, 0, sizeof in); /* columns beyond the tile are computed with, then dropped */
     memset(&hidden, 0, sizeof hidden);
-    int width = im->width, height = im->height, channels = im->channels;
+    int width = im->width, height = im->height;
     int tiles = (width + TILE - 1) / TILE;
     for (int t = 0; t < tiles; t++) {
         int left = (int)((int64_t)width * t / tiles);
@@ -234,15 +159,13 @@ INLINE void band(const Network *net, const Images *im, int top, int bottom) {
                 output_rows(&hidden, places, net, right - left, 1, fused);
             else
                 output_rows(&hidden, places, net, right - left, 0, fused);
-            for (int i = 0; i < 2 && y + i < bottom; i++) {
-                int64_t at = (int64_t)left * channels;
-                uint8_t *to = im->out + (y + i) * im->out_step + at;
-                if (channels == 1)
-                    memcpy(to, fused[i], right - left);
+            for (int i = 0; i < 2 && y + i < bottom; i++)
+                if (im->channels == 1)
+                    grey_out(im, fused[i], y + i, left, right - left);
                 else
-                    colour_row(im->visible + (y + i) * im->visible_step + at, fused[i], to,
+                    colour_row(im->visible + (y + i) * im->visible_step + 3 * (int64_t)left,
+                               fused[i], im->out + (y + i) * im->out_step + 3 * (int64_t)left,
                                right - left);
-            }
         }
     }
 }
