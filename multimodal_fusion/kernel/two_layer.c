@@ -152,8 +152,8 @@ INLINE void band(const Network *net, const Images *im, int top, int bottom) {
     }
 }
 
-/* GCC lowers vector operations before it clones a function, so target_clones would make a slow
- * "AVX2" version; a function of its own, into which all else is inlined, gets the real one. */
+/* With target_clones GCC 12 makes a slow version for AVX2; a function of its own, into which all else
+ * is inlined, is fast. */
 #if defined(__x86_64__)
 __attribute__((target("avx2,fma"))) static void band_avx2(const Network *net, const Images *im,
                                                           int top, int bottom) {
