@@ -134,11 +134,25 @@ def to_white_hot(
             raise UserError(f'{frame.dtype} thermal data needs a range; only uint8 goes as it is')
         grey = frame
     else:
-        alpha = 255.0 / max(limits[1] - limits[0], 1e-9)
-        # The one OpenCV call that scales, shifts and saturates at both ends in a single pass.
-        grey = cv2.addWeighted(frame, alpha, frame, 0.0, -limits[0] * alpha, dtype=cv2.CV_8U)
+        grey = _scale(frame, *limits)
     if polarity == 'black_hot':
         grey = cv2.bitwise_not(grey)
     if clahe > 0:
         grey = cv2.createCLAHE(clahe, (8, 8)).apply(grey)
     return grey
+
+
+def _scale(frame: np.ndarray, low: float, high: float) -> np.ndarray:
+    """255 (x - low) / (high - low), rounded and clipped."""
+    alpha = 255.0 / max(high - low, 1e-9)
+    whole = max(0, round(low))
+    if low < 0 or abs(low - whole) * alpha < 0.49:
+        # The quickest way. convertScaleAbs would fold what is below the limit back up, so that is
+        # cut off first, at a whole number of counts: what remains of the limit rounds to black.
+        return cv2.convertScaleAbs(
+            cv2.subtract(frame, whole) if whole else frame,
+            alpha=alpha,
+            beta=(whole - low) * alpha,
+        )
+    # A part of a count may be a grey level here. This one call saturates at both ends by itself.
+    return cv2.addWeighted(frame, alpha, frame, 0.0, -low * alpha, dtype=cv2.CV_8U)

@@ -21,6 +21,7 @@ from ..classical import CLASSICAL
 from ..cli.progress import progress
 from ..errors import UserError
 from ..fuser import Fuser, find_model
+from ..kernel.compiled import Compiled
 from ..kernel.weights import read_two_layer
 from ..model_file import Manifest, read_model
 from ..runtime import PROVIDERS, onnxruntime_or_none
@@ -47,7 +48,11 @@ class Plan:
 
 @dataclass(frozen=True)
 class Way:
-    """One way to run a fuser. runs: ``opencv``, ``compiled``, ``pytorch`` or a provider's name."""
+    """One way to run a fuser.
+
+    runs: ``opencv``, ``compiled``, ``compiled, float32`` where the kernel would take 16 bits,
+    ``pytorch`` or a provider's name.
+    """
 
     model: str
     runs: str
@@ -91,6 +96,13 @@ def _learned(plan: Plan, model: str, threads: int, manifest: Manifest) -> list[W
         compiled = way('compiled', provider, True)
         if weights and compiled.load().provider == 'compiled':
             found.append(compiled)
+            if Compiled(weights).sixteen_bit:
+
+                def in_floats() -> Fuser:
+                    kernel = Compiled(weights, threads, sixteen_bit=False)
+                    return Fuser(name, 'luma', kernel.fuse, 'compiled', returns_colour=True)
+
+                found.append(Way(name, 'compiled, float32', threads, in_floats, macs))
         if importlib.util.find_spec('onnxruntime'):
             found.append(way('onnxruntime', provider, False))
         if plan.pytorch and weights and importlib.util.find_spec('torch'):

@@ -21,6 +21,8 @@ MODELS = 'max,laplacian,mmdrfuse,mmdrfuse_plus'
 INPUTS = ('luma', 'colour')
 # Modes of their own, each a module with add_arguments(parser) and run(args).
 MODES = {
+    'agreement': 'pixels of the compiled kernel beside those of ONNX Runtime',
+    'steps': 'single steps of a frame beside ways that were not taken',
     'pipeline': 'the node as a process, over DDS: latency, rate, CPU, memory',
     'bandwidth': 'MB/s of fusing here or there, for a data set and rate',
 }

@@ -28,8 +28,8 @@ class Compiled:
         16-bit numbers; by default where `wide`, and where the weights prove that no pixel can be
         off by more than one grey level (`fixed_point`)."""
         self._library = library()
-        self._wide = bool(self._library.has_wide_vectors()) if wide is None else wide
-        fixed = fixed_point(weights) if self._wide and sixteen_bit is not False else None
+        self.wide = bool(self._library.has_wide_vectors()) if wide is None else wide
+        fixed = fixed_point(weights) if self.wide and sixteen_bit is not False else None
         self.sixteen_bit = fixed is not None
         if sixteen_bit and not self.sixteen_bit:
             raise ValueError('16-bit numbers are not exact enough for these weights, or not wide')
@@ -48,7 +48,7 @@ class Compiled:
             float(weights.last_bias[0] * gain),
             weights.tanh,
         )
-        return lambda *where: self._library.fuse_rows(network, *where, self._wide)
+        return lambda *where: self._library.fuse_rows(network, *where, self.wide)
 
     def _in_words(self, fixed: FixedPoint, weights: TwoLayer) -> Callable[..., None]:
         network = FixedNetwork(

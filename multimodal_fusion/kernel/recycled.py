@@ -1,8 +1,4 @@
-"""Images that are used again once nobody holds them.
-
-A fresh array of a megabyte comes from the kernel page by page, which takes as long as a third of
-the fusion of a frame.
-"""
+"""Images that are used again once nobody holds them, so that a frame allocates nothing."""
 
 import sys
 import threading

@@ -8,8 +8,8 @@
  * the few rows that are in flight lie on the stack, so any number of threads may call it.
  *
  * A band of rows is cut into tiles of at most TILE columns. In a tile, rows of both inputs become
- * float once, four rows of the hidden layer stay in the cache, and two rows of output are made at a
- * time. Rows are found by their number modulo four, so that reflected rows are simply looked up.
+ * float once, and the last rows of the hidden layer stay in the cache. Rows are found by their number
+ * modulo four, so that reflected rows are simply looked up.
  */
 #include "rows.h"
 
@@ -27,12 +27,12 @@ typedef struct {
 
 typedef struct {
     int row[4];                                    /* the image row that lies in each place */
-    float pixels[4][2][STRIDE + 4] __attribute__((aligned(32)));
+    float pixels[4][2][STRIDE] __attribute__((aligned(64)));
 } Inputs;
 
 typedef struct {
     int row[4];
-    float values[4][4][STRIDE] __attribute__((aligned(32)));
+    float values[4][4][STRIDE] __attribute__((aligned(64)));
 } Hidden;
 
 INLINE void float_row(const uint8_t *restrict from, float *restrict to, size_t n) {
@@ -62,33 +62,10 @@ INLINE int input_row(Inputs *in, const Images *im, int row, int left, int right)
     return place;
 }
 
-/* N vectors of one row of the hidden layer, all four channels in registers. */
-#define HIDDEN(N)                                                                    \
-    {                                                                                \
-        v8 sum[4][N];                                                                \
-        for (int c = 0; c < 4; c++)                                                  \
-            for (int k = 0; k < N; k++) sum[c][k] = SPREAD(net->bias[c]);            \
-        ROLLED for (int i = 0; i < 3; i++)                                           \
-            for (int j = 0; j < 3; j++)                                              \
-                for (int s = 0; s < 2; s++) {                                        \
-                    v8 pixels[N];                                                    \
-                    for (int k = 0; k < N; k++)                                      \
-                        pixels[k] = LOAD(rows[i][s] + x + j + k * LANES);            \
-                    for (int c = 0; c < 4; c++) {                                    \
-                        v8 weight = SPREAD(net->first[i][j][s][c]);                  \
-                        for (int k = 0; k < N; k++) sum[c][k] += pixels[k] * weight; \
-                    }                                                                \
-                }                                                                    \
-        for (int c = 0; c < 4; c++)                                                  \
-            for (int k = 0; k < N; k++)                                              \
-                STORE(hidden->values[place][c] + x + k * LANES,                      \
-                      larger(sum[c][k], (v8){0}));                                   \
-    }
-
 /* Hidden row `row` of the tile: columns left - 1 .. right, reflected by its own values. */
 INLINE int hidden_row(Hidden *hidden, Inputs *in, const Images *im, const Network *net, int row,
                       int left, int right) {
-    int place = row & 3, count = right - left + 2, x = 0;
+    int place = row & 3, count = right - left + 2;
     if (hidden->row[place] == row) return place;
     hidden->row[place] = row;
     const float *rows[3][2];
@@ -96,8 +73,22 @@ INLINE int hidden_row(Hidden *hidden, Inputs *in, const Images *im, const Networ
         int at = input_row(in, im, reflect(row - 1 + i, im->height), left, right);
         rows[i][0] = in->pixels[at][0], rows[i][1] = in->pixels[at][1];
     }
-    for (; x + 3 * LANES <= count; x += 3 * LANES) HIDDEN(3)
-    for (; x < count; x += LANES) HIDDEN(1)
+    for (int x = 0; x < count; x += 2 * LANES) { /* all four channels in registers */
+        v8 sum[4][2];
+        for (int c = 0; c < 4; c++) sum[c][0] = sum[c][1] = SPREAD(net->bias[c]);
+        ROLLED for (int i = 0; i < 3; i++)
+            for (int j = 0; j < 3; j++)
+                for (int s = 0; s < 2; s++) {
+                    v8 near = LOAD(rows[i][s] + x + j), far = LOAD(rows[i][s] + x + j + LANES);
+                    for (int c = 0; c < 4; c++) {
+                        v8 weight = SPREAD(net->first[i][j][s][c]);
+                        sum[c][0] += near * weight, sum[c][1] += far * weight;
+                    }
+                }
+        for (int c = 0; c < 4; c++)
+            for (int k = 0; k < 2; k++)
+                STORE(hidden->values[place][c] + x + k * LANES, larger(sum[c][k], (v8){0}));
+    }
     for (int c = 0; c < 4; c++) {
         float *values = hidden->values[place][c];
         if (left == 0) values[0] = values[2];
@@ -106,40 +97,35 @@ INLINE int hidden_row(Hidden *hidden, Inputs *in, const Images *im, const Networ
     return place;
 }
 
-#define OUTPUT(N)                                                                           \
-    {                                                                                       \
-        v8 upper[N], lower[N];                                                              \
-        for (int k = 0; k < N; k++) upper[k] = lower[k] = SPREAD(net->last_bias);           \
-        ROLLED for (int i = 0; i < 4; i++)                                                  \
-            for (int c = 0; c < 4; c++)                                                     \
-                for (int j = 0; j < 3; j++) {                                               \
-                    const float *values = hidden->values[places[i]][c] + x + j;             \
-                    v8 h[N];                                                                \
-                    for (int k = 0; k < N; k++) h[k] = LOAD(values + k * LANES);            \
-                    if (i < 3)                                                              \
-                        for (int k = 0; k < N; k++) upper[k] += h[k] * net->second[c][i][j]; \
-                    if (i > 0)                                                              \
-                        for (int k = 0; k < N; k++)                                         \
-                            lower[k] += h[k] * net->second[c][i - 1][j];                    \
-                }                                                                           \
-        for (int k = 0; k < N; k++) {                                                       \
-            grey8(upper[k], tanh, fused[0] + x + k * LANES);                                \
-            grey8(lower[k], tanh, fused[1] + x + k * LANES);                                \
-        }                                                                                   \
+/* Output row from three of the hidden layer, count columns. Each of the three columns of taps is
+ * summed where its values lie, in whole vectors, and the sums are shifted only when they are added. */
+INLINE void output_row(const Hidden *hidden, const int places[3], const Network *net, int count,
+                       int tanh, uint8_t fused[STRIDE]) {
+    float sums[3][STRIDE] __attribute__((aligned(64)));
+    for (int x = 0; x < count + 2; x += 2 * LANES) {
+        v8 sum[3][2];
+        for (int j = 0; j < 3; j++) sum[j][0] = sum[j][1] = (v8){0};
+        ROLLED for (int i = 0; i < 3; i++)
+            for (int c = 0; c < 4; c++) {
+                const float *values = hidden->values[places[i]][c] + x;
+                v8 near = LOAD(values), far = LOAD(values + LANES);
+                for (int j = 0; j < 3; j++) {
+                    v8 weight = SPREAD(net->second[c][i][j]);
+                    sum[j][0] += near * weight, sum[j][1] += far * weight;
+                }
+            }
+        for (int j = 0; j < 3; j++)
+            for (int k = 0; k < 2; k++) STORE(sums[j] + x + k * LANES, sum[j][k]);
     }
-
-/* Two rows of output from four of the hidden layer. */
-INLINE void output_rows(const Hidden *hidden, const int places[4], const Network *net, int count,
-                        int tanh, uint8_t fused[2][STRIDE]) {
-    int x = 0;
-    for (; x + 4 * LANES <= count; x += 4 * LANES) OUTPUT(4)
-    for (; x < count; x += LANES) OUTPUT(1)
+    for (int x = 0; x < count; x += LANES)
+        grey8(LOAD(sums[0] + x) + LOAD(sums[1] + x + 1) + LOAD(sums[2] + x + 2) + net->last_bias,
+              tanh, fused + x);
 }
 
 INLINE void band(const Network *net, const Images *im, int top, int bottom) {
     Inputs in;
     Hidden hidden;
-    uint8_t fused[2][STRIDE];
+    uint8_t fused[STRIDE];
     memset(&in, 0, sizeof in); /* columns beyond the tile are computed with, then dropped */
     memset(&hidden, 0, sizeof hidden);
     int width = im->width, height = im->height;
@@ -148,30 +134,26 @@ INLINE void band(const Network *net, const Images *im, int top, int bottom) {
         int left = (int)((int64_t)width * t / tiles);
         int right = (int)((int64_t)width * (t + 1) / tiles);
         for (int i = 0; i < 4; i++) in.row[i] = hidden.row[i] = -1;
-        for (int y = top; y < bottom; y += 2) {
-            int places[4];
-            for (int i = 0; i < 4; i++) {
-                int row = y - 1 + i;
-                row = row > height ? y : reflect(row, height); /* below an odd last row: unused */
-                places[i] = hidden_row(&hidden, &in, im, net, row, left, right);
-            }
+        for (int y = top; y < bottom; y++) {
+            int places[3];
+            for (int i = 0; i < 3; i++)
+                places[i] = hidden_row(&hidden, &in, im, net, reflect(y - 1 + i, height), left,
+                                       right);
             if (net->tanh)
-                output_rows(&hidden, places, net, right - left, 1, fused);
+                output_row(&hidden, places, net, right - left, 1, fused);
             else
-                output_rows(&hidden, places, net, right - left, 0, fused);
-            for (int i = 0; i < 2 && y + i < bottom; i++)
-                if (im->channels == 1)
-                    grey_out(im, fused[i], y + i, left, right - left);
-                else
-                    colour_row(im->visible + (y + i) * im->visible_step + 3 * (int64_t)left,
-                               fused[i], im->out + (y + i) * im->out_step + 3 * (int64_t)left,
-                               right - left);
+                output_row(&hidden, places, net, right - left, 0, fused);
+            if (im->channels == 1)
+                grey_out(im, fused, y, left, right - left);
+            else
+                colour_row(im->visible + y * im->visible_step + 3 * (int64_t)left, fused,
+                           im->out + y * im->out_step + 3 * (int64_t)left, right - left);
         }
     }
 }
 
-/* GCC lowers vector operations before it clones a function, so target_clones would make a slow
- * "AVX2" version; a function of its own, into which all else is inlined, gets the real one. */
+/* With target_clones GCC 12 makes a slow version for AVX2; a function of its own, into which all else
+ * is inlined, is fast. */
 #if defined(__x86_64__)
 __attribute__((target("avx2,fma"))) static void band_avx2(const Network *net, const Images *im,
                                                           int top, int bottom) {

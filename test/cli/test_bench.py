@@ -2,6 +2,7 @@
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 
@@ -23,6 +24,8 @@ def test_bench_measures_every_way_and_compares(tmp_path, capfd):
     expected = {('max', 'opencv'), ('mmdrfuse_plus', 'onnxruntime')}
     if library() is not None:
         expected.add(('mmdrfuse_plus', 'compiled'))
+        if library().has_wide_vectors():
+            expected.add(('mmdrfuse_plus', 'compiled, float32'))
     assert {(row['model'], row['runs']) for row in figures['rows']} == expected
     assert len(figures['rows']) == 2 * len(expected)  # luma and colour
     for row in figures['rows']:
@@ -76,6 +79,42 @@ def test_floors_grow_with_the_work():
         floor.copy_seconds(50_000) for _ in range(3)
     )
     assert floor.multiply_seconds(10**6) > 0
+
+
+@pytest.mark.skipif(library() is None, reason='the kernel is not built')
+def test_agreement_counts_the_pixels_that_differ(tmp_path, capsys):
+    """On noise and on a folder, of 70 x 50 pixels; classical fusers have nothing to agree with."""
+    random = np.random.default_rng(0)
+    for name in ('ir', 'vis'):
+        (tmp_path / name).mkdir()
+        cv2.imwrite(str(tmp_path / name / 'a.png'), random.integers(0, 256, (50, 70), np.uint8))
+    models = ['--models', 'max,mmdrfuse,mmdrfuse_plus']
+    assert cli.main(['bench', '--agreement', *models, '--images', str(tmp_path), '--json']) == 0
+    rows = json.loads(capsys.readouterr().out)
+    kinds = ['float32', '16-bit'] if library().has_wide_vectors() else ['float32']
+    assert [(row['model'], row['images'], row['arithmetic']) for row in rows] == [
+        (model, images, kind)
+        for model in ('mmdrfuse', 'mmdrfuse_plus')
+        for images in ('noise', 'pairs')
+        for kind in kinds
+    ]
+    for row in rows:
+        assert row['pixels'] == (3500 if row['images'] == 'pairs' else 4 * 640 * 480)
+        assert row['most levels'] <= 1 and row['% within one level'] == 100
+        assert 95 < row['% equal'] <= 100 and abs(row['mean difference']) < 0.05
+    thermal = random.integers(0, 60000, (50, 70), np.uint16)
+    cv2.imwrite(str(tmp_path / 'ir/a.png'), thermal)
+    assert cli.main(['bench', '--agreement', '--images', str(tmp_path)]) == 2
+    assert 'is uint16; --images needs 8-bit thermal images' in capsys.readouterr().err
+
+
+def test_steps_are_timed_beside_other_ways_with_the_same_result(capsys):
+    assert cli.main(['bench', '--steps', '--rounds', '1', '--json']) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row['way'] for row in rows].count('in use') == 3 and len(rows) == 8
+    for row in rows:
+        assert 0 < row['fastest ms'] <= row['median of fastest tenth']
+        assert row['most levels from the first'] <= 3
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,8 @@ def test_doctor_finds_what_is_here_and_says_what_to_do(capsys, monkeypatch):
     assert 'CPUExecutionProvider' in found['ONNX Runtime']['found']
     assert found['model mmdrfuse']['good']
     monkeypatch.setattr(doctor, 'onnxruntime_or_none', lambda: None)
-    assert 'pip install onnxruntime' in doctor.runtime()[0].advice
+    missing = next(line for line in doctor.runtime() if line.what == 'ONNX Runtime')
+    assert not missing.good and 'pip install onnxruntime' in missing.advice
     monkeypatch.setattr(doctor, '_SHARED_MEMORY', 2**60)
     shared = next(line for line in doctor.machine() if line.what == 'shared memory')
     assert not shared.good and '--shm-size' in shared.advice

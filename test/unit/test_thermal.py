@@ -56,6 +56,15 @@ def test_fractional_limits_are_met_to_one_level(limits):
     assert np.abs(to_white_hot(frame.astype(kind), limits) - expected).max() <= 0.51
 
 
+@given(st.floats(-1000, 65000), st.floats(50, 70_000), st.sampled_from([np.uint8, np.uint16]))
+def test_every_count_is_rounded_and_clipped(low, span, dtype):
+    """Nothing below the limit comes back as a grey, whatever part of a count the limit is."""
+    counts = np.arange(np.iinfo(dtype).max + 1, dtype=dtype).reshape(256, -1)
+    exact = np.clip(255 * (counts - low) / span, 0, 255)
+    grey = to_white_hot(counts, (low, low + span))
+    assert grey.dtype == np.uint8 and np.abs(grey - exact).max() < 0.52
+
+
 def test_auto_leaves_8_bit_as_it_is_and_stretches_16_bit():
     grey = rng.integers(0, 256, (40, 50), np.uint8)
     assert follow([grey])[0] is grey
