@@ -31,14 +31,15 @@ results: $(VENV)/.demo
 results-mobilefuse: $(VENV)/.demo
 	$(BIN)/python -m multimodal_fusion.evaluate.blenders --data "$(DATA)/val" \
 		--models "wavelet_max,ifcnn,$(VARIANTS)/mobilefuse-blending-only.onnx,$(VARIANTS)/mobilefuse-generative-only.onnx,mobilefuse" \
-		--allow-unlisted --out docs/results/mobilefuse.md
+		--allow-unlisted --every 8 --out docs/results/mobilefuse.md
+
 # The detection table, from DATA=path/to/data with ivif/ and weights/.
 detection: $(VENV)/.test
 	$(BIN)/python -m multimodal_fusion.evaluate.detection_table --data "$(DATA)/ivif/train" \
 		--labels "$(DATA)/ivif/train/labels" --stems config/train/detector_split.txt \
 		--partial llvip_=person --allow-unlisted \
 		--detectors "$(DATA)/weights/yolox_nano.onnx",detector_person_car \
-		--models average,max,mmdrfuse,mmdrfuse_plus --out docs/results/detection.md
+		--models average,max,mmdrfuse,mmdrfuse_plus,mobilefuse --out docs/results/detection.md
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
