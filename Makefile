@@ -44,7 +44,7 @@ detection: $(VENV)/.test
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
 
-KERNEL := multimodal_fusion/kernel/two_layer.c
+KERNEL := $(wildcard multimodal_fusion/kernel/*.[ch])
 
 $(VENV)/.demo: setup.py setup.cfg constraints.txt $(KERNEL) | $(BIN)/pip
 	rm -rf build
