@@ -240,7 +240,9 @@ def card(checkpoint: Checkpoint, name: str, kind: str, table: dict[str, dict[str
     if config.method is None and len(counts := count_by_part(checkpoint.network)) > 2:
         listed = ', '.join(f'{name} {count}' for name, count in counts.items())
         parts = f'\n| by part | {listed} |'
-    limits = textwrap.fill(f'{checkpoint.recipe.limits} Not for measuring temperature.', 100)
+    limits = textwrap.fill(
+        f'{checkpoint.recipe.limits} Not for measuring temperature.'.strip(), 100
+    )
     terms = ' + '.join(f'{weight:g} {name}' for name, weight in config.weights.items())
     scores = '\n'.join(
         f'| {name.removeprefix("val_")} | {value:.5f} |'

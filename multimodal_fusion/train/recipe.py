@@ -44,7 +44,7 @@ class Recipe:
     extras: tuple[str, ...]
     data: Callable[[Path, Config, Place], PairData]
     objective: Callable[[Config, object, Setup], Objective]
-    limits: str
+    limits: str = ''
     starts_from: str | None = None
 
     @property
