@@ -8,6 +8,7 @@ import pytest
 
 from multimodal_fusion import cli
 from multimodal_fusion.cli import doctor
+from multimodal_fusion.detector import Detector
 from multimodal_fusion.fuser import Fuser
 
 
@@ -32,7 +33,10 @@ def test_models_lists_what_loads(capsys):
     assert {'max', 'guided_filter', 'mmdrfuse', 'mmdrfuse_plus'} <= {row['name'] for row in listed}
     assert sum(row['default'] for row in listed) == 1
     for row in listed:
-        assert Fuser.load(row['name']).kind == row['kind']
+        if row['kind'] == 'detector':
+            assert Detector.load(row['name']).name == row['name']
+        else:
+            assert Fuser.load(row['name']).kind == row['kind']
         assert row['licence'] and row['description'] and row['source']
     student = next(row for row in listed if row['name'] == 'mmdrfuse')
     assert student['parameters'] == 113 and student['bytes'] > 0
