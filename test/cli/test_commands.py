@@ -34,7 +34,7 @@ def test_models_lists_what_loads(capsys):
     assert sum(row['default'] for row in listed) == 1
     for row in listed:
         if row['kind'] == 'detector':
-            assert Detector.load(row['name']).name == row['name']
+            assert Detector(row['name']).name == row['name']
         else:
             assert Fuser.load(row['name']).kind == row['kind']
         assert row['licence'] and row['description'] and row['source']
