@@ -99,6 +99,14 @@ def test_what_only_the_fused_image_shows():
     assert only_fused(truths, findings, 'net', 0.35) == [('a', 1)]
 
 
+def test_recall_among_boxes_that_meet_no_other():
+    """The first two boxes meet; of the other two one is found."""
+    boxes = truth('a', ('person', 0, 0, 10, 10), ('car', 9, 0, 30, 10), ('person', 50, 0, 60, 10),
+                  ('person', 80, 0, 90, 10))  # fmt: skip
+    assert detection.apart(boxes).tolist() == [False, False, True, True]
+    assert detection.recall_apart([boxes], {'a': [person(0.9, 50)]}, 'person', 0.35) == (0.5, 2)
+
+
 def test_the_table():
     pytest.importorskip('pycocotools')
     figures = {'AP50': 0.5, 'AP': 0.25, 'recall': 0.75, 'precision': None, 'boxes': 2, 'images': 1}
