@@ -39,7 +39,7 @@ SCENE_FRAMES = 16  # of each
 _ABOUT_IMAGES = """\
 The shipped detector was not trained on them (`config/train/detector_split.txt`), but they are
 few: differences of some hundredths mean nothing. The llvip images are of one scene, other images
-of which were trained on, so they say little about other places. The msrs images are from the
+of which were trained on, so they say little about other places. The msrs images may be from
 drives that training images are from. Cars are not labelled in llvip, and not judged there."""
 _ABOUT_SPEED = """\
 The protocol of figure 9 of MMDRFuse on the images above: precision of pedestrian detection against
