@@ -57,8 +57,8 @@ class Fuser:
         returns_colour: bool = False,
         blends: bool = False,
     ):
-        """run: (visible, thermal) to fused; visible is luma unless kind is ``colour`` (RGB) or run
-        ``returns_colour`` itself (BGR or grey)."""
+        """run: (visible, thermal) to fused and mask, or None; visible is luma unless kind is
+        ``colour`` (RGB) or run ``returns_colour`` itself (BGR or grey)."""
         self.name, self.kind, self.provider, self.notice = name, kind, provider, notice
         self.blends = blends
         self.metadata = metadata or {}
@@ -92,7 +92,7 @@ class Fuser:
             return Fuser(
                 name_or_path,
                 'luma',
-                lambda visible, thermal: (method(thermal, visible), None),
+                maskless(lambda visible, thermal: method(thermal, visible)),
                 notice=notice,
             )
         manifest = manifest or Manifest.load()
@@ -109,7 +109,7 @@ class Fuser:
             return Fuser(
                 name,
                 'luma',
-                lambda visible, thermal: (kernel.fuse(visible, thermal), None),
+                maskless(kernel.fuse),
                 'compiled',
                 metadata(content),
                 _no_half(name, 'the CPU', fp16),
@@ -144,6 +144,13 @@ class Fuser:
     def warm_up(self, shape: tuple[int, int]) -> None:
         """Run once at (H, W), so that the first real frame does not pay for set-up."""
         self.fuse(np.zeros(shape, np.uint8), np.zeros(shape, np.uint8))
+
+
+def maskless(
+    fuse: Callable[[np.ndarray, np.ndarray], np.ndarray],
+) -> Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, None]]:
+    """What `Fuser` runs, of a function that has no mask to give."""
+    return lambda visible, thermal: (fuse(visible, thermal), None)
 
 
 def check_pair(visible: np.ndarray, thermal: np.ndarray) -> None:

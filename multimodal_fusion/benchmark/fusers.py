@@ -20,7 +20,7 @@ import numpy as np
 from ..classical import CLASSICAL
 from ..cli.progress import progress
 from ..errors import UserError
-from ..fuser import Fuser, find_model
+from ..fuser import Fuser, find_model, maskless
 from ..kernel.compiled import Compiled
 from ..kernel.weights import read_two_layer
 from ..model_file import Manifest, read_model
@@ -100,7 +100,9 @@ def _learned(plan: Plan, model: str, threads: int, manifest: Manifest) -> list[W
 
                 def in_floats() -> Fuser:
                     kernel = Compiled(weights, threads, sixteen_bit=False)
-                    return Fuser(name, 'luma', kernel.fuse, 'compiled', returns_colour=True)
+                    return Fuser(
+                        name, 'luma', maskless(kernel.fuse), 'compiled', returns_colour=True
+                    )
 
                 found.append(Way(name, 'compiled, float32', threads, in_floats, macs))
         if importlib.util.find_spec('onnxruntime'):
@@ -110,7 +112,7 @@ def _learned(plan: Plan, model: str, threads: int, manifest: Manifest) -> list[W
             def load() -> Fuser:
                 from ..networks.eager import eager
 
-                return Fuser(name, 'luma', eager(weights), 'pytorch')
+                return Fuser(name, 'luma', maskless(eager(weights)), 'pytorch')
 
             found.append(Way(name, 'pytorch', threads, load, macs))
     return found
