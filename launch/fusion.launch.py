@@ -15,7 +15,8 @@ TOPICS = (
     ('thermal_info_topic', 'thermal/camera_info', 'calibration of the thermal camera'),
     ('fused_topic', 'fused/image_raw', 'where the fused images go'),
     ('fused_info_topic', 'fused/camera_info', 'where their calibration goes'),
-    ('detections_topic', 'fused/detections', 'where the detections go'),
+    ('blend_mask_topic', 'fused/blend_mask', 'where the mask of a blending model goes'),
+    ('detections_topic', 'fused/detections', 'where the detections go; as JSON: with _json'),
     ('detections_image_topic', 'fused/detections_image', 'where the image with boxes goes'),
 )
 
@@ -53,7 +54,10 @@ def start(context) -> list[Node]:
             name='fusion_node',
             namespace=LaunchConfiguration('namespace'),
             parameters=[LaunchConfiguration('params_file'), overrides],
-            remappings=[(default, LaunchConfiguration(name)) for name, default, _ in TOPICS],
+            remappings=[
+                *((default, LaunchConfiguration(name)) for name, default, _ in TOPICS),
+                ('fused/detections_json', [LaunchConfiguration('detections_topic'), '_json']),
+            ],
             output='screen',
         )
     ]

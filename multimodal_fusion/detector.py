@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from .detect.geometry import FITS, Canvas, tight
-from .detect.layouts import LAYOUTS, class_count, decode, tell
+from .detect.layouts import LAYOUTS, check, class_count, decode, tell
 from .detect.names import chosen, class_names
 from .detect.suppress import suppress
 from .errors import UserError
@@ -66,6 +66,12 @@ class Detector:
             )
         manifest = Manifest.load()
         entry = manifest.detectors.get(path)
+        if entry is None and Path(path).suffix.lower() != '.onnx':
+            what = 'is a fuser, not a detector' if path in manifest.models else 'is no detector'
+            raise UserError(
+                f'detector.model is {path!r}, which {what}; known are '
+                f'{", ".join(manifest.detectors)}, or give the path of an .onnx file'
+            )
         self.path = manifest.folder / entry.file if entry else Path(path)
         self.name = entry.name if entry else self.path.stem
         content = read_model(self.path, manifest, allow_unlisted)
@@ -131,7 +137,11 @@ class Detector:
         outputs = self._run(np.zeros((1, 3, *size), dtype), size)
         shapes = [(name, value.shape) for name, value in outputs.items()]
         layout = self.metadata.get('layout', layout) if layout == 'auto' else layout
-        told = tell(shapes, size, self.path) if layout not in LAYOUTS else layout
+        if layout in LAYOUTS:
+            check(layout, shapes, self.path)
+            told = layout
+        else:
+            told = tell(shapes, size, self.path)
         return told, class_count(told, shapes)
 
     def _run(self, blob: np.ndarray, size: tuple[int, int]) -> dict[str, np.ndarray]:

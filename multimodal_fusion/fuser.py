@@ -96,11 +96,6 @@ class Fuser:
                 notice=notice,
             )
         manifest = manifest or Manifest.load()
-        if name_or_path in manifest.detectors:
-            raise UserError(
-                f'{name_or_path} is a detector, not a fuser: it goes into detector.model '
-                '(evaluate: --detector)'
-            )
         name, path = find_model(name_or_path, manifest)
         content = read_model(path, manifest, allow_unlisted)
         on_cpu = list(providers[:1]) == ['cpu']
@@ -196,6 +191,11 @@ def find_model(name_or_path: str, manifest: Manifest) -> tuple[str, Path]:
     entry = manifest.models.get(name_or_path)
     if entry is not None:
         return entry.name, manifest.folder / entry.file
+    if name_or_path in manifest.detectors:
+        raise UserError(
+            f'{name_or_path} is a detector, not a fuser: it goes into detector.model '
+            '(evaluate: --detector)'
+        )
     path = Path(name_or_path)
     if path.suffix.lower() != '.onnx':
         raise _unknown(name_or_path, [*CLASSICAL, *manifest.models])

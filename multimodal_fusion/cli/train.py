@@ -13,6 +13,7 @@ EXAMPLE = (
     'python -m multimodal_fusion train mmdr-student --teacher runs/teacher '
     '--data data/ivif --out runs/student'
 )
+PRESETS = ('paper', 'cpu', 'gpu', 'quick', 'plus')
 VGG_FILE = 'weights/vgg19_conv_fp16.npz'
 PREVIEW = 'first | second | original | mask, multi-focus and multi-lighting in turn'
 
@@ -158,7 +159,7 @@ def _detector(args) -> int:
     from ..train.detector import train_detector
 
     config = _config(args, 'detector', '')
-    last = train_detector(config, args.data, args.out, args.resume)
+    last = train_detector(config, _data(args), args.out, args.resume)
     model = args.out / 'model.onnx'
     if args.json:
         print(json.dumps({'model': str(model), **last}))
@@ -169,8 +170,16 @@ def _detector(args) -> int:
 
 def _config(args, name: str, suffix: str) -> Path:
     used = args.out / 'config.yaml'
-    if args.config in ('paper', 'cpu', 'gpu', 'quick', 'plus'):
-        return share_file(f'config/train/{name}-{args.config}.yaml')
+    if args.config in PRESETS:
+        folder = share_file('config/train')
+        if not (folder / f'{name}-{args.config}.yaml').exists():
+            known = [p.stem.removeprefix(f'{name}-') for p in sorted(folder.glob(f'{name}-*.yaml'))]
+            presets = ', '.join(word for word in known if word in PRESETS)
+            raise UserError(
+                f'{name} has no configuration {args.config!r}; '
+                + (f'it has {presets}' if presets else 'leave --config out, or give a file')
+            )
+        return folder / f'{name}-{args.config}.yaml'
     if args.config:
         return Path(args.config)
     if args.resume and used.exists():

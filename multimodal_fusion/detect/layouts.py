@@ -91,6 +91,31 @@ def tell(outputs: Sequence[tuple[str, tuple]], size: tuple[int, int], path: obje
     )
 
 
+def check(layout: str, outputs: Sequence[tuple[str, tuple]], path: object = '') -> None:
+    """Refuse a layout that was chosen by hand and that the outputs cannot have. Raises UserError.
+
+    Numbers of rows are left to whoever chose it: YOLOv6 has YOLOX's shape and YOLOv5's boxes.
+    """
+    names, shape = {name for name, _ in outputs}, outputs[0][1]
+    needed = {'dfine': {'labels', 'boxes', 'scores'}, 'detr': {'logits', 'pred_boxes'}}.get(layout)
+    if needed is not None:
+        fits = needed <= names
+    elif len(shape) != 3 or shape[0] != 1:
+        fits = False
+    elif layout == 'yolov8':
+        fits = shape[1] > 4
+    elif layout == 'yolov10':
+        fits = shape[2] == 6
+    else:
+        fits = shape[2] > (4 if layout == 'rtdetr' else 5)
+    if not fits:
+        found = ', '.join(f'{name} {list(shape)}' for name, shape in outputs)
+        raise UserError(
+            f'detector.layout is {layout}, whose output is {LAYOUTS[layout].shape}, but {path} has '
+            f'{found}; set it to auto, or to what the model was exported as'
+        )
+
+
 def class_count(layout: str, outputs: Sequence[tuple[str, tuple]]) -> int | None:
     """C of a model, None where the outputs don't say."""
     shapes = dict(outputs)

@@ -329,6 +329,9 @@ class FusionNode(Node):
             receiver = self._make_receiver(values, pipeline)
         except UserError as error:
             return SetParametersResult(successful=False, reason=str(error))
+        except Exception as error:  # the node outlives whatever a model file does to it
+            self.get_logger().error(traceback.format_exc())
+            return SetParametersResult(successful=False, reason=f'failed: {error!r}')
         renewed = pipeline.fuser is not old.pipeline.fuser
         renewed |= pipeline.detector is not None and 'detector.model' in given
         renewed |= pipeline.detector is not None and old.pipeline.detector is None

@@ -155,7 +155,12 @@ class Checkpoint:
             with safe_open(path, 'pt') as file:
                 metadata = file.metadata() or {}
                 weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            config = Config.check(json.loads(metadata['config']), f'the configuration in {path}')
+            given = json.loads(metadata['config'])
+            if given.get('recipe') == 'detector':
+                raise UserError(
+                    f'{path} is of a detector; "train" has written its model.onnx beside it'
+                )
+            config = Config.check(given, f'the configuration in {path}')
             recipe = find_recipe(config.recipe)
             network = recipe.network(config)
             network.load_state_dict(weights)
@@ -188,6 +193,8 @@ def export_checkpoint(
     checkpoint = Checkpoint.load(source)
     config, kind = checkpoint.config, kind or checkpoint.network.kind
     name = name or _name(checkpoint, kind)
+    if judge and kind != 'luma':
+        raise UserError(f'--scores measures luma models; leave it out for one of the {kind} kind')
     export(
         checkpoint.network,
         path,

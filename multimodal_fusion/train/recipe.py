@@ -235,5 +235,5 @@ RECIPES = {
 def find_recipe(name: str) -> Recipe:
     """A recipe by name. Raises UserError."""
     if name not in RECIPES:
-        raise UserError(f'there is no recipe {name!r}; known are {", ".join(RECIPES)}')
+        raise UserError(f'there is no recipe {name!r}; known are {", ".join(RECIPES)} and detector')
     return RECIPES[name]

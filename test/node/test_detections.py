@@ -160,6 +160,8 @@ def test_what_is_detected_equals_the_offline_path_and_parameters_change_it_at_ru
         assert len(labels()) == 2
         assert rig.set_parameter('detector.score', 1.0) == (True, '')
         assert labels() == []
+        done, reason = rig.set_parameter('detector.layout', 'detr')
+        assert not done and 'detector.layout is detr' in reason
         done, reason = rig.set_parameter('detector.model', 'nothing.onnx')
         assert not done and 'cannot be read' in reason
         header = boxes.messages[-1]

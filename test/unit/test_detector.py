@@ -114,6 +114,18 @@ def test_other_models_are_refused_with_what_was_found(tmp_path):
         Detector(str(path), allow_unlisted=True)
     with pytest.raises(UserError, match=r'detector\.model is empty: give the path of an \.onnx'):
         Detector('')
+    with pytest.raises(UserError, match=r'mmdrfuse.*a fuser, not a detector; known are detector_p'):
+        Detector('mmdrfuse')
+    with pytest.raises(UserError, match="'nope', which is no detector; known are detector_person"):
+        Detector('nope')
+
+
+@pytest.mark.parametrize('layout', ['dfine', 'detr', 'yolov10'])
+def test_a_layout_that_the_model_cannot_have_is_refused(layout):
+    with pytest.raises(
+        UserError, match=rf'detector\.layout is {layout}, .* has .*; set it to auto'
+    ):
+        Detector('detector_person_car', layout=layout)
 
 
 def test_the_class_names():

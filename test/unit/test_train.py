@@ -405,6 +405,21 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(tmp_path, 
 # The command line
 
 
+@pytest.mark.parametrize(
+    ('words', 'message'),
+    [
+        (('mmdrfuse', '--config', 'cpu'), "no configuration 'cpu'; leave --config out"),
+        (('mmdr-teacher', '--config', 'plus'), "no configuration 'plus'; it has cpu, gpu, paper"),
+        (('detector',), '--data'),
+    ],
+)
+def test_what_is_missing_is_told(tmp_path, words, message):
+    data = ('--data', str(tmp_path)) if '--config' in words else ()
+    args = build_parser(('train',)).parse_args(['train', *words, *data, '--out', str(tmp_path)])
+    with pytest.raises(UserError, match=message):
+        args.run(args)
+
+
 def test_command_prints_what_it_made_and_is_quiet_otherwise(tmp_path, data, capsys, no_export):
     config = write_config(tmp_path / 'c.yaml', steps=4)
     arguments = ['train', 'mmdrfuse', '--config', str(config), '--data', str(data), '--json']
