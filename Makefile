@@ -21,7 +21,7 @@ SHEET := msrs_00229D,msrs_00258D,msrs_00275D,msrs_00291D,msrs_00690N,msrs_00714N
 	msrs_01222N,msrs_01242N,road_01463,road_03813,road_07371
 results: $(VENV)/.demo
 	$(BIN)/python -m multimodal_fusion evaluate --data "$(DATA)/val" \
-		--models mmdrfuse,mmdrfuse_plus --out build/results
+		--models mmdrfuse,mmdrfuse_plus,mobilefuse --out build/results
 	cp build/results/table.md docs/results/ivif_val.md
 	$(BIN)/python -m multimodal_fusion evaluate --data "$(DATA)/val" --no-baselines --no-timing \
 		--models max,laplacian,mmdrfuse,mmdrfuse_plus --sheet $(SHEET) --out build/sheet
