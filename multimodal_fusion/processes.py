@@ -1,9 +1,12 @@
 """Nodes as processes of their own: started alike by the demo, the benchmark and the tests."""
 
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 
 def local_environment(domain: int | None = None) -> dict[str, str]:
@@ -31,6 +34,24 @@ def start(
         start_new_session=True,
         **options,
     )
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Put Ctrl-C and SIGTERM off until the block is done, so that no child that has just started
+    is left behind because nobody knows of it yet."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came = []
+    wait = {s: signal.signal(s, lambda *_: came.append(1)) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in wait.items():
+            signal.signal(number, handler)
+    if came:
+        raise KeyboardInterrupt
 
 
 def stop(process: subprocess.Popen, timeout: float = 15.0) -> int:

@@ -261,8 +261,9 @@ def stage(pair: PairSize, model: str) -> Iterator[Bench]:
     with ExitStack() as stack:
         children = {}
         for name, (module, arguments) in commands.items():
-            children[name] = Child(module, arguments, environment)
-            stack.callback(children[name].stop)
+            with processes.undisturbed():
+                children[name] = Child(module, arguments, environment)
+                stack.callback(children[name].stop)
         bench = Bench(pair, children, root)
         bench.warm_up()
         yield bench

@@ -110,7 +110,9 @@ def play(args: argparse.Namespace, source, scratch: Path) -> Outcome:
     running = {}
     try:
         for name, words in commands.items():
-            running[name] = processes.start(f'multimodal_fusion.nodes.{name}', words, environment)
+            with processes.undisturbed():
+                module = f'multimodal_fusion.nodes.{name}'
+                running[name] = processes.start(module, words, environment)
         usage = watch(running['fusion_node'], running['player'])
         time.sleep(1.2)  # the last frames and one more diagnostics message
     finally:
