@@ -246,14 +246,17 @@ def encoding_of(pixels: np.ndarray) -> str:
     return name
 
 
-def fields(pixels: np.ndarray, encoding: str | None = None) -> dict:
+def fields(pixels: np.ndarray, encoding: str | None = None, share: bool = False) -> dict:
     """The fields of an Image message for an array; its bytes are copied once.
 
     ``data`` is an ``array('B')``, the one type that rclpy takes over as it is: bytes, lists and
-    ndarrays are walked through byte by byte. Raises BadImage.
+    ndarrays are walked through byte by byte. share: if the pixels are the whole of such an array,
+    take that and copy nothing; the caller promises not to write to them again. Raises BadImage.
     """
-    data = array('B')
-    data.frombytes(bytes_of(pixels))
+    data = _whole_buffer(pixels) if share else None
+    if data is None:
+        data = array('B')
+        data.frombytes(bytes_of(pixels))
     height, width = pixels.shape[:2]
     return {
         'height': height,
@@ -265,13 +268,24 @@ def fields(pixels: np.ndarray, encoding: str | None = None) -> dict:
     }
 
 
+def _whole_buffer(pixels: np.ndarray) -> array | None:
+    """The ``array('B')`` that the pixels fill from its first byte to its last, if any."""
+    owner = pixels
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    if isinstance(owner, memoryview):
+        owner = owner.obj
+    fits = isinstance(owner, array) and owner.typecode == 'B' and len(owner) == pixels.nbytes
+    return owner if fits and pixels.flags.c_contiguous else None
+
+
 def bytes_of(pixels: np.ndarray) -> np.ndarray:
     """The pixels row by row as flat uint8: a view where they lie so already."""
     return np.ascontiguousarray(pixels).reshape(-1).view(np.uint8)
 
 
-def fill(message, pixels: np.ndarray, encoding: str | None = None):
-    """Set the fields of an Image message from an array; returns the message."""
-    for name, value in fields(pixels, encoding).items():
+def fill(message, pixels: np.ndarray, encoding: str | None = None, share: bool = False):
+    """Set the `fields` of an Image message from an array; returns the message."""
+    for name, value in fields(pixels, encoding, share).items():
         setattr(message, name, value)
     return message

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from .fixed_point import FixedPoint, fixed_point
-from .library import FixedNetwork, Network, library
+from .library import FixedNetwork, Network, Progress, library
 from .recycled import Recycled
 from .weights import TwoLayer, read_two_layer
 
@@ -90,18 +90,13 @@ class Compiled:
         images = [part for a in (visible, thermal, out) for part in (a.ctypes.data, a.strides[0])]
         height, width = thermal.shape
         channels = 1 if visible.ndim == 2 else 3
-        bands = max(1, min(self.threads, height // _ROWS))
-        # Even bounds: the kernel makes two rows at a time.
-        bounds = [height * i // bands // 2 * 2 for i in range(bands)] + [height]
-
-        def band(top: int, bottom: int) -> None:
-            # ctypes lets go of the interpreter meanwhile.
-            self._rows(*images, height, width, channels, top, bottom)
-
-        others = [self._pool.submit(band, *bounds[i : i + 2]) for i in range(1, bands)]
-        band(*bounds[:2])
+        threads = max(1, min(self.threads, height // _ROWS))
+        work = (*images, height, width, channels, threads, Progress())
+        # ctypes lets go of the interpreter meanwhile.
+        others = [self._pool.submit(self._rows, *work) for _ in range(1, threads)]
+        self._rows(*work)
         for other in others:
-            other.result()
+            other.cancel()  # what only wakes up now finds nothing left to do
         return out
 
 

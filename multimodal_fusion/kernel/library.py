@@ -34,6 +34,12 @@ class FixedNetwork(ctypes.Structure):
     )
 
 
+class Progress(ctypes.Structure):
+    """Progress of rows.h: of the threads that make an image together."""
+
+    _fields_ = (('taken', ctypes.c_int), ('made', ctypes.c_int))
+
+
 @functools.cache
 def library() -> ctypes.CDLL | None:
     """The library, or None where it was not built or does not load on this machine."""
@@ -50,10 +56,11 @@ def library() -> ctypes.CDLL | None:
 def _declared(lib: ctypes.CDLL) -> ctypes.CDLL:
     pointer, step, number = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
     images = (pointer, step) * 3  # visible, thermal, out
-    # height, width, channels, top, bottom, wide
-    lib.fuse_rows.argtypes = (ctypes.POINTER(Network), *images, *(number,) * 6)
+    work = (*(number,) * 4, ctypes.POINTER(Progress))
+    # height, width, channels, threads, progress, and of fuse_rows: wide
+    lib.fuse_rows.argtypes = (ctypes.POINTER(Network), *images, *work, number)
     lib.fuse_rows.restype = None
-    lib.fuse_rows_fixed.argtypes = (ctypes.POINTER(FixedNetwork), *images, *(number,) * 5)
+    lib.fuse_rows_fixed.argtypes = (ctypes.POINTER(FixedNetwork), *images, *work)
     lib.fuse_rows_fixed.restype = None
     lib.has_wide_vectors.argtypes, lib.has_wide_vectors.restype = (), number
     return lib

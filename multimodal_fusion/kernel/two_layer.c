@@ -174,19 +174,23 @@ int has_wide_vectors(void) {
 #endif
 }
 
-/* Rows top .. bottom - 1 of the fused image. Height and width at least 2; steps are bytes from one
- * row to the next. visible: width x channels bytes a row, grey (1) or BGR (3); out: of that shape.
- * wide: what has_wide_vectors() said. */
+/* The fused image. As many `threads` as call with the same `progress` make it together, and each
+ * returns when it is whole. Height and width at least 2; steps
+ * are bytes from one row to the next. visible: width x channels bytes a row, grey (1) or BGR (3);
+ * out: of that shape. wide: what has_wide_vectors() said. */
 void fuse_rows(const Network *net, const uint8_t *visible, int64_t visible_step,
                const uint8_t *thermal, int64_t thermal_step, uint8_t *out, int64_t out_step,
-               int height, int width, int channels, int top, int bottom, int wide) {
+               int height, int width, int channels, int threads, Progress *progress, int wide) {
     Images im = {visible, thermal, visible_step, thermal_step, height, width, channels, out,
                  out_step};
+    for (int top, bottom; take_rows(progress, height, threads, &top, &bottom);) {
 #if defined(__x86_64__)
-    if (wide) {
-        band_avx2(net, &im, top, bottom);
-        return;
-    }
+        if (wide)
+            band_avx2(net, &im, top, bottom);
+        else
 #endif
-    band_plain(net, &im, top, bottom);
+            band_plain(net, &im, top, bottom);
+        rows_made(progress, bottom - top);
+    }
+    await_rows(progress, height);
 }

@@ -10,6 +10,7 @@ from sensor_msgs.msg import Image
 
 from .. import images
 from .bench_control import INPUT_QOS, OUTPUT_QOS, run
+from .distro import image_message
 
 
 class BenchFloor(Node):
@@ -22,7 +23,8 @@ class BenchFloor(Node):
         self.create_subscription(Image, 'thermal/image_raw', lambda _: None, INPUT_QOS)
 
     def _on_rgb(self, message: Image) -> None:
-        self._fused.publish(images.fill(Image(header=message.header), images.as_array(message)))
+        fused = images.fill(image_message(message.header), images.as_array(message))
+        self._fused.publish(fused)
 
 
 if __name__ == '__main__':

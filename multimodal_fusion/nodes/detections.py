@@ -28,6 +28,7 @@ from ..detector import Detection, draw
 from ..pairing import Pair
 from ..pipeline import Pipeline
 from ..slot import Slot
+from .distro import image_message
 
 try:
     from vision_msgs import msg as vision_msgs
@@ -135,7 +136,7 @@ class DetectionOutput:
         if self._boxes.get_subscription_count():
             self._boxes.publish(boxes_message(found, work.header))
         if self._image.get_subscription_count():
-            self._image.publish(images.fill(Image(header=work.header), draw(image, found)))
+            self._image.publish(images.fill(image_message(work.header), draw(image, found)))
 
 
 def boxes_message(detections: list[Detection], header):

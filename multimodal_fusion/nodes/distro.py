@@ -7,6 +7,7 @@ import threading
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
+from sensor_msgs.msg import Image
 
 from ..share import share_file
 
@@ -18,6 +19,7 @@ except ImportError:  # Humble
 __all__ = [
     'PublisherEventCallbacks',
     'SubscriptionEventCallbacks',
+    'image_message',
     'policy_name',
     'spin',
     'use_profile',
@@ -81,6 +83,15 @@ def spin(node: Node, done: threading.Event) -> None:
         pass
     finally:
         executor.shutdown()
+
+
+def image_message(header) -> Image:
+    """An empty Image that takes over the ``array('B')`` it is given as data.
+
+    Newer messages copy it, unless they check their fields.
+    """
+    checks = {'check_fields': True} if '_check_fields' in Image.__slots__ else {}
+    return Image(header=header, **checks)
 
 
 def policy_name(kind) -> str:

@@ -48,6 +48,7 @@ from .detections import DetectionOutput, Work
 from .distro import (
     PublisherEventCallbacks,
     SubscriptionEventCallbacks,
+    image_message,
     policy_name,
     spin,
     use_profile,
@@ -244,7 +245,7 @@ class FusionNode(Node):
             header = getattr(pair, values['output.reference']).header
             self._publish(fused, header, lap)
             if mask is not None and self._mask.get_subscription_count() > 0:
-                self._mask.publish(images.fill(Image(header=header), mask))
+                self._mask.publish(images.fill(image_message(header), mask))
             later = max(pair.rgb, pair.thermal, key=lambda frame: frame.arrival)
             if 0 <= later.age < _PRESENT:
                 lap.seconds['receive'] = later.age
@@ -257,7 +258,7 @@ class FusionNode(Node):
 
     def _publish(self, fused: np.ndarray, header, lap: Laps) -> None:
         if self._fused.get_subscription_count() > 0:
-            message = images.fill(Image(header=header), fused)
+            message = images.fill(image_message(header), fused, share=True)
             lap('encode')
             self._fused.publish(message)
         lap('publish')

@@ -109,6 +109,19 @@ def test_round_trip_with_any_padding(encoding, height, width, padding, big_endia
     assert np.array_equal(images.as_array(written), pixels)
 
 
+def test_pixels_that_fill_a_buffer_are_shared_on_request():
+    buffer = array.array('B', bytes(range(60)))
+    pixels = np.frombuffer(buffer, np.uint8).reshape(4, 5, 3)
+    assert images.fields(pixels, share=True)['data'] is buffer
+    for other in (pixels[1:], pixels[::-1], pixels.copy(), np.asfortranarray(pixels)):
+        data = images.fields(other, share=True)['data']
+        assert data is not buffer
+        assert bytes(data) == other.tobytes()
+    copied = images.fields(pixels)['data']
+    assert copied is not buffer
+    assert copied == buffer
+
+
 BAD = [
     ({'encoding': '32FC1'}, 'encoding', r"encoding '32FC1' is not supported; publish one of mono8"),
     ({'height': 0, 'data': b''}, 'size', r'the image is 4x0: both sides must be at least 1'),

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from multimodal_fusion import images
 from multimodal_fusion.fuser import return_colour
 from multimodal_fusion.images import luma
 from multimodal_fusion.kernel.compiled import Compiled, compiled
@@ -275,8 +276,9 @@ def test_rows_and_pixels_that_lie_apart():
         lambda fused: memoryview(fused),
         lambda fused: [fused.reshape(-1).view(np.int8)],
         lambda fused: np.frombuffer(fused, np.uint8),
+        lambda fused: images.fields(fused, share=True)['data'],
     ],
-    ids=['array', 'view', 'memoryview', 'view of a view', 'buffer'],
+    ids=['array', 'view', 'memoryview', 'view of a view', 'buffer', 'message'],
 )
 def test_a_result_is_not_written_again_while_it_is_held(held):
     """Let go, its memory is used again: nothing is allocated for the frame after."""
