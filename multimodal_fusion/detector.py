@@ -14,7 +14,7 @@ from .detect.names import chosen, class_names
 from .detect.suppress import suppress
 from .errors import UserError
 from .model_file import Manifest, read_model
-from .runtime import open_session
+from .runtime import fallback_notice, open_session
 
 AUTO_SIZE = 640  # longer side for models of any size that don't say which they were trained on
 _TYPES = {'tensor(float)': np.float32, 'tensor(float16)': np.float16}
@@ -40,8 +40,11 @@ class Detector:
     of boxes. classes: names by comma, empty for all. labels: file of class names, empty for the
     model's own. layout: of `detect.layouts.LAYOUTS`, or ``auto`` to tell by metadata and shape.
     resize: of `detect.geometry.FITS`, or ``auto`` for the layout's. size: longer side of the input,
-    for models that take any; 0 for what the model was trained on.
-    Raises UserError for other models.
+    for models that take any; 0 for what the model was trained on. provider, threads, fp16: as for
+    `fuser.Fuser.load`. Raises UserError for other models.
+
+    provider: the ONNX Runtime provider in use. notice: a sentence when it is not what was asked
+    for, else empty.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class Detector:
         provider: str = 'cpu',
         threads: int = 1,
         allow_unlisted: bool = False,
+        fp16: bool = False,
     ):
         if not path:
             raise UserError(
@@ -75,7 +79,9 @@ class Detector:
         self.path = manifest.folder / entry.file if entry else Path(path)
         self.name = entry.name if entry else self.path.stem
         content = read_model(self.path, manifest, allow_unlisted)
-        self._session = open_session(content, self.path, (provider,), threads)
+        self._session = open_session(content, self.path, (provider,), threads, fp16)
+        self.provider = self._session.get_providers()[0]
+        self.notice = fallback_notice(self._session, self.path, (provider,), fp16)
         self.metadata = dict(self._session.get_modelmeta().custom_metadata_map)
         task = self.metadata.get('task', 'detect')
         if task != 'detect':
@@ -99,6 +105,10 @@ class Detector:
         other = copy.copy(self)
         other._tune(score, iou, limit, classes)
         return other
+
+    def is_retuned(self, other: 'Detector | None') -> bool:
+        """Whether the two are one loaded model."""
+        return other is not None and other._session is self._session
 
     def _tune(self, score: float, iou: float, limit: int, classes: str) -> None:
         self.score, self.iou, self.limit = score, iou, limit

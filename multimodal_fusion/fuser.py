@@ -18,7 +18,7 @@ from .errors import UserError
 from .images import luma
 from .kernel.compiled import compiled as compile_model
 from .model_file import Manifest, metadata, read_model
-from .runtime import PROVIDERS, Runner, fallback_notice, open_session
+from .runtime import Runner, fallback_notice, half_notice, open_session
 
 MIN_SIDE = 32
 MASK_SCALE = 0.5  # see docs/results/mobilefuse.md for what it costs and saves
@@ -86,7 +86,7 @@ class Fuser:
         """
         if name_or_path in CLASSICAL:
             method = CLASSICAL[name_or_path]
-            notice = _no_half(name_or_path, 'the CPU', fp16)
+            notice = half_notice(name_or_path, 'the CPU', fp16)
             if providers and providers[0] != 'cpu':
                 notice = f'{providers[0]} was asked for, but {name_or_path} runs on the CPU only'
             return Fuser(
@@ -107,7 +107,7 @@ class Fuser:
                 maskless(kernel.fuse),
                 'compiled',
                 metadata(content),
-                _no_half(name, 'the CPU', fp16),
+                half_notice(name, 'the CPU', fp16),
                 returns_colour=True,
             )
         return _from_onnx(content, path, name, providers, threads, fp16, mask_scale)
@@ -273,18 +273,8 @@ def _from_onnx(
         blended if blends and mask_scale < 1 else whole,
         provider=provider,
         metadata=dict(session.get_modelmeta().custom_metadata_map),
-        notice=fallback_notice(session, path, providers) or _no_half(name, provider, fp16),
+        notice=fallback_notice(session, path, providers, fp16),
         blends=blends,
-    )
-
-
-def _no_half(name: str, where: str, fp16: bool) -> str:
-    """A sentence if half precision was asked for where it is not to be had, else empty."""
-    if not fp16 or where == PROVIDERS['tensorrt']:
-        return ''
-    return (
-        f'half precision (fp16) was asked for, but {name} runs on {where} without it; '
-        'only the provider tensorrt has it'
     )
 
 

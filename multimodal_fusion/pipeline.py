@@ -119,6 +119,7 @@ def build(values: Mapping[str, Any], previous: 'Pipeline | None' = None) -> Pipe
             provider=model['provider'],
             threads=model['threads'],
             allow_unlisted=model['allow_unlisted'],
+            fp16=model['fp16'],
         )
     if fuser is None:
         fuser = Fuser.load(
@@ -146,7 +147,7 @@ def build(values: Mapping[str, Any], previous: 'Pipeline | None' = None) -> Pipe
 def _same_detector(previous: Pipeline, detection: dict, model: dict) -> Detector | None:
     """The detector there is, with the thresholds there are now; None if another must be loaded."""
     old = previous.detection
-    runtime = ('provider', 'threads', 'allow_unlisted')
+    runtime = ('provider', 'threads', 'allow_unlisted', 'fp16')
     if any(detection[name] != old[name] for name in ('model', *_FIXED)) or any(
         model[name] != previous.model[name] for name in runtime
     ):

@@ -135,13 +135,23 @@ class Runner:
             self._binding.bind_ortvalue_output(name, bound)
 
 
-def fallback_notice(session, path: Path, providers: Sequence[str]) -> str:
-    """A sentence if the session does not run where it was first asked to, else empty."""
+def fallback_notice(session, path: Path, providers: Sequence[str], fp16: bool = False) -> str:
+    """A sentence if the session does not run where and as it was first asked to, else empty."""
     wanted, got = PROVIDERS[providers[0]], session.get_providers()[0]
     if got == wanted:
-        return ''
+        return half_notice(path.stem, got, fp16)
     offered = ', '.join(onnxruntime_or_none().get_available_providers())
     return (
         f'{wanted} was asked for, but {path.name} runs on {got} (this onnxruntime offers '
         f'{offered}); "multimodal_fusion doctor" says what is missing'
+    )
+
+
+def half_notice(name: str, where: str, fp16: bool) -> str:
+    """A sentence if half precision was asked for where it is not to be had, else empty."""
+    if not fp16 or where == PROVIDERS['tensorrt']:
+        return ''
+    return (
+        f'half precision (fp16) was asked for, but {name} runs on {where} without it; '
+        'only the provider tensorrt has it'
     )

@@ -24,7 +24,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
 from .. import images
-from ..detector import Detection, draw
+from ..detector import Detection, Detector, draw
 from ..pairing import Pair
 from ..pipeline import Pipeline
 from ..slot import Slot
@@ -75,13 +75,13 @@ class DetectionOutput:
         self._worker = threading.Thread(target=self._work, name='detect', daemon=True)
         self._worker.start()
 
-    def announce(self, pipeline: Pipeline) -> None:
+    def announce(self, detector: Detector | None) -> None:
         """Say what detects, and once what is missing for it."""
-        if pipeline.detector is None:
+        if detector is None:
             return
-        detector = pipeline.detector
         self._node.get_logger().info(
-            f'detecting with {detector.name} ({detector.layout}), {len(detector.names)} classes'
+            f'detecting with {detector.name} on {detector.provider} ({detector.layout}), '
+            f'{len(detector.names)} classes'
         )
         if vision_msgs is None and not self._said:
             self._said = True

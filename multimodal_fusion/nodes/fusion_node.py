@@ -157,12 +157,13 @@ class FusionNode(Node):
         return Receiver(v, pipeline, FilterPairer(slop, offset, v['sync.queue_size']))
 
     def _announce(self) -> None:
-        fuser = self._setup.pipeline.fuser
-        self._health.notice = fuser.notice
+        fuser, detector = self._setup.pipeline.fuser, self._setup.pipeline.detector
         self.get_logger().info(f'fusing with {fuser.name} on {fuser.provider}')
-        if fuser.notice:
-            self.get_logger().warning(fuser.notice)
-        self._boxes.announce(self._setup.pipeline)
+        self._boxes.announce(detector)
+        notices = [part.notice for part in (fuser, detector) if part is not None and part.notice]
+        for notice in notices:
+            self.get_logger().warning(notice)
+        self._health.notice = '; '.join(notices)
 
     # Receiving, in the executor's thread -------------------------------------------------------
 
@@ -334,8 +335,8 @@ class FusionNode(Node):
             self.get_logger().error(traceback.format_exc())
             return SetParametersResult(successful=False, reason=f'failed: {error!r}')
         renewed = pipeline.fuser is not old.pipeline.fuser
-        renewed |= pipeline.detector is not None and 'detector.model' in given
-        renewed |= pipeline.detector is not None and old.pipeline.detector is None
+        detector = pipeline.detector
+        renewed |= detector is not None and not detector.is_retuned(old.pipeline.detector)
         self._health.warn_after = values['stall.warn_after']
         if any(name.startswith('sync.') for name in given):
             receiver.pairer.counters = old.receiver.pairer.counters

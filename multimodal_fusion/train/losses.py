@@ -6,6 +6,9 @@ from torch import Tensor
 
 SSIM_WINDOW = 7
 QABF_CEILING = 0.9994 * 0.9879
+VIF_WINDOWS = (17, 9, 5, 3)
+VIF_SIDE = 41  # what the four scales need
+VIF_NOISE, VIF_LEAST = 2.0, 1e-10  # variances, of 0..255
 FLAT = 1e-4  # a derivative of a fortieth of a grey level; below it nothing has a direction
 
 
@@ -43,6 +46,53 @@ def edges(fused: Tensor, thermal: Tensor, visible: Tensor) -> Tensor:
         kept = kept + QABF_CEILING * (quality * strength).sum()
         total = total + strength.sum()
     return 1 - kept / total
+
+
+def fidelity(fused: Tensor, thermal: Tensor, visible: Tensor) -> Tensor:
+    """1 - half of VIF (Sheikh and Bovik, 2006): the share of the sources' information that is lost.
+
+    The pixel form of four scales, as ``evaluate`` has it; below 0 where contrast was added. H and W
+    at least `VIF_SIDE`.
+    """
+    fused, *sources = (255 * image for image in (fused, thermal, visible))
+    kept, total = [0.0, 0.0], [VIF_LEAST, VIF_LEAST]
+    for size in VIF_WINDOWS:
+        if size < VIF_WINDOWS[0]:
+            fused, *sources = (_blur(x, size)[..., ::2, ::2] for x in (fused, *sources))
+        mean_fused = _blur(fused, size)
+        spread = (_blur(fused * fused, size) - mean_fused * mean_fused).clamp(min=0)
+        for i, source in enumerate(sources):
+            mean = _blur(source, size)
+            variance = (_blur(source * source, size) - mean * mean).clamp(min=0)
+            common = (_blur(source * fused, size) - mean * mean_fused).clamp(min=0)
+            gain = common / (variance + VIF_LEAST)
+            rest = (spread - gain * common).clamp(min=0)
+            passed = torch.log1p(gain * gain * variance / (rest + VIF_NOISE))
+            kept[i] = kept[i] + passed.sum((1, 2, 3))
+            total[i] = total[i] + torch.log1p(variance / VIF_NOISE).sum((1, 2, 3))
+    return 1 - ((kept[0] / total[0] + kept[1] / total[1]) / 2).mean()
+
+
+def differences(fused: Tensor, thermal: Tensor, visible: Tensor) -> Tensor:
+    """1 - half of SCD (Aslantas and Bendes, 2015): what is left of the fused image without one
+    source should vary as the other one does."""
+    found = _correlation(fused - visible, thermal) + _correlation(fused - thermal, visible)
+    return 1 - found.mean() / 2
+
+
+def _correlation(a: Tensor, b: Tensor) -> Tensor:
+    """Of each image with its counterpart: (N,)."""
+    a, b = (x - x.mean((1, 2, 3), keepdim=True) for x in (a, b))
+    both = (a * b).sum((1, 2, 3))
+    return both / ((a * a).sum((1, 2, 3)) * (b * b).sum((1, 2, 3)) + FLAT**2).sqrt()
+
+
+def _blur(image: Tensor, size: int) -> Tensor:
+    """Gaussian means of standard deviation size / 5 over size x size pixels, without padding."""
+    distance = torch.arange(size, dtype=image.dtype, device=image.device) - size // 2
+    taps = torch.exp(-(distance**2) / (2 * (size / 5) ** 2))
+    taps = (taps / taps.sum()).view(1, 1, 1, size)
+    return F.conv2d(F.conv2d(image, taps), taps.transpose(2, 3))
 
 
 def _edge(image: Tensor) -> tuple[Tensor, Tensor]:

@@ -23,6 +23,13 @@ from .store import Store
 from .synthesis import Known, Synthesised
 
 Values = dict[str, Tensor]
+# What the paper has not: the metrics themselves, as far as they can be learnt from.
+OURS = {
+    'structure': losses.structure,
+    'edges': losses.edges,
+    'fidelity': losses.fidelity,
+    'differences': losses.differences,
+}
 FEATURE_SCALE = 16  # of cached features, so that Caffe's fit into float16
 
 
@@ -182,15 +189,14 @@ class MMDRObjective:
         return weighted(self.config, values), values
 
     def _comprehensive(self, fused, thermal, visible, features, target) -> Values:
-        """Equations 2 to 5, and two terms of our own: structure and edges."""
+        """Equations 2 to 5, and terms of our own."""
         zero, weights = fused.new_zeros(()), self.config.weights
         sources = fused, thermal, visible
         return {
             'intensity': losses.intensity(*sources),
             'gradient': gradient(*sources, self.method.gradient) if weights['gradient'] else zero,
             'perception': perception(features, target).mean() if features else zero,
-            'structure': losses.structure(*sources) if weights['structure'] else zero,
-            'edges': losses.edges(*sources) if weights['edges'] else zero,
+            **{name: term(*sources) if weights[name] else zero for name, term in OURS.items()},
         }
 
     def _learn(self, fused: Tensor, features: list[Tensor] | None, lessons: Lessons) -> Tensor:

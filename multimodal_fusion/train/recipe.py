@@ -13,7 +13,7 @@ from ..networks.mobilefuse import MobileFuse
 from . import losses
 from .config import Config
 from .data import PairData, load_data, load_folders, spread
-from .objective import KnownObjective, MMDRObjective, Objective, Setup, SimpleObjective
+from .objective import OURS, KnownObjective, MMDRObjective, Objective, Setup, SimpleObjective
 from .pack import load_packed
 from .parallel import Place
 from .patches import Patches
@@ -73,6 +73,14 @@ class Recipe:
                 f'weights must name exactly the loss terms {", ".join(self.terms)}; '
                 f'got {", ".join(config.weights) or "none"}'
             )
+        if config.weights.get('fidelity'):
+            sides = {'patch': config.patch, 'method.validation_side': config.method.validation_side}
+            for name, side in sides.items():
+                if side < losses.VIF_SIDE:
+                    raise UserError(
+                        f'{name} is {side}; the loss term fidelity needs at least '
+                        f'{losses.VIF_SIDE} pixels: raise {name}, or set weights.fidelity to 0'
+                    )
         for section, wanted in (('method', self.method), ('synthesis', self.synthetic)):
             if wanted != (getattr(config, section) is not None):
                 verb = 'needs' if wanted else 'has no'
@@ -171,7 +179,7 @@ SIMPLE: Terms = {
     'structure': losses.structure,
 }
 
-JUDGED = ('intensity', 'gradient', 'perception', 'structure', 'edges')
+JUDGED = ('intensity', 'gradient', 'perception', *OURS)
 MMDR_TERMS = (*JUDGED, 'distillation', 'refresh')
 STATISTICS = ('wins_ssim', 'wins_gmsd', 'gap_ssim', 'gap_gmsd')
 

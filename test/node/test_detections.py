@@ -164,6 +164,10 @@ def test_what_is_detected_equals_the_offline_path_and_parameters_change_it_at_ru
         assert not done and 'detector.layout is detr' in reason
         done, reason = rig.set_parameter('detector.model', 'nothing.onnx')
         assert not done and 'cannot be read' in reason
+        loaded = 'detecting with detector_person_car on '
+        assert node.log.count(loaded) == 1  # thresholds load nothing
+        assert rig.set_parameter('detector.size', 320) == (True, '')
+        wait_for(lambda: node.log.count(loaded) == 2, 'the log of the model that was loaded again')
         header = boxes.messages[-1]
         wait_for(lambda: int(rig.figures().get('detected images', 0)) >= 4, 'diagnostics')
         if REAL_MESSAGE:

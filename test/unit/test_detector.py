@@ -128,6 +128,17 @@ def test_a_layout_that_the_model_cannot_have_is_refused(layout):
         Detector('detector_person_car', layout=layout)
 
 
+def test_a_detector_that_runs_elsewhere_than_asked_says_so():
+    onnxruntime = pytest.importorskip('onnxruntime')
+    assert Detector('detector_person_car').notice == ''
+    halved = Detector('detector_person_car', fp16=True)
+    assert 'half precision (fp16) was asked for, but detector_person_car runs' in halved.notice
+    if 'CUDAExecutionProvider' not in onnxruntime.get_available_providers():
+        elsewhere = Detector('detector_person_car', provider='cuda')
+        assert elsewhere.provider == 'CPUExecutionProvider'
+        assert 'CUDAExecutionProvider was asked for, but detector_person_car' in elsewhere.notice
+
+
 def test_the_class_names():
     assert len(COCO) == 80 and (COCO[0], COCO[2], COCO[79]) == ('person', 'car', 'toothbrush')
 

@@ -177,6 +177,26 @@ def test_edge_term_is_one_less_qabf_and_can_be_learnt_from():
     assert flat.grad.abs().max() > 0
 
 
+@pytest.mark.parametrize(
+    ('term', 'metric'), [(losses.fidelity, 'VIF'), (losses.differences, 'SCD')]
+)
+def test_terms_of_vif_and_scd_are_the_metrics_and_can_be_learnt_from(term, metric):
+    from multimodal_fusion.evaluate.metrics import evaluate_triple
+
+    visible, thermal = scene(5)
+    fused = np.maximum(thermal, visible) // 2 + thermal // 2
+    tensors = [
+        torch.from_numpy(image)[None, None].float() / 255 for image in (fused, thermal, visible)
+    ]
+    expected = evaluate_triple(thermal, visible, fused)[metric]
+    assert term(*tensors).item() == pytest.approx(1 - expected / 2, abs=1e-4)
+    flat = torch.full_like(tensors[0], 0.5)
+    for images in ((flat, *tensors[1:]), (tensors[0], flat, flat)):
+        images[0].requires_grad_()
+        term(*images).backward()
+        assert torch.isfinite(images[0].grad).all()
+
+
 def test_crops_depend_on_seed_and_step_alone_and_stay_registered():
     pairs = [Pair(str(seed), image, image) for seed in range(3) for image in scene(seed)]
     crops = Crops(pairs, 40, 5, seed=1)
