@@ -6,6 +6,9 @@ import threading
 import time
 from pathlib import Path
 
+import cv2
+import numpy as np
+
 REPOSITORY = Path(__file__).parent.parent
 DEADLINE = 120.0
 
@@ -23,3 +26,13 @@ def kill_under_way(command, metrics: Path, evaluations: int = 4) -> None:
     process.kill()
     assert process.wait(DEADLINE) == -signal.SIGKILL
     process.stderr.close()
+
+
+def scene(seed, height=48, width=56):
+    """A smooth visible image with texture, and a thermal one with a warm square."""
+    random = np.random.default_rng(seed)
+    visible = cv2.resize(random.integers(0, 200, (9, 9), np.uint8), (width, height))
+    thermal = np.full((height, width), 30, np.uint8)
+    top, left = random.integers(0, 30, 2)
+    thermal[top : top + 14, left : left + 10] = 220
+    return visible, thermal

@@ -1,11 +1,6 @@
 """
 Tests of multimodal_fusion.evaluate.metrics.
 
-The golden values are those of the project's metrics.md.  Their inputs are 64x64 uint8 images,
-i the row and j the column: thermal A = (3i + 5j) % 256, visible B = (7ij + 11) % 256, fused F
-one of (A + B) // 2, A, max(A, B); and 4x4 images with F = [0, 255, 0, 255] in each row, A = 0,
-B = 255.  Each value must hold to 1e-5 or half of the last digit given.
-
 The independent checks compare with scikit-image, scikit-learn, sewar and with plain float64
 forms of the equations written below.  Tests on real images read ivif/val/{vis,ir} from the
 folder in MULTIMODAL_FUSION_DATA, else from shared/data beside the repository, and skip if it is
@@ -30,70 +25,13 @@ from multimodal_fusion.evaluate.metrics import (
     Triple,
     evaluate,
     evaluate_triple,
-    flicker,
     metric_names,
     summarise,
 )
 from multimodal_fusion.evaluate.metrics.structural import box_ssim, gaussian_ssim
 from multimodal_fusion.evaluate.metrics.visual_fidelity import fidelity
 
-ROW, COLUMN = np.mgrid[:64, :64]
-A = ((3 * ROW + 5 * COLUMN) % 256).astype(np.uint8)
-B = ((7 * ROW * COLUMN + 11) % 256).astype(np.uint8)
-FUSED = {
-    'average': ((A.astype(int) + B) // 2).astype(np.uint8),
-    'thermal': A,
-    'max': np.maximum(A, B),
-}
-NAN = 'nan'
-
-# metric, definition: values for average, thermal, max, written as in metrics.md
-GOLDEN = {
-    ('EN', 'ours'): ('7.61283', '7.993369', '7.647877'),
-    ('SD', 'ours'): ('52.198904', '71.085089', '60.312496'),
-    ('SF', 'ours'): ('77.857521', '40.457307', '95.256693'),
-    ('SF', 'cddfuse'): ('77.857521', '40.457307', '95.256693'),
-    ('SF', 'vifb'): ('77.246865', '40.139989', '94.50957'),
-    ('AG', 'ours'): ('25.357107', '7.417897', '26.60415'),
-    ('AG', 'cddfuse'): ('25.357107', '7.417897', '26.60415'),
-    ('AG', 'vifb'): ('26.168483', '7.655255', '27.455429'),
-    ('MI', 'ours'): ('5.060308', '8.179642', '7.32881'),
-    ('SCD', 'ours'): ('1.395163', NAN, '1.226295'),
-    ('VIF', 'ours'): ('0.371795', '1.001098', '0.250879'),
-    ('Qabf', 'ours'): ('0.439609', '0.282089', '0.438846'),
-    # metrics.md prints 0.865777 for max; see test_golden_value_in_dispute.
-    ('SSIM_r2', 'ours'): ('0.916173', '0.998306', '0.865817'),
-    ('SSIM', 'ours'): ('0.945258', '1.006685', '0.89333'),
-    ('SSIM', 'vifb'): ('0.911083', '1.006271', '0.865802'),
-    ('CE', 'ours'): ('0.506245', '0.187564', '0.441116'),
-    ('EI', 'ours'): ('166.985948', '79.401895', '179.679085'),
-    ('PSNR', 'ours'): ('14.000217', '10.990022', '10.990022'),
-    ('PSNR', 'cddfuse'): ('13.897424', '10.990022', '10.990022'),
-    ('PSNR', 'vifb'): ('49.12731', '49.127363', '47.623923'),
-    ('RMSE', 'ours'): ('50.877918', '71.951372', '71.951372'),
-    ('RMSE', 'vifb'): ('0.79496746', '0.79495787', '1.12379756'),
-}
-
-STRIPES = np.tile(np.array([0, 255, 0, 255], np.uint8), (4, 1))
-GOLDEN_STRIPES = {
-    ('EN', 'ours'): '1',
-    ('SD', 'ours'): '127.5',
-    ('SF', 'ours'): '255',
-    ('SF', 'vifb'): '220.8365',
-    ('AG', 'ours'): '90.1561',
-    ('AG', 'vifb'): '160.2775',
-    ('EI', 'ours'): '510',
-    ('RMSE', 'ours'): '180.3122',
-    ('PSNR', 'ours'): '3.0103',
-    ('CE', 'ours'): '1',
-    ('MI', 'ours'): '0',
-}
-
-
-def tolerance(printed):
-    """Return 1e-5, or half of the last printed decimal where there are fewer than five."""
-    decimals = len(printed.partition('.')[2])
-    return max(1e-5, 0.5 * 10.0**-decimals) if decimals else 1e-5
+from ..golden import FUSED, A, B
 
 
 def picture(seed, height=96, width=128, blur=2.0):
@@ -163,40 +101,6 @@ def warnings_are_errors():
     with warnings.catch_warnings(), np.errstate(divide='raise', invalid='raise', over='raise'):
         warnings.simplefilter('error')
         yield
-
-
-# Golden values
-
-
-@pytest.mark.parametrize('fused', list(FUSED))
-@pytest.mark.parametrize(('name', 'definition'), list(GOLDEN))
-def test_golden(name, definition, fused):
-    """A value of the 64x64 images holds to 1e-5."""
-    printed = GOLDEN[name, definition][list(FUSED).index(fused)]
-    value = evaluate_triple(A, B, FUSED[fused], definition, [name])[name]
-    if printed == NAN:
-        assert math.isnan(value)
-    else:
-        assert value == pytest.approx(float(printed), rel=0, abs=tolerance(printed))
-
-
-@pytest.mark.parametrize(('name', 'definition'), list(GOLDEN_STRIPES))
-def test_golden_stripes(name, definition):
-    """A value of the 4x4 images holds to half of its last digit."""
-    printed = GOLDEN_STRIPES[name, definition]
-    flat = np.zeros_like(STRIPES)
-    value = evaluate_triple(flat, flat + np.uint8(255), STRIPES, definition, [name])[name]
-    assert value == pytest.approx(float(printed), rel=0, abs=tolerance(printed))
-
-
-def test_golden_value_in_dispute():
-    """SSIM_r2 of max is scikit-image's 0.865817; the 0.865777 of metrics.md is not."""
-    ssim = pytest.importorskip('skimage.metrics').structural_similarity
-    value = evaluate_triple(A, B, FUSED['max'], metrics=['SSIM_r2'])['SSIM_r2']
-    for kind in (np.float64, np.float32):
-        fused = FUSED['max'].astype(kind)
-        both = sum(ssim(fused, source.astype(kind), data_range=2) for source in (A, B))
-        assert value == pytest.approx(both, abs=1e-6)
 
 
 # Independent implementations
@@ -540,75 +444,3 @@ def test_means_leave_nan_out_and_count_it():
     assert math.isnan(nothing.mean)
     assert (nothing.count, nothing.left_out) == (0, 1)
     assert summarise([]) == {}
-
-
-# Flicker
-
-
-def still_scene(frames=12, sigma=2.0, seed=0):
-    """Return thermal and visible frames of a still scene under camera noise, uint8."""
-    chance = np.random.default_rng(seed)
-    y, x = np.mgrid[:96, :128]
-    thermal = 60 + 40 * np.sin(x / 17) + 30 * np.cos(y / 11)
-    visible = 90 + 50 * np.cos(x / 13 + y / 9)
-    return tuple(
-        [levels(scene + chance.normal(0, sigma, scene.shape)) for _ in range(frames)]
-        for scene in (thermal, visible)
-    )
-
-
-def levels(image):
-    """Return an image rounded and clipped to 8 bit."""
-    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
-
-
-@pytest.mark.parametrize('sigma', [0.5, 2.0, 5.0])
-def test_stretching_each_frame_flickers(sigma):
-    """Min-max stretching per frame scores several times a fixed mapping of the same gain."""
-    thermal, visible = still_scene(sigma=sigma)
-    means = [(a.astype(float) + b) / 2 for a, b in zip(thermal, visible, strict=True)]
-    low, high = np.mean([mean.min() for mean in means]), np.mean([mean.max() for mean in means])
-    fixed = flicker(thermal, visible, [levels((m - low) / (high - low) * 255) for m in means])
-    stretched = flicker(
-        thermal,
-        visible,
-        [levels((m - m.min()) / (m.max() - m.min()) * 255) for m in means],
-    )
-    plain = flicker(thermal, visible, [levels(mean) for mean in means])
-    assert stretched > 4 * fixed
-    assert stretched > 0.2
-    assert plain < 0.02
-
-
-def test_flicker_of_pixel_rules_is_none():
-    """Per-pixel average, maximum, minimum and a copy add no change of their own."""
-    thermal, visible = still_scene()
-    for rule in (np.maximum, np.minimum, lambda a, b: a, lambda a, b: (a.astype(int) + b) // 2):
-        pairs = zip(thermal, visible, strict=True)
-        fused = (np.asarray(rule(a, b), np.uint8) for a, b in pairs)
-        assert flicker(thermal, visible, fused, block=1) == 0
-
-
-def test_flicker_by_hand():
-    """A step of 10 levels where the sources step by 4 and 1 is 6; over two steps the mean is 3."""
-    frames = [np.full((20, 30), level, np.uint8) for level in range(256)]
-    thermal = [frames[100], frames[104], frames[104]]
-    visible = [frames[50], frames[49], frames[49]]
-    fused = [frames[80], frames[70], frames[70]]
-    assert flicker(thermal, visible, fused) == 3
-    assert flicker(thermal, visible, fused, block=1) == 3
-    assert flicker(np.array(thermal), np.array(visible), np.array(fused), block=64) == 3
-
-
-def test_flicker_refuses_bad_sequences():
-    """Too few frames, unlike numbers of frames and changing sizes are refused."""
-    with pytest.raises(ValueError, match='at least two frames'):
-        flicker([A], [B], [A])
-    with pytest.raises(ValueError, match='fewer fused frames'):
-        flicker([A, A], [B, B], [A])
-    with pytest.raises(ValueError, match='visible and the first thermal frame: expected the same'):
-        flicker([A, A], [B, B[1:]], [A, A])
-    with pytest.raises(ValueError, match='fused: expected an 8-bit grey image'):
-        flicker([A, A], [B, B], [A / 255, A / 255])
-    with pytest.raises(ValueError, match='block: expected a side of 1'):
-        flicker([A, A], [B, B], [A, A], block=0)
