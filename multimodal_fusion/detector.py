@@ -106,7 +106,7 @@ class Detector:
         other._tune(score, iou, limit, classes)
         return other
 
-    def is_retuned(self, other: 'Detector | None') -> bool:
+    def same_model(self, other: 'Detector | None') -> bool:
         """Whether the two are one loaded model."""
         return other is not None and other._session is self._session
 

@@ -249,9 +249,10 @@ def encoding_of(pixels: np.ndarray) -> str:
 def fields(pixels: np.ndarray, encoding: str | None = None, share: bool = False) -> dict:
     """The fields of an Image message for an array; its bytes are copied once.
 
-    ``data`` is an ``array('B')``, the one type that rclpy takes over as it is: bytes, lists and
-    ndarrays are walked through byte by byte. share: if the pixels are the whole of such an array,
-    take that and copy nothing; the caller promises not to write to them again. Raises BadImage.
+    ``data`` is an ``array('B')``, the one type that rclpy takes over as it is (by
+    `nodes.distro.image_message`): bytes, lists and ndarrays are walked through byte by byte.
+    share: if the pixels are the whole of such an array, take that and copy nothing; the caller
+    promises not to write to them again. Raises BadImage.
     """
     data = _whole_buffer(pixels) if share else None
     if data is None:

@@ -47,6 +47,11 @@ class Pipeline:
     detection: dict[str, Any]
     detector: Detector | None
 
+    @property
+    def notices(self) -> list[str]:
+        """Sentences on models that do not run where or as they were asked to."""
+        return [part.notice for part in (self.fuser, self.detector) if part and part.notice]
+
     def observe(self, counts: np.ndarray, stamp: int) -> ThermalFrame:
         """Take note of a thermal frame. counts: uint8 or uint16 (H, W). stamp: nanoseconds."""
         return ThermalFrame(

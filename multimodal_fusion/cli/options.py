@@ -112,6 +112,6 @@ def thermal_range(text: str) -> dict:
 def make_pipeline(values: dict[str, Any]) -> Pipeline:
     """The pipeline of parameter values; says if the model does not run where it was asked to."""
     pipeline = build(values)
-    if pipeline.fuser.notice:
-        print(f'warning: {pipeline.fuser.notice}', file=sys.stderr)
+    for notice in pipeline.notices:
+        print(f'warning: {notice}', file=sys.stderr)
     return pipeline

@@ -11,7 +11,7 @@ from .library import FixedNetwork, Network, Progress, library
 from .recycled import Recycled
 from .weights import TwoLayer, read_two_layer
 
-_ROWS = 32  # a thread gets at least this many, or it costs more than it does
+_ROWS = 32  # for each of them that many threads at most, or they cost more than they do
 
 
 class Compiled:
@@ -33,7 +33,7 @@ class Compiled:
         self.sixteen_bit = fixed is not None
         if sixteen_bit and not self.sixteen_bit:
             raise ValueError('16-bit numbers are not exact enough for these weights, or not wide')
-        self._rows = self._in_floats(weights) if fixed is None else self._in_words(fixed, weights)
+        self._make = self._in_floats(weights) if fixed is None else self._in_words(fixed, weights)
         self._results = Recycled()
         self.threads = threads
         self._pool = ThreadPoolExecutor(threads - 1, 'fuse') if threads > 1 else None
@@ -48,7 +48,7 @@ class Compiled:
             float(weights.last_bias[0] * gain),
             weights.tanh,
         )
-        return lambda *where: self._library.fuse_rows(network, *where, self.wide)
+        return lambda *where: self._library.fuse_image(network, *where, self.wide)
 
     def _in_words(self, fixed: FixedPoint, weights: TwoLayer) -> Callable[..., None]:
         network = FixedNetwork(
@@ -60,7 +60,7 @@ class Compiled:
             1 / (255 * 2**fixed.shift),
             weights.tanh,
         )
-        return lambda *where: self._library.fuse_rows_fixed(network, *where)
+        return lambda *where: self._library.fuse_image_fixed(network, *where)
 
     def fuse(
         self, visible: np.ndarray, thermal: np.ndarray, out: np.ndarray | None = None
@@ -91,12 +91,16 @@ class Compiled:
         height, width = thermal.shape
         channels = 1 if visible.ndim == 2 else 3
         threads = max(1, min(self.threads, height // _ROWS))
-        work = (*images, height, width, channels, threads, Progress())
-        # ctypes lets go of the interpreter meanwhile.
-        others = [self._pool.submit(self._rows, *work) for _ in range(1, threads)]
-        self._rows(*work)
-        for other in others:
-            other.cancel()  # what only wakes up now finds nothing left to do
+        progress, others = Progress(), []
+        work = (*images, height, width, channels, threads, progress)
+        try:  # ctypes lets go of the interpreter meanwhile
+            for _ in range(1, threads):
+                others.append(self._pool.submit(self._make, *work))
+        finally:  # whatever happens, nobody is left behind who writes to these images
+            self._make(*work)
+            self._library.await_rows(progress, height)
+            for other in others:
+                other.cancel()  # what only wakes up now finds nothing left to do
         return out
 
 

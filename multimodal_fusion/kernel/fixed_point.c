@@ -225,8 +225,8 @@ AVX2 static void band(const FixedNetwork *net, const Images *im, int top, int bo
 }
 #endif
 
-/* As fuse_rows of two_layer.c. Only where has_wide_vectors() says so. */
-void fuse_rows_fixed(const FixedNetwork *net, const uint8_t *visible, int64_t visible_step,
+/* As fuse_image of two_layer.c. Only where has_wide_vectors() says so. */
+void fuse_image_fixed(const FixedNetwork *net, const uint8_t *visible, int64_t visible_step,
                      const uint8_t *thermal, int64_t thermal_step, uint8_t *out, int64_t out_step,
                      int height, int width, int channels, int threads, Progress *progress) {
 #if defined(__x86_64__)
@@ -236,6 +236,5 @@ void fuse_rows_fixed(const FixedNetwork *net, const uint8_t *visible, int64_t vi
         band(net, &im, top, bottom);
         rows_made(progress, bottom - top);
     }
-    await_rows(progress, height);
 #endif
 }

@@ -57,10 +57,11 @@ def _declared(lib: ctypes.CDLL) -> ctypes.CDLL:
     pointer, step, number = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
     images = (pointer, step) * 3  # visible, thermal, out
     work = (*(number,) * 4, ctypes.POINTER(Progress))
-    # height, width, channels, threads, progress, and of fuse_rows: wide
-    lib.fuse_rows.argtypes = (ctypes.POINTER(Network), *images, *work, number)
-    lib.fuse_rows.restype = None
-    lib.fuse_rows_fixed.argtypes = (ctypes.POINTER(FixedNetwork), *images, *work)
-    lib.fuse_rows_fixed.restype = None
+    # height, width, channels, threads, progress, and of fuse_image: wide
+    lib.fuse_image.argtypes = (ctypes.POINTER(Network), *images, *work, number)
+    lib.fuse_image.restype = None
+    lib.fuse_image_fixed.argtypes = (ctypes.POINTER(FixedNetwork), *images, *work)
+    lib.fuse_image_fixed.restype = None
+    lib.await_rows.argtypes, lib.await_rows.restype = (ctypes.POINTER(Progress), number), None
     lib.has_wide_vectors.argtypes, lib.has_wide_vectors.restype = (), number
     return lib

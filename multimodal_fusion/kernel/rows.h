@@ -2,7 +2,6 @@
 #ifndef MULTIMODAL_FUSION_ROWS_H
 #define MULTIMODAL_FUSION_ROWS_H
 
-#include <sched.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -33,7 +32,9 @@ typedef struct {
     int64_t out_step;
 } Images;
 
-/* How far the threads are that make an image together: rows taken and rows made. Both begin at 0. */
+/* How far the threads are that make an image together: rows taken and rows made. Both begin at 0.
+ * Python declares what is exported here in library.py: a changed signature needs a new name, or a
+ * library that was built before is called wrongly. */
 typedef struct {
     int taken, made;
 } Progress;
@@ -54,11 +55,6 @@ INLINE int take_rows(Progress *p, int height, int threads, int *top, int *bottom
 
 INLINE void rows_made(Progress *p, int count) {
     __atomic_fetch_add(&p->made, count, __ATOMIC_RELEASE);
-}
-
-/* Until the others are done too: at most as long as the last few rows take, so nobody goes to sleep for it. */
-INLINE void await_rows(Progress *p, int height) {
-    while (__atomic_load_n(&p->made, __ATOMIC_ACQUIRE) < height) sched_yield();
 }
 
 INLINE int reflect(int i, int n) { return i < 0 ? -i : i >= n ? 2 * n - 2 - i : i; }

@@ -11,6 +11,8 @@
  * float once, and the last rows of the hidden layer stay in the cache. Rows are found by their number
  * modulo four, so that reflected rows are simply looked up.
  */
+#include <sched.h>
+
 #include "rows.h"
 
 #define LOAD(p) (*(const v8u *)(p))
@@ -174,11 +176,11 @@ int has_wide_vectors(void) {
 #endif
 }
 
-/* The fused image. As many `threads` as call with the same `progress` make it together, and each
- * returns when it is whole. Height and width at least 2; steps
+/* The fused image, or what is left to do of it: `threads` callers with the same `progress` make it
+ * together, and each returns when it finds nothing left. Height and width at least 2; steps
  * are bytes from one row to the next. visible: width x channels bytes a row, grey (1) or BGR (3);
  * out: of that shape. wide: what has_wide_vectors() said. */
-void fuse_rows(const Network *net, const uint8_t *visible, int64_t visible_step,
+void fuse_image(const Network *net, const uint8_t *visible, int64_t visible_step,
                const uint8_t *thermal, int64_t thermal_step, uint8_t *out, int64_t out_step,
                int height, int width, int channels, int threads, Progress *progress, int wide) {
     Images im = {visible, thermal, visible_step, thermal_step, height, width, channels, out,
@@ -192,5 +194,10 @@ void fuse_rows(const Network *net, const uint8_t *visible, int64_t visible_step,
             band_plain(net, &im, top, bottom);
         rows_made(progress, bottom - top);
     }
-    await_rows(progress, height);
+}
+
+/* Until the rows that others have taken are made too. Not asleep: they are few, and waking up takes
+ * longer. */
+void await_rows(Progress *progress, int height) {
+    while (__atomic_load_n(&progress->made, __ATOMIC_ACQUIRE) < height) sched_yield();
 }

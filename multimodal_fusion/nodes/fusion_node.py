@@ -160,10 +160,8 @@ class FusionNode(Node):
         fuser, detector = self._setup.pipeline.fuser, self._setup.pipeline.detector
         self.get_logger().info(f'fusing with {fuser.name} on {fuser.provider}')
         self._boxes.announce(detector)
-        notices = [part.notice for part in (fuser, detector) if part is not None and part.notice]
-        for notice in notices:
+        for notice in self._setup.pipeline.notices:
             self.get_logger().warning(notice)
-        self._health.notice = '; '.join(notices)
 
     # Receiving, in the executor's thread -------------------------------------------------------
 
@@ -300,6 +298,7 @@ class FusionNode(Node):
         silence = self._health.silence(*settings)
         if silence:
             self._tell('silence', silence, every=v['stall.warn_after'])
+        self._health.notice = '; '.join(self._setup.pipeline.notices)
         report = self._health.report(*settings, self._setup.receiver.pairer.counters)
         fuser = self._setup.pipeline.fuser
         figures = report.values | {
@@ -336,7 +335,7 @@ class FusionNode(Node):
             return SetParametersResult(successful=False, reason=f'failed: {error!r}')
         renewed = pipeline.fuser is not old.pipeline.fuser
         detector = pipeline.detector
-        renewed |= detector is not None and not detector.is_retuned(old.pipeline.detector)
+        renewed |= detector is not None and not detector.same_model(old.pipeline.detector)
         self._health.warn_after = values['stall.warn_after']
         if any(name.startswith('sync.') for name in given):
             receiver.pairer.counters = old.receiver.pairer.counters

@@ -8,7 +8,9 @@ SSIM_WINDOW = 7
 QABF_CEILING = 0.9994 * 0.9879
 VIF_WINDOWS = (17, 9, 5, 3)
 VIF_SIDE = 41  # what the four scales need
-VIF_NOISE, VIF_LEAST = 2.0, 1e-10  # variances, of 0..255
+VIF_NOISE, VIF_LEAST = 2.0, 1e-6  # variances, of 0..255
+VIF_NOTHING = 1e-3  # information: a flat source loses none
+SCD_LEAST = 1e-6  # variance, of a quarter of a grey level: below it no gradient grows
 FLAT = 1e-4  # a derivative of a fortieth of a grey level; below it nothing has a direction
 
 
@@ -54,11 +56,13 @@ def fidelity(fused: Tensor, thermal: Tensor, visible: Tensor) -> Tensor:
     The pixel form of four scales, as ``evaluate`` has it; below 0 where contrast was added. H and W
     at least `VIF_SIDE`.
     """
-    fused, *sources = (255 * image for image in (fused, thermal, visible))
-    kept, total = [0.0, 0.0], [VIF_LEAST, VIF_LEAST]
+    # About their means, for the sake of precision: variances are differences of large numbers.
+    images = [255 * (x - x.mean((1, 2, 3), keepdim=True)) for x in (fused, thermal, visible)]
+    kept, total = [VIF_NOTHING, VIF_NOTHING], [VIF_NOTHING, VIF_NOTHING]
     for size in VIF_WINDOWS:
         if size < VIF_WINDOWS[0]:
-            fused, *sources = (_blur(x, size)[..., ::2, ::2] for x in (fused, *sources))
+            images = [_blur(x, size)[..., ::2, ::2] for x in images]
+        fused, *sources = images
         mean_fused = _blur(fused, size)
         spread = (_blur(fused * fused, size) - mean_fused * mean_fused).clamp(min=0)
         for i, source in enumerate(sources):
@@ -81,10 +85,10 @@ def differences(fused: Tensor, thermal: Tensor, visible: Tensor) -> Tensor:
 
 
 def _correlation(a: Tensor, b: Tensor) -> Tensor:
-    """Of each image with its counterpart: (N,)."""
+    """Of each image with its counterpart: (N,); 0 for flat ones."""
     a, b = (x - x.mean((1, 2, 3), keepdim=True) for x in (a, b))
-    both = (a * b).sum((1, 2, 3))
-    return both / ((a * a).sum((1, 2, 3)) * (b * b).sum((1, 2, 3)) + FLAT**2).sqrt()
+    both, aa, bb = (x.mean((1, 2, 3)) for x in (a * b, a * a, b * b))
+    return both / ((aa + SCD_LEAST) * (bb + SCD_LEAST)).sqrt()
 
 
 def _blur(image: Tensor, size: int) -> Tensor:

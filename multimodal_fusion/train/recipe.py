@@ -73,14 +73,6 @@ class Recipe:
                 f'weights must name exactly the loss terms {", ".join(self.terms)}; '
                 f'got {", ".join(config.weights) or "none"}'
             )
-        if config.weights.get('fidelity'):
-            sides = {'patch': config.patch, 'method.validation_side': config.method.validation_side}
-            for name, side in sides.items():
-                if side < losses.VIF_SIDE:
-                    raise UserError(
-                        f'{name} is {side}; the loss term fidelity needs at least '
-                        f'{losses.VIF_SIDE} pixels: raise {name}, or set weights.fidelity to 0'
-                    )
         for section, wanted in (('method', self.method), ('synthesis', self.synthetic)):
             if wanted != (getattr(config, section) is not None):
                 verb = 'needs' if wanted else 'has no'
@@ -120,6 +112,14 @@ def _patches(folder: Path, config: Config, place: Place) -> PairData:
     )
     some = spread(data.validation, method.validation_pairs)
     validation = [pair.centre(method.validation_side) for pair in some]
+    if config.weights['fidelity']:
+        smallest = min(side for pair in validation for side in pair.thermal.shape)
+        for name, side in (('patch', config.patch), ('the smallest validation crop', smallest)):
+            if side < losses.VIF_SIDE:
+                raise UserError(
+                    f'{name} is {side} pixels; the loss term fidelity needs {losses.VIF_SIDE}: '
+                    'choose larger ones, or set weights.fidelity to 0'
+                )
     return PairData(patches, validation, data.description)
 
 
