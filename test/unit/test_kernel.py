@@ -1,6 +1,7 @@
 """The compiled network beside ONNX Runtime: every pixel within one grey level."""
 
 import dataclasses
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
@@ -15,7 +16,7 @@ from multimodal_fusion.fuser import return_colour
 from multimodal_fusion.images import luma
 from multimodal_fusion.kernel.compiled import Compiled, compiled
 from multimodal_fusion.kernel.fixed_point import fixed_point
-from multimodal_fusion.kernel.library import library
+from multimodal_fusion.kernel.library import Progress, library
 from multimodal_fusion.kernel.weights import read_two_layer
 from multimodal_fusion.model_file import Manifest
 
@@ -308,6 +309,63 @@ def test_threads_share_a_fuser():
         for _ in range(20):
             fused = list(pool.map(lambda pair: ours.fuse(*pair), pairs))
             assert all(map(np.array_equal, fused, expected))
+
+
+@needs_kernel
+@pytest.mark.parametrize('height', [32, 33, 97])
+def test_each_row_is_taken_once_however_many_take_them(height):
+    """Of the whole image: with no row left a call touches nothing, not even the images."""
+    content, threads = shipped('mmdrfuse_plus'), 3
+    visible, thermal = noise(height, 40), noise(height, 40)
+    kernel, whole = compiled(content), compiled(content).fuse(visible, thermal)
+    for _ in range(50):
+        out, progress, start = np.zeros_like(visible), Progress(), threading.Barrier(threads)
+        images = [part for a in (visible, thermal, out) for part in (a.ctypes.data, a.strides[0])]
+
+        def work(where=images, progress=progress, start=start):
+            start.wait()
+            kernel._make(*where, height, 40, 1, threads, progress)
+
+        with ThreadPoolExecutor(threads) as pool:
+            for done in [pool.submit(work) for _ in range(threads)]:
+                done.result()
+        assert progress.taken == progress.made == height
+        assert np.array_equal(out, whole)
+    kernel._make(None, 0, None, 0, None, 0, height, 40, 1, threads, progress)
+
+
+@needs_kernel
+def test_rows_in_the_making_elsewhere_are_awaited():
+    progress, returned = Progress(40, 39), threading.Event()
+
+    def wait():
+        library().await_rows(progress, 40)
+        returned.set()
+
+    waiter = threading.Thread(target=wait, daemon=True)
+    waiter.start()
+    assert not returned.wait(0.05)
+    progress.made = 40
+    assert returned.wait(10)
+    waiter.join()
+
+
+@needs_kernel
+def test_a_thread_that_cannot_start_leaves_nobody_behind(monkeypatch):
+    """The error comes when all rows are made, so nothing is written to the images after it."""
+    kernel, calls = compiled(shipped('mmdrfuse'), threads=3), []
+
+    class Pool:
+        def submit(self, *work):
+            calls.append(work)
+            raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(kernel, '_pool', Pool())
+    visible, thermal, out = noise(96, 64), noise(96, 64), np.zeros((96, 64), np.uint8)
+    with pytest.raises(RuntimeError, match='start new thread'):
+        kernel.fuse(visible, thermal, out=out)
+    assert calls[0][-1].made == 96
+    assert np.array_equal(out, compiled(shipped('mmdrfuse')).fuse(visible, thermal))
 
 
 @needs_kernel
