@@ -281,6 +281,7 @@ def test_a_student_without_teacher_says_what_to_do(tmp_path, data):
         ('    noise: 0.0', '    noise: -1', r'augmentation.noise must be a number of at least 0'),
         ('batch: 4', 'batch: 9', r'batch 9 is more than the 8 patches'),
         ('patches: 8', 'patches: 0', r'patches must be a whole number of at least 1'),
+        ('fidelity: 0.0', 'fidelity: 0.5', r'patch is 3. pixels; the loss term fidelity needs 41'),
     ],
 )
 def test_unusable_configurations_are_refused(tmp_path, data, old, new, message):
