@@ -38,7 +38,7 @@ detection: $(VENV)/.test
 	$(BIN)/python -m multimodal_fusion.evaluate.detection_table --data "$(DATA)/ivif/train" \
 		--labels "$(DATA)/ivif/train/labels" --stems config/train/detector_split.txt \
 		--partial llvip_=person --allow-unlisted \
-		--detectors "$(DATA)/weights/yolox_nano.onnx",detector_person_car \
+		--detectors "$(DATA)/weights/yolox_nano.onnx",detector_person_car,detector_person_car@640 \
 		--models average,max,mmdrfuse,mmdrfuse_plus,mobilefuse --out docs/results/detection.md
 
 lint: $(VENV)/.test

@@ -73,7 +73,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     boxes = parser.add_argument_group('detection (needs pycocotools)')
     boxes.add_argument(
-        '--detector', metavar='MODEL', help='detector, by name or .onnx, to see through the fusers'
+        '--detector',
+        metavar='MODEL[@SIZE]',
+        help='detector, by name or .onnx, to see through the fusers; SIZE: of its input',
     )
     boxes.add_argument(
         '--labels', type=Path, metavar='DIR',

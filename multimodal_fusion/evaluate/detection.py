@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -49,11 +50,19 @@ class Findings:
         self.milliseconds.append((time.thread_time() - start) * 1e3)
 
 
-def open_detector(name: str, allow_unlisted: bool) -> Detector:
-    """A detector that returns all that average precision needs. Raises UserError, also at once
-    where pycocotools is missing."""
+def open_detector(text: str, allow_unlisted: bool) -> Detector:
+    """A detector that returns all that average precision needs.
+
+    text: a name or path, and @ with the longer side of the input, if not the model's own. Raises
+    UserError, also at once where pycocotools is missing.
+    """
     _coco()
-    return Detector(name, score=LEAST, limit=100, allow_unlisted=allow_unlisted)
+    sized = re.fullmatch(r'(.+)@(\d+)', text)
+    name, size = (sized[1], int(sized[2])) if sized else (text, 0)
+    detector = Detector(name, score=LEAST, limit=100, size=size, allow_unlisted=allow_unlisted)
+    if size:
+        detector.name = f'{detector.name}@{size}'
+    return detector
 
 
 def parse_partial(texts: Iterable[str]) -> dict[str, frozenset[str]]:

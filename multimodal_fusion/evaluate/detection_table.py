@@ -47,7 +47,7 @@ speed, in processor time; images/s counts fusion and detection."""
 _ABOUT_SCENE = """\
 The boxes are those of all people and cars of which at least a quarter is visible. The shipped
 detector was trained on this road with other seeds (other people, buildings and noise): it knows
-this world, which the stock detector has never seen."""
+this world, which the stock detector has never seen. After @: the longer side of the input."""
 
 
 def detection_table(summary: dict) -> str:
