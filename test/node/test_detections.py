@@ -120,7 +120,11 @@ def test_people_at_night_are_found_in_the_fused_image_more_than_in_rgb_alone():
         fused = recall_of_people(boxes, truths, sources, START)
         assert node.rig.set_parameter('detector.input', 'rgb') == (True, '')
         rgb = recall_of_people(boxes, truths, sources, START + 100 * SECOND)
+        for name, value in (('input', 'fused'), ('size', 0), ('score', 0.35)):
+            assert node.rig.set_parameter(f'detector.{name}', value) == (True, '')
+        by_default = recall_of_people(boxes, truths, sources, START + 200 * SECOND)
     assert fused >= 0.9
+    assert by_default >= 0.87
     assert rgb < fused - 0.15
 
 
