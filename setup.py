@@ -63,14 +63,16 @@ setup(
     ext_modules=[
         Extension(
             f'{NAME}.kernel.two_layer',
-            [f'{NAME}/kernel/two_layer.c', f'{NAME}/kernel/fixed_point.c'],
-            depends=[f'{NAME}/kernel/rows.h'],
+            [f'{NAME}/kernel/{name}.c' for name in ('two_layer', 'fixed_point', 'team')],
+            depends=[f'{NAME}/kernel/{name}.h' for name in ('rows', 'team')],
             extra_compile_args=[
                 '-O3',
+                '-pthread',
                 '-ffp-contract=fast',
                 '-Wno-psabi',
                 '-Wno-maybe-uninitialized',
             ],
+            extra_link_args=['-pthread'],
             optional=True,
         )
     ],

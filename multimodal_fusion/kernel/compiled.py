@@ -1,13 +1,14 @@
 """The two-layer network on one or more cores, without a runtime: uint8 in, uint8 out, one pass."""
 
 import ctypes
+import weakref
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 
 from .fixed_point import FixedPoint, fixed_point
-from .library import FixedNetwork, Network, Progress, library
+from .library import FixedNetwork, Network, library
 from .recycled import Recycled
 from .weights import TwoLayer, read_two_layer
 
@@ -36,7 +37,9 @@ class Compiled:
         self._make = self._in_floats(weights) if fixed is None else self._in_words(fixed, weights)
         self._results = Recycled()
         self.threads = threads
-        self._pool = ThreadPoolExecutor(threads - 1, 'fuse') if threads > 1 else None
+        self._team = self._library.open_team(threads - 1) if threads > 1 else None
+        if self._team:
+            weakref.finalize(self, self._library.close_team, self._team)
 
     def _in_floats(self, weights: TwoLayer) -> Callable[..., None]:
         # Images of 0..255 go in and, from a linear output, come out: the factors join the weights.
@@ -48,7 +51,7 @@ class Compiled:
             float(weights.last_bias[0] * gain),
             weights.tanh,
         )
-        return lambda *where: self._library.fuse_image(network, *where, self.wide)
+        return partial(self._library.fuse_in_floats, network, self.wide)
 
     def _in_words(self, fixed: FixedPoint, weights: TwoLayer) -> Callable[..., None]:
         network = FixedNetwork(
@@ -60,7 +63,7 @@ class Compiled:
             1 / (255 * 2**fixed.shift),
             weights.tanh,
         )
-        return lambda *where: self._library.fuse_image_fixed(network, *where)
+        return partial(self._library.fuse_in_words, network)
 
     def fuse(
         self, visible: np.ndarray, thermal: np.ndarray, out: np.ndarray | None = None
@@ -91,16 +94,7 @@ class Compiled:
         height, width = thermal.shape
         channels = 1 if visible.ndim == 2 else 3
         threads = max(1, min(self.threads, height // _ROWS))
-        progress, others = Progress(), []
-        work = (*images, height, width, channels, threads, progress)
-        try:  # ctypes lets go of the interpreter meanwhile
-            for _ in range(1, threads):
-                others.append(self._pool.submit(self._make, *work))
-        finally:  # whatever happens, nobody is left behind who writes to these images
-            self._make(*work)
-            self._library.await_rows(progress, height)
-            for other in others:
-                other.cancel()  # what only wakes up now finds nothing left to do
+        self._make(*images, height, width, channels, self._team, threads)
         return out
 
 

@@ -6,7 +6,7 @@
  * does 8. Sums are exact; only weights and the hidden layer are rounded. They may wrap on the way
  * as long as the last one fits, which fixed_point.py has made sure of.
  */
-#include "rows.h"
+#include "team.h"
 
 /* Inputs are 0..255 times 128. Halves of a word: the first is the lower one. */
 typedef struct {
@@ -192,7 +192,8 @@ AVX2 INLINE void colour_out(const Images *im, const int32_t *pairs, const uint8_
     colour_row(bgr + 3 * x, fused + x, out + 3 * x, count - x);
 }
 
-AVX2 static void band(const FixedNetwork *net, const Images *im, int top, int bottom) {
+AVX2 static void band(const void *network, const Images *im, int top, int bottom) {
+    const FixedNetwork *net = network;
     Inputs in;
     Hidden hidden;
     uint8_t fused[2][STRIDE];
@@ -225,16 +226,13 @@ AVX2 static void band(const FixedNetwork *net, const Images *im, int top, int bo
 }
 #endif
 
-/* As fuse_image of two_layer.c. Only where has_wide_vectors() says so. */
-void fuse_image_fixed(const FixedNetwork *net, const uint8_t *visible, int64_t visible_step,
-                     const uint8_t *thermal, int64_t thermal_step, uint8_t *out, int64_t out_step,
-                     int height, int width, int channels, int threads, Progress *progress) {
+/* As fuse_in_floats of two_layer.c. Only where has_wide_vectors() says so. */
+void fuse_in_words(const FixedNetwork *net, const uint8_t *visible, int64_t visible_step,
+                   const uint8_t *thermal, int64_t thermal_step, uint8_t *out, int64_t out_step,
+                   int height, int width, int channels, Team *team, int threads) {
 #if defined(__x86_64__)
     Images im = {visible, thermal, visible_step, thermal_step, height, width, channels, out,
                  out_step};
-    for (int top, bottom; take_rows(progress, height, threads, &top, &bottom);) {
-        band(net, &im, top, bottom);
-        rows_made(progress, bottom - top);
-    }
+    make_rows(team, threads, band, net, &im);
 #endif
 }

@@ -1,4 +1,4 @@
-"""The library of two_layer.c and fixed_point.c; setup.py builds it where there is a C compiler."""
+"""The C library of this folder; setup.py builds it where there is a compiler."""
 
 import ctypes
 import functools
@@ -34,12 +34,6 @@ class FixedNetwork(ctypes.Structure):
     )
 
 
-class Progress(ctypes.Structure):
-    """Progress of rows.h: of the threads that make an image together."""
-
-    _fields_ = (('taken', ctypes.c_int), ('made', ctypes.c_int))
-
-
 @functools.cache
 def library() -> ctypes.CDLL | None:
     """The library, or None where it was not built or does not load on this machine."""
@@ -56,12 +50,12 @@ def library() -> ctypes.CDLL | None:
 def _declared(lib: ctypes.CDLL) -> ctypes.CDLL:
     pointer, step, number = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
     images = (pointer, step) * 3  # visible, thermal, out
-    work = (*(number,) * 4, ctypes.POINTER(Progress))
-    # height, width, channels, threads, progress, and of fuse_image: wide
-    lib.fuse_image.argtypes = (ctypes.POINTER(Network), *images, *work, number)
-    lib.fuse_image.restype = None
-    lib.fuse_image_fixed.argtypes = (ctypes.POINTER(FixedNetwork), *images, *work)
-    lib.fuse_image_fixed.restype = None
-    lib.await_rows.argtypes, lib.await_rows.restype = (ctypes.POINTER(Progress), number), None
+    work = (number, number, number, pointer, number)  # height, width, channels, team, threads
+    lib.fuse_in_floats.argtypes = (ctypes.POINTER(Network), number, *images, *work)
+    lib.fuse_in_floats.restype = None
+    lib.fuse_in_words.argtypes = (ctypes.POINTER(FixedNetwork), *images, *work)
+    lib.fuse_in_words.restype = None
+    lib.open_team.argtypes, lib.open_team.restype = (number,), pointer
+    lib.close_team.argtypes, lib.close_team.restype = (pointer,), None
     lib.has_wide_vectors.argtypes, lib.has_wide_vectors.restype = (), number
     return lib

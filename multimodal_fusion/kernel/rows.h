@@ -8,7 +8,6 @@
 
 #define TILE 640
 #define LANES 8
-#define FEWEST 16 /* rows that a thread takes: each taking makes two hidden rows twice */
 /* Of a row in flight: room for reflected columns and for those computed beyond the tile, to whole
  * vectors, and thrown away; a multiple of a cache line. */
 #define STRIDE (TILE + 48)
@@ -31,31 +30,6 @@ typedef struct {
     uint8_t *out;
     int64_t out_step;
 } Images;
-
-/* How far the threads are that make an image together: rows taken and rows made. Both begin at 0.
- * Python declares what is exported here in library.py: a changed signature needs a new name, or a
- * library that was built before is called wrongly. */
-typedef struct {
-    int taken, made;
-} Progress;
-
-/* Rows *top .. *bottom - 1 are the caller's to make; 0 when none are left. An even share of what is
- * left, so that all are done at once, whenever each began; an even number of rows, but at the end. */
-INLINE int take_rows(Progress *p, int height, int threads, int *top, int *bottom) {
-    *top = __atomic_load_n(&p->taken, __ATOMIC_RELAXED);
-    do {
-        int left = height - *top, share = left / threads & ~1;
-        if (left <= 0) return 0;
-        *bottom = share < FEWEST ? *top + FEWEST : *top + share;
-        if (*bottom > height || threads == 1) *bottom = height;
-    } while (!__atomic_compare_exchange_n(&p->taken, top, *bottom, 0, __ATOMIC_RELAXED,
-                                          __ATOMIC_RELAXED));
-    return 1;
-}
-
-INLINE void rows_made(Progress *p, int count) {
-    __atomic_fetch_add(&p->made, count, __ATOMIC_RELEASE);
-}
 
 INLINE int reflect(int i, int n) { return i < 0 ? -i : i >= n ? 2 * n - 2 - i : i; }
 

@@ -11,9 +11,7 @@
  * float once, and the last rows of the hidden layer stay in the cache. Rows are found by their number
  * modulo four, so that reflected rows are simply looked up.
  */
-#include <sched.h>
-
-#include "rows.h"
+#include "team.h"
 
 #define LOAD(p) (*(const v8u *)(p))
 #define STORE(p, v) (*(v8u *)(p) = (v))
@@ -157,13 +155,13 @@ INLINE void band(const Network *net, const Images *im, int top, int bottom) {
 /* With target_clones GCC 12 makes a slow version for AVX2; a function of its own, into which all else
  * is inlined, is fast. */
 #if defined(__x86_64__)
-__attribute__((target("avx2,fma"))) static void band_avx2(const Network *net, const Images *im,
+__attribute__((target("avx2,fma"))) static void band_avx2(const void *net, const Images *im,
                                                           int top, int bottom) {
     band(net, im, top, bottom);
 }
 #endif
 
-static void band_plain(const Network *net, const Images *im, int top, int bottom) {
+static void band_plain(const void *net, const Images *im, int top, int bottom) {
     band(net, im, top, bottom);
 }
 
@@ -176,28 +174,18 @@ int has_wide_vectors(void) {
 #endif
 }
 
-/* The fused image, or what is left to do of it: `threads` callers with the same `progress` make it
- * together, and each returns when it finds nothing left. Height and width at least 2; steps
- * are bytes from one row to the next. visible: width x channels bytes a row, grey (1) or BGR (3);
- * out: of that shape. wide: what has_wide_vectors() said. */
-void fuse_image(const Network *net, const uint8_t *visible, int64_t visible_step,
-               const uint8_t *thermal, int64_t thermal_step, uint8_t *out, int64_t out_step,
-               int height, int width, int channels, int threads, Progress *progress, int wide) {
+/* The fused image. wide: what has_wide_vectors() said. Height and width at least 2; steps are bytes
+ * from one row to the next. visible: width x channels bytes a row, grey (1) or BGR (3); out: of that
+ * shape. threads: the caller and helpers of its team. A changed signature needs a new name, or a
+ * library that was built before is called wrongly. */
+void fuse_in_floats(const Network *net, int wide, const uint8_t *visible, int64_t visible_step,
+                    const uint8_t *thermal, int64_t thermal_step, uint8_t *out, int64_t out_step,
+                    int height, int width, int channels, Team *team, int threads) {
     Images im = {visible, thermal, visible_step, thermal_step, height, width, channels, out,
                  out_step};
-    for (int top, bottom; take_rows(progress, height, threads, &top, &bottom);) {
+    Band make = band_plain;
 #if defined(__x86_64__)
-        if (wide)
-            band_avx2(net, &im, top, bottom);
-        else
+    if (wide) make = band_avx2;
 #endif
-            band_plain(net, &im, top, bottom);
-        rows_made(progress, bottom - top);
-    }
-}
-
-/* Until the rows that others have taken are made too. Not asleep: they are few, and waking up takes
- * longer. */
-void await_rows(Progress *progress, int height) {
-    while (__atomic_load_n(&progress->made, __ATOMIC_ACQUIRE) < height) sched_yield();
+    make_rows(team, threads, make, net, &im);
 }

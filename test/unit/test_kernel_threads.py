@@ -1,14 +1,16 @@
 """The compiled network's threads, and the memory of its results."""
 
-import threading
+import subprocess
+import sys
+import textwrap
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from multimodal_fusion import images
 from multimodal_fusion.kernel.compiled import compiled
-from multimodal_fusion.kernel.library import Progress, library
 
 from ..kernel import SHIPPED, needs_kernel, noise, shipped
 
@@ -68,57 +70,82 @@ def test_threads_share_a_fuser():
 
 
 @needs_kernel
-@pytest.mark.parametrize('height', [32, 33, 97])
-def test_each_row_is_taken_once_however_many_take_them(height):
-    """Of the whole image: with no row left a call touches nothing, not even the images."""
-    content, threads = shipped('mmdrfuse_plus'), 3
+@pytest.mark.parametrize('height', [64, 65, 97, 480])
+def test_every_row_is_made_whoever_comes_first(height):
+    """Many short images one after the other: helpers wake up before, during and after each."""
+    ours, alone = (compiled(shipped('mmdrfuse_plus'), threads) for threads in (3, 1))
     visible, thermal = noise(height, 40), noise(height, 40)
-    kernel, whole = compiled(content), compiled(content).fuse(visible, thermal)
-    for _ in range(50):
-        out, progress, start = np.zeros_like(visible), Progress(), threading.Barrier(threads)
-        images = [part for a in (visible, thermal, out) for part in (a.ctypes.data, a.strides[0])]
-
-        def work(where=images, progress=progress, start=start):
-            start.wait()
-            kernel._make(*where, height, 40, 1, threads, progress)
-
-        with ThreadPoolExecutor(threads) as pool:
-            for done in [pool.submit(work) for _ in range(threads)]:
-                done.result()
-        assert progress.taken == progress.made == height
-        assert np.array_equal(out, whole)
-    kernel._make(None, 0, None, 0, None, 0, height, 40, 1, threads, progress)
+    whole = alone.fuse(visible, thermal)
+    for _ in range(300):
+        assert np.array_equal(ours.fuse(visible, thermal), whole)
 
 
-@needs_kernel
-def test_rows_in_the_making_elsewhere_are_awaited():
-    progress, returned = Progress(40, 39), threading.Event()
+def run_python(script):
+    """Run a script with a kernel of four threads at hand; returns what it printed."""
+    before = """
+        import os, resource, sys, time
+        import numpy as np
+        from multimodal_fusion.kernel.compiled import compiled
+        from test.kernel import noise, shipped
 
-    def wait():
-        library().await_rows(progress, 40)
-        returned.set()
+        def threads():
+            return len(os.listdir('/proc/self/task'))
 
-    waiter = threading.Thread(target=wait, daemon=True)
-    waiter.start()
-    assert not returned.wait(0.05)
-    progress.made = 40
-    assert returned.wait(10)
-    waiter.join()
+        visible, thermal = noise(200, 64, 3), noise(200, 64)
+        expected = compiled(shipped('mmdrfuse')).fuse(visible, thermal)
+    """
+    script = textwrap.dedent(before) + textwrap.dedent(script)
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, '-c', script], cwd=root, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+on_linux = pytest.mark.skipif(not Path('/proc/self/task').is_dir(), reason='threads are counted')
 
 
 @needs_kernel
-def test_a_thread_that_cannot_start_leaves_nobody_behind(monkeypatch):
-    """The error comes when all rows are made, so nothing is written to the images after it."""
-    kernel, calls = compiled(shipped('mmdrfuse'), threads=3), []
+@on_linux
+def test_helpers_go_when_the_kernel_goes():
+    script = """
+        before = threads()
+        kernel = compiled(shipped('mmdrfuse'), threads=4)
+        assert np.array_equal(kernel.fuse(visible, thermal), expected)
+        print(threads() - before)
+        del kernel
+        deadline = time.monotonic() + 10
+        while threads() > before and time.monotonic() < deadline:
+            time.sleep(0.01)
+        print(threads() - before)
+    """
+    assert run_python(script) == ['3', '0']
 
-    class Pool:
-        def submit(self, *work):
-            calls.append(work)
-            raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(kernel, '_pool', Pool())
-    visible, thermal, out = noise(96, 64), noise(96, 64), np.zeros((96, 64), np.uint8)
-    with pytest.raises(RuntimeError, match='start new thread'):
-        kernel.fuse(visible, thermal, out=out)
-    assert calls[0][-1].made == 96
-    assert np.array_equal(out, compiled(shipped('mmdrfuse')).fuse(visible, thermal))
+@needs_kernel
+@on_linux
+def test_without_helpers_the_caller_makes_the_image():
+    """No memory for the stack of a thread: fewer or no helpers, the same image."""
+    script = """
+        used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()
+        content, before = shipped('mmdrfuse'), threads()
+        resource.setrlimit(resource.RLIMIT_AS, (used + 4 * 2**20, resource.RLIM_INFINITY))
+        kernel = compiled(content, threads=4)
+        print(threads() - before, np.array_equal(kernel.fuse(visible, thermal), expected))
+    """
+    assert run_python(script) == ['0', 'True']
+
+
+@needs_kernel
+@on_linux
+def test_a_forked_process_has_no_helpers_and_goes_on():
+    script = """
+        kernel = compiled(shipped('mmdrfuse'), threads=4)
+        kernel.fuse(visible, thermal)
+        child = os.fork()
+        if child == 0:
+            sys.exit(not np.array_equal(kernel.fuse(visible, thermal), expected))
+        print(os.waitpid(child, 0)[1])
+    """
+    assert run_python(script) == ['0']
