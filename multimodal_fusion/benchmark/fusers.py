@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -65,11 +65,14 @@ def ways(plan: Plan) -> list[Way]:
     """Every way to run the plan's models on this machine, `threads` each. Raises UserError."""
     manifest, found = Manifest.load(), []
     for model in plan.models:
+        these = []
         for threads in plan.threads:
             if model in CLASSICAL:
-                found.append(Way(model, 'opencv', threads, lambda m=model: Fuser.load(m)))
+                these.append(Way(model, 'opencv', threads, lambda m=model: Fuser.load(m)))
             else:
-                found += _learned(plan, model, threads, manifest)
+                these += _learned(plan, model, threads, manifest)
+        # One thread and more side by side: what is compared should see the same moments.
+        found += sorted(these, key=lambda way: way.runs)
     return found
 
 
@@ -160,49 +163,100 @@ def _in_a_process(module: str, plan: Plan, *arguments: int):
     return json.loads(done.stdout)
 
 
+@dataclass(frozen=True)
+class Case:
+    """A way to run a fuser on one kind of input, and what each round measured of it."""
+
+    way: Way
+    kind: str
+    fuser: Fuser
+    frames: list[list[float]] = field(default_factory=list)  # seconds of each
+    cpu: list[float] = field(default_factory=list)  # seconds a frame
+    copy: list[float] = field(default_factory=list)  # seconds of the floors, just before
+    sgemm: list[float] = field(default_factory=list)
+
+    def over(self, others: 'Case | list[float]') -> float:
+        """How many times as long as the other took: the median of the rounds' own ratios."""
+        if isinstance(others, Case):
+            others = np.median(others.frames, axis=1)
+        return _r(np.median(np.median(self.frames, axis=1) / others))
+
+
 def _measure(plan: Plan) -> dict:
     found = ways(plan)
     fusers = [way.load() for way in found]
     floors = {threads: Floor(threads) for threads in plan.threads}
     result: dict[str, list] = {'rows': [], 'floors': []}
-    steps = [(size, kind) for size in plan.sizes for kind in plan.inputs]
-    for size, kind in progress(steps, len(steps), 'sizes'):
-        pairs = images(size, kind)
-        wall: list[list[float]] = [[] for _ in found]
-        cpu: list[list[float]] = [[] for _ in found]
-        moved = sum(image.nbytes for image in pairs[0]) + pairs[0][0].nbytes
-        least: dict[int, list] = {threads: [] for threads in plan.threads}
-        for number in range(plan.rounds + 1):  # the first warms up
-            for threads, floor in floors.items():
-                macs = MACS * size[0] * size[1]
-                for _ in range(_FRAMES):
-                    least[threads].append((floor.copy_seconds(moved), floor.multiply_seconds(macs)))
-            for way, fuser, walls, cpus in zip(found, fusers, wall, cpu, strict=True):
+    for size in progress(plan.sizes, len(plan.sizes), 'sizes'):
+        pairs = {kind: images(size, kind) for kind in plan.inputs}
+        moved = {kind: pair[0].nbytes * 2 + pair[1].nbytes for kind, (pair, *_) in pairs.items()}
+        cases = [
+            Case(way, kind, fuser)
+            for way, fuser in zip(found, fusers, strict=True)
+            for kind in plan.inputs
+        ]
+        for number in range(plan.rounds + 1):
+            for case in cases:
+                way = case.way
                 _set_threads(way.threads, way.runs == 'pytorch')
-                frames, seconds = _frames(fuser, pairs)
-                if number:
-                    walls += frames
-                    cpus.append(seconds)
-        where = {'size': f'{size[0]}x{size[1]}', 'input': kind}
-        # A floor is what the machine can do: the best of all rounds, not what others left of it.
-        floor_ms = {t: np.min(times, axis=0) * 1e3 for t, times in least.items()}
-        for threads, (copy, multiply) in floor_ms.items():
-            floor_row = {'copy_ms': _r(copy), 'sgemm_ms': _r(multiply), 'bytes': moved}
-            result['floors'].append({**where, 'threads': threads, **floor_row})
-        for way, walls, cpus in zip(found, wall, cpu, strict=True):
-            copy, multiply = floor_ms[way.threads]
-            result['rows'].append(
-                {
-                    'model': way.model,
-                    'runs': way.runs,
-                    **where,
-                    'threads': way.threads,
-                    **_statistics(walls, cpus),
-                    'times_copy': _r(np.median(walls) * 1e3 / copy),
-                    'times_sgemm': _r(np.median(walls) * 1e3 / multiply) if way.macs else None,
-                }
-            )
+                copy = floors[way.threads].copy_seconds(moved[case.kind])
+                sgemm = floors[way.threads].multiply_seconds(MACS * size[0] * size[1])
+                frames, cpu = _frames(case.fuser, pairs[case.kind])
+                if number:  # the first warms up
+                    case.frames.append(frames)
+                    case.cpu.append(cpu)
+                    case.copy.append(copy)
+                    case.sgemm.append(sgemm)
+        for kind in plan.inputs:
+            for threads in plan.threads:
+                here = [c for c in cases if c.kind == kind and c.way.threads == threads]
+                result['floors'].append(
+                    {
+                        **_where(size, kind, threads),
+                        'bytes': moved[kind],
+                        **_floor_statistics('copy', [x for c in here for x in c.copy]),
+                        **_floor_statistics('sgemm', [x for c in here for x in c.sgemm]),
+                    }
+                )
+        result['rows'] += [
+            {
+                'model': case.way.model,
+                'runs': case.way.runs,
+                **_where(size, case.kind, case.way.threads),
+                **_statistics(case.frames, case.cpu),
+                **ratios(case, cases),
+            }
+            for case in cases
+        ]
     return result
+
+
+def _where(size: tuple[int, int], kind: str, threads: int) -> dict:
+    return {'size': f'{size[0]}x{size[1]}', 'input': kind, 'threads': threads}
+
+
+def ratios(case: Case, cases: list[Case]) -> dict[str, float | None]:
+    """Times as long as the floors and as luma; times as fast as the usual runtimes and as one
+    thread. None where there is nothing to compare with."""
+    way = case.way
+
+    def other(runs: str = way.runs, kind: str = case.kind, threads: int = way.threads):
+        wanted = (way.model, runs, threads, kind)
+        for c in cases:
+            if (c.way.model, c.way.runs, c.way.threads, c.kind) == wanted and c is not case:
+                return c
+        return None
+
+    onnxruntime, pytorch = other('onnxruntime'), other('pytorch')
+    luma, one = other(kind='luma'), other(threads=1)
+    return {
+        'times_copy': case.over(case.copy),
+        'times_sgemm': case.over(case.sgemm) if way.macs else None,
+        'times_luma': case.over(luma) if luma else None,
+        'faster_than_onnxruntime': onnxruntime.over(case) if onnxruntime else None,
+        'faster_than_pytorch': pytorch.over(case) if pytorch else None,
+        'faster_than_one_thread': one.over(case) if one else None,
+    }
 
 
 def _frames(fuser: Fuser, pairs: list) -> tuple[list[float], float]:
@@ -216,16 +270,26 @@ def _frames(fuser: Fuser, pairs: list) -> tuple[list[float], float]:
     return walls, (time.process_time() - cpu) / _FRAMES
 
 
-def _statistics(walls: list[float], cpus: list[float]) -> dict:
-    p25, median, p75, p95, p99 = np.percentile(walls, (25, 50, 75, 95, 99)) * 1e3
+def _statistics(frames: list[list[float]], cpu: list[float]) -> dict:
+    p10, p25, median, p75, p95, p99 = np.percentile(frames, (10, 25, 50, 75, 95, 99)) * 1e3
     return {
+        'fastest_tenth_ms': _r(p10),
         'median_ms': _r(median),
         'quartiles_ms': [_r(p25), _r(p75)],
         'p95_ms': _r(p95),
         'p99_ms': _r(p99),
         'fps': _r(1e3 / median),
-        'cpu_ms': _r(np.median(cpus) * 1e3),
-        'frames': len(walls),
+        'cpu_ms': _r(np.median(cpu) * 1e3),
+        'frames': np.size(frames),
+    }
+
+
+def _floor_statistics(name: str, seconds: list[float]) -> dict:
+    p10, p25, median, p75 = np.percentile(seconds, (10, 25, 50, 75)) * 1e3
+    return {
+        f'{name}_fastest_tenth_ms': _r(p10),
+        f'{name}_ms': _r(median),
+        f'{name}_quartiles_ms': [_r(p25), _r(p75)],
     }
 
 

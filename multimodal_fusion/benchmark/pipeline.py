@@ -12,8 +12,10 @@ import math
 import os
 import platform
 import re
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -27,11 +29,14 @@ from ..machine import cpu_name
 from ..stages import STAGES
 from .statistics import highest_rate, percentiles, slope_per_hour
 
-_ROUNDS = 3  # node and floor take turns so often
+_TURN = 2.0  # seconds at most that node and floor are spoken to in turn
 _PAIRS = '640x480+640x480,1280x1024+640x512:14'
 _TRIAL = 2.0  # seconds at each rate of the search
 _HIGHEST = 480.0  # Hz at which the search ends
 _CHUNK = 10.0  # seconds of a soak between two looks at the memory
+_WARM = 120.0  # seconds of a soak before its memory counts
+_STALLS = (3.0, 3.0)  # seconds that the node is held up meanwhile
+_LEAD = 1.0  # seconds of pairs before and after the node is held up
 _ANSWER = 30.0  # seconds that the node may take to start
 
 
@@ -206,6 +211,22 @@ class Bench:
             {name: child.cpu() - before[name] for name, child in watched.items()},
         )
 
+    def stall(self, target: str, rate: float, seconds: float) -> None:
+        """Send pairs while the target is held up, as on a machine that has too much to do."""
+        send = self.children[target].process.send_signal
+        timers = [
+            threading.Timer(_LEAD, send, (signal.SIGSTOP,)),
+            threading.Timer(_LEAD + seconds, send, (signal.SIGCONT,)),
+        ]
+        for timer in timers:
+            timer.start()
+        try:
+            self.play(target, rate, seconds + 2 * _LEAD)
+        finally:
+            for timer in timers:
+                timer.cancel()
+            send(signal.SIGCONT)
+
     def warm_up(self) -> None:
         """Until everybody has found everybody: a short stretch comes through whole."""
         deadline = time.monotonic() + _ANSWER
@@ -270,10 +291,11 @@ def stage(pair: PairSize, model: str) -> Iterator[Bench]:
 
 
 def measure(bench: Bench, rate: float, seconds: float) -> dict:
-    """One row: node and floor in turns at a rate."""
+    """One row: node and floor in turns at a rate. Ratios are medians of those of each turn."""
+    turns = math.ceil(seconds / _TURN)
     rounds = [
-        {name: bench.play(name, rate, seconds / _ROUNDS) for name in ('node', 'floor')}
-        for _ in range(_ROUNDS)
+        {name: bench.play(name, rate, seconds / turns) for name in ('node', 'floor')}
+        for _ in range(turns)
     ]
     row = {'pair': str(bench.pair), 'rate Hz': rate}
     for name in ('node', 'floor'):
@@ -297,9 +319,13 @@ def measure(bench: Bench, rate: float, seconds: float) -> dict:
     # The image is on its way to the subscriber while the node's call into the middleware lasts.
     before = sum(stages[name]['p50'] for name in stages if name not in ('observe', 'publish'))
     row['deliver ms'] = round(node['latency ms']['median'] - before, 3)
-    row['latency over floor'] = ratio(node['latency ms']['median'], floor['latency ms']['median'])
-    without = node['latency ms']['median'] - stages.get('fuse', {}).get('p50', math.nan)
-    row['latency less fuse over floor'] = ratio(without, floor['latency ms']['median'])
+    whole = [r for r in rounds if r['node'].latencies and r['floor'].latencies]
+    node_ms, floor_ms = (
+        np.array([np.median(r[name].latencies) for r in whole]) for name in ('node', 'floor')
+    )
+    row['latency over floor'] = spread(node_ms / floor_ms)
+    fuse = stages.get('fuse', {}).get('p50', math.nan)
+    row['latency less fuse over floor'] = spread((node_ms - fuse) / floor_ms)
     row['cpu over floor'] = ratio(
         node['cpu % of one core']['node'], floor['cpu % of one core']['floor']
     )
@@ -310,18 +336,36 @@ def ratio(a: float, b: float) -> float:
     return round(a / b, 2) if b else math.nan
 
 
+def spread(values: np.ndarray) -> dict[str, float | list[float]]:
+    """Median and quartiles, to two decimals; NaN of nothing."""
+    low, median, high = np.percentile(values, (25, 50, 75)) if len(values) else [math.nan] * 3
+    return {
+        'median': round(float(median), 2),
+        'quartiles': [round(float(low), 2), round(float(high), 2)],
+    }
+
+
 def soak(bench: Bench, rate: float, minutes: float) -> dict:
-    """The node under load for minutes: lost pairs, and how its memory grows after warm-up."""
-    start, lost, sent, latencies = time.monotonic(), 0, 0, []
+    """The node under load for minutes: lost pairs, and how its memory grows after warm-up.
+
+    While it warms up the node is held up, so that queues and shared memory hold the most they ever
+    will: what grows afterwards is not a queue that happens to be longer than before.
+    """
+    before = bench.children['node'].memory()
+    start = time.monotonic()
+    for seconds in _STALLS:
+        bench.stall('node', rate, seconds)
+    warm = min(_WARM, 20.0 * minutes)
+    while time.monotonic() - start < warm:
+        bench.play('node', rate, _CHUNK)
+    lost, sent, latencies = 0, 0, []
     series: list[tuple[float, float, float]] = []
-    warm = min(120.0, 20.0 * minutes)
-    while (now := time.monotonic() - start) < 60 * minutes:
+    while (now := time.monotonic() - start) < warm + 60 * minutes:
         played = bench.play('node', rate, _CHUNK)
         sent, lost = sent + played.sent, lost + played.lost
         latencies += played.latencies
-        if now >= warm:
-            memory = bench.children['node'].memory()
-            series.append((now, memory['resident'], memory['private']))
+        memory = bench.children['node'].memory()
+        series.append((now, memory['resident'], memory['private']))
         print(f'{now / 60:6.1f} min, {sent} sent, {lost} lost', file=sys.stderr)
     times, resident, private = ([row[i] for row in series] for i in range(3))
     return {
@@ -331,7 +375,13 @@ def soak(bench: Bench, rate: float, minutes: float) -> dict:
         'sent': sent,
         'lost': lost,
         'latency ms': percentiles(latencies),
-        'memory MB': round(resident[-1], 1) if resident else math.nan,
+        'memory MB': {
+            name: {'at the start': round(before[name], 1), 'warm': first, 'last': last}
+            for name, first, last in (
+                ('resident', round(resident[0], 1), round(resident[-1], 1)),
+                ('private', round(private[0], 1), round(private[-1], 1)),
+            )
+        },
         'slope MB/h': {
             'resident': round(slope_per_hour(times, resident), 2),
             'private': round(slope_per_hour(times, private), 2),
@@ -375,19 +425,27 @@ def table(result: dict) -> str:
             f'{row["pair"]}, {row["rate Hz"]:g} Hz',
             *stages,
             row['deliver ms'],
-            row['latency over floor'],
-            row['latency less fuse over floor'],
+            *(spread_text(row[f'latency {what}over floor']) for what in ('', 'less fuse ')),
             row['cpu over floor'],
         ]
         lines.append(f'| {" | ".join(map(str, cells))} |')
     return '\n'.join(lines)
 
 
+def spread_text(found: dict) -> str:
+    low, high = found['quartiles']
+    return f'{found["median"]} ({low}–{high})'
+
+
 def soak_table(result: dict) -> str:
     s = result['soak']
+    memory = ', '.join(
+        f'{name} {m["at the start"]} MB at the start, {m["warm"]} warm, {m["last"]} at the end: '
+        f'{s["slope MB/h"][name]:+} MB/h'
+        for name, m in s['memory MB'].items()
+    )
     return (
         f'{s["pair"]} at {s["rate Hz"]:g} Hz for {s["minutes"]:g} minutes: {s["sent"]} sent, '
-        f'{s["lost"]} lost, {s["latency ms"]["median"]} ms median, {s["latency ms"]["p99"]} p99; '
-        f'{s["memory MB"]} MB, {s["slope MB/h"]["resident"]:+} MB/h resident, '
-        f'{s["slope MB/h"]["private"]:+} private'
+        f'{s["lost"]} lost, {s["latency ms"]["median"]} ms median, {s["latency ms"]["p99"]} p99\n'
+        f'{memory}'
     )

@@ -5,28 +5,45 @@ from collections.abc import Sequence
 _KEY = ('model', 'runs', 'input', 'size', 'threads')
 
 
+_RATIOS = {
+    'times_copy': '× copy',
+    'times_sgemm': '× sgemm',
+    'times_luma': '× luma',
+    'faster_than_onnxruntime': 'onnxruntime ÷',
+    'faster_than_pytorch': 'pytorch ÷',
+    'faster_than_one_thread': 'one thread ÷',
+}
+
+
 def table(figures: dict) -> str:
-    """Every row, the floors of its size, input and threads first."""
-    header = (
-        'fuser', 'runs on', 'input', 'size', 'threads', 'median ms', 'quartiles', 'p95', 'p99',
-        'frames/s', 'CPU ms', 'peak MB', '× copy', '× sgemm',
-    )  # fmt: skip
-    rows = []
+    """Times: every row, the floors of its size, input and threads first. Then how rows of the same
+    rounds compare: times as long as a floor or luma, and times as fast as another row."""
+    times, ratios = [], []
     for floor in figures['floors']:
         where = (floor['input'], floor['size'], floor['threads'])
-        for name, key in (('plain copy', 'copy_ms'), ('sgemm, 108 MAC/pixel', 'sgemm_ms')):
-            rows.append(('*floor*', name, *where, floor[key], *[''] * 8))
+        for title, name in (('plain copy', 'copy'), ('sgemm, 108 MAC/pixel', 'sgemm')):
+            tenth, middle, (low, high) = (
+                floor[f'{name}_{what}ms'] for what in ('fastest_tenth_', '', 'quartiles_')
+            )
+            times.append(('*floor*', title, *where, tenth, middle, f'{low:g}–{high:g}', *[''] * 5))
         for row in figures['rows']:
             if (row['input'], row['size'], row['threads']) == where:
                 low, high = row['quartiles_ms']
-                rows.append(
+                times.append(
                     (
-                        row['model'], row['runs'], *where, row['median_ms'], f'{low:g}–{high:g}',
-                        row['p95_ms'], row['p99_ms'], row['fps'], row['cpu_ms'], row['peak_mb'],
-                        row['times_copy'], '' if row['times_sgemm'] is None else row['times_sgemm'],
+                        row['model'], row['runs'], *where, row['fastest_tenth_ms'],
+                        row['median_ms'], f'{low:g}–{high:g}', row['p95_ms'], row['p99_ms'],
+                        row['fps'], row['cpu_ms'], row['peak_mb'],
                     )
                 )  # fmt: skip
-    return markdown(header, rows)
+                shown = ('' if row[name] is None else row[name] for name in _RATIOS)
+                ratios.append((row['model'], row['runs'], *where, *shown))
+    what = ('fuser', 'runs on', 'input', 'size', 'threads')
+    header = (
+        *what, 'fastest tenth ms', 'median ms', 'quartiles', 'p95', 'p99', 'frames/s', 'CPU ms',
+        'peak MB',
+    )  # fmt: skip
+    return f'{markdown(header, times)}\n\n{markdown((*what, *_RATIOS.values()), ratios)}'
 
 
 def comparison(before: dict, after: dict) -> str:

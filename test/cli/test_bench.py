@@ -9,7 +9,7 @@ import pytest
 from multimodal_fusion import cli
 from multimodal_fusion.benchmark import table
 from multimodal_fusion.benchmark.floor import Floor
-from multimodal_fusion.benchmark.fusers import Plan, images, ways
+from multimodal_fusion.benchmark.fusers import Case, Plan, Way, images, ratios, ways
 from multimodal_fusion.kernel.library import library
 
 # PyTorch takes seconds to start in each of the measuring processes.
@@ -30,16 +30,20 @@ def test_bench_measures_every_way_and_compares(tmp_path, capfd):
     assert len(figures['rows']) == 2 * len(expected)  # luma and colour
     for row in figures['rows']:
         low, high = row['quartiles_ms']
-        assert 0 < low <= row['median_ms'] <= high
+        assert 0 < row['fastest_tenth_ms'] <= low <= row['median_ms'] <= high
         assert row['median_ms'] <= row['p95_ms'] <= row['p99_ms']
         assert row['fps'] == pytest.approx(1e3 / row['median_ms'], rel=0.01)
         assert row['frames'] == 10 and row['cpu_ms'] > 0 and row['peak_mb'] > 10
         assert (row['times_sgemm'] is None) == (row['model'] == 'max')
+        assert (row['times_luma'] is None) == (row['input'] == 'luma')
+        alone = row['model'] == 'max' or row['runs'] == 'onnxruntime'
+        assert (row['faster_than_onnxruntime'] is None) == alone
+        assert row['faster_than_one_thread'] is None
     moved = {floor['input']: floor['bytes'] for floor in figures['floors']}
     assert moved == {'luma': 3 * 64 * 48, 'colour': 7 * 64 * 48}
-    text = table.table(figures)
-    assert len(set(map(len, text.splitlines()))) == 1  # aligned
-    assert len(text.splitlines()) == 2 + len(figures['rows']) + 2 * len(figures['floors'])
+    times, ratios = (part.splitlines() for part in table.table(figures).split('\n\n'))
+    assert len(set(map(len, times))) == len(set(map(len, ratios))) == 1  # aligned
+    assert len(times) == len(ratios) + 2 * len(figures['floors']) == 2 + len(figures['rows']) + 4
 
     earlier = tmp_path / 'earlier.json'
     earlier.write_text(printed)
@@ -47,6 +51,30 @@ def test_bench_measures_every_way_and_compares(tmp_path, capfd):
     assert cli.main([*SMALL, *arguments]) == 0
     lines = capfd.readouterr().out.splitlines()
     assert len(lines) == 3 and 'times faster' in lines[0] and lines[2].startswith('| max')
+
+
+def test_ratios_are_those_of_the_rounds():
+    """2, 8 and 3 ms beside 1, 4 and 3 in the same rounds: twice as long; both medians are 3."""
+
+    def case(threads, kind, *rounds):
+        way = Way('m', 'compiled', threads, lambda: None, macs=108)
+        seconds = [[ms * 1e-3] * 5 for ms in rounds]
+        return Case(way, kind, None, seconds, [], [1e-3] * 3, [0.5e-3] * 3)
+
+    slow, fast = case(1, 'luma', 2, 8, 3), case(2, 'luma', 1, 4, 3)
+    colour = case(2, 'colour', 3, 12, 9)
+    cases = [slow, fast, colour]
+    assert slow.over(fast) == 2.0 and fast.over(slow) == 0.5
+    assert ratios(fast, cases) == {
+        'times_copy': 3.0,
+        'times_sgemm': 6.0,
+        'times_luma': None,
+        'faster_than_onnxruntime': None,
+        'faster_than_pytorch': None,
+        'faster_than_one_thread': 2.0,
+    }
+    assert ratios(colour, cases)['times_luma'] == 3.0
+    assert ratios(slow, cases)['faster_than_one_thread'] is None
 
 
 def test_pytorch_runs_the_same_network():

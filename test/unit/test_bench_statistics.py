@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from multimodal_fusion.benchmark.pipeline import PairSize, parse_pair, soak_table, table
+from multimodal_fusion.benchmark.pipeline import PairSize, parse_pair, soak_table, spread, table
 from multimodal_fusion.benchmark.statistics import highest_rate, percentiles, slope_per_hour
 from multimodal_fusion.errors import UserError
 
@@ -26,6 +26,11 @@ def test_a_slope_by_hand():
 def test_a_slope_under_noise_is_that_of_least_squares():
     """Points 0, 1, 5 at 0, 1, 2 s: covariance 5 / 3 over variance 2 / 3 is 2.5 a second."""
     assert slope_per_hour([0.0, 1.0, 2.0], [0.0, 1.0, 5.0]) == pytest.approx(2.5 * 3600)
+
+
+def test_a_spread_by_hand():
+    assert spread([3.0, 1.0, 2.0]) == {'median': 2.0, 'quartiles': [1.5, 2.5]}
+    assert math.isnan(spread([])['median'])
 
 
 @pytest.mark.parametrize('capacity', [15.0, 33.0, 119.0, 300.0])
@@ -62,16 +67,21 @@ def test_tables_are_markdown_of_equal_columns():
         'memory MB': {'resident': 100.0},
     }  # fmt: skip
     row = {
-        'pair': 'a', 'rate Hz': 30.0, 'node': part, 'floor': part, 'latency over floor': 1.5,
-        'latency less fuse over floor': 1.2,
-        'cpu over floor': 2.0, 'deliver ms': 0.5, 'stages ms': {'fuse': {'p50': 1.2, 'p99': 2.0}},
+        'pair': 'a', 'rate Hz': 30.0, 'node': part, 'floor': part, 'cpu over floor': 2.0,
+        'latency over floor': spread([1.4, 1.5, 1.9]),
+        'latency less fuse over floor': spread([1.1]),
+        'deliver ms': 0.5, 'stages ms': {'fuse': {'p50': 1.2, 'p99': 2.0}},
     }  # fmt: skip
     text = table({'model': 'max', 'machine': 'm', 'load before': 0.1, 'rows': [row]})
     for block in text.split('\n\n')[1:]:
         assert len({line.count('|') for line in block.splitlines()}) == 1
     assert '1 of 9' in text and '| 1.2 |' in text
+    assert '| 1.5 (1.45–1.7) | 1.1 (1.1–1.1) | 2.0 |' in text
     soak = {
-        'pair': 'a', 'rate Hz': 30.0, 'minutes': 20.0, 'sent': 9, 'lost': 0, 'memory MB': 200.1,
+        'pair': 'a', 'rate Hz': 30.0, 'minutes': 20.0, 'sent': 9, 'lost': 0,
+        'memory MB': {'private': {'at the start': 180.0, 'warm': 190.0, 'last': 189.9}},
         'latency ms': part['latency ms'], 'slope MB/h': {'resident': 0.25, 'private': -0.1},
     }  # fmt: skip
-    assert '+0.25 MB/h resident, -0.1 private' in soak_table({'soak': soak})
+    assert '180.0 MB at the start, 190.0 warm, 189.9 at the end: -0.1 MB/h' in soak_table(
+        {'soak': soak}
+    )
