@@ -29,6 +29,9 @@ TEST = [
     'colcon-core',
     'colcon-ros',
     'onnx',
+    # A compiler and an emulator for the kernel on 64-bit ARM.
+    'ziglang; platform_machine == "x86_64"',
+    'unicorn; platform_machine == "x86_64"',
     # Independent implementations that ours are compared with.
     'rosbags-image',
     'scikit-image',

@@ -35,7 +35,7 @@ _TRIAL = 2.0  # seconds at each rate of the search
 _HIGHEST = 480.0  # Hz at which the search ends
 _CHUNK = 10.0  # seconds of a soak between two looks at the memory
 _WARM = 120.0  # seconds of a soak before its memory counts
-_STALLS = (3.0, 3.0)  # seconds that the node is held up meanwhile
+_STALLS = (0.8,) * 5  # seconds that the node is held up meanwhile; Fast DDS may give up after 1
 _LEAD = 1.0  # seconds of pairs before and after the node is held up
 _ANSWER = 30.0  # seconds that the node may take to start
 
@@ -353,6 +353,7 @@ def soak(bench: Bench, rate: float, minutes: float) -> dict:
     """
     before = bench.children['node'].memory()
     start = time.monotonic()
+    bench.play('node', rate, _CHUNK)
     for seconds in _STALLS:
         bench.stall('node', rate, seconds)
     warm = min(_WARM, 20.0 * minutes)
