@@ -14,7 +14,6 @@ import platform
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -27,15 +26,12 @@ from .. import processes
 from ..errors import UserError
 from ..machine import cpu_name
 from ..stages import STAGES
-from .statistics import highest_rate, percentiles, slope_per_hour
+from .statistics import highest_rate, percentiles
 
 _TURN = 2.0  # seconds at most that node and floor are spoken to in turn
 _PAIRS = '640x480+640x480,1280x1024+640x512:14'
 _TRIAL = 2.0  # seconds at each rate of the search
 _HIGHEST = 480.0  # Hz at which the search ends
-_CHUNK = 10.0  # seconds of a soak between two looks at the memory
-_WARM = 120.0  # seconds of a soak before its memory counts
-_STALLS = (0.8,) * 5  # seconds that the node is held up meanwhile; Fast DDS may give up after 1
 _LEAD = 1.0  # seconds of pairs before and after the node is held up
 _ANSWER = 30.0  # seconds that the node may take to start
 
@@ -99,9 +95,11 @@ def run(args: argparse.Namespace) -> int:
         'model': args.model,
     }
     if args.soak:
+        from .soak import soak, soak_text
+
         with stage(pairs[0], args.model) as bench:
             result['soak'] = soak(bench, rates[0], args.soak)
-        print(json.dumps(result, indent=2) if args.json else soak_table(result))
+        print(json.dumps(result, indent=2) if args.json else soak_text(result['soak']))
         return int(result['soak']['lost'] > 0)
     result['rows'] = []
     for pair in pairs:
@@ -239,11 +237,15 @@ class Bench:
                         'messages above may say why'
                     )
 
-    def stages(self) -> dict[str, dict[str, float]]:
-        """Milliseconds of each stage that the node reports of its last pairs."""
-        figures = self.children['listener'].ask(
+    def figures(self) -> dict[str, str]:
+        """What the node reports next on /diagnostics."""
+        return self.children['listener'].ask(
             'diagnostics', namespace=f'{self.root}/node', timeout=3.0
         )
+
+    def stages(self) -> dict[str, dict[str, float]]:
+        """Milliseconds of each stage that the node reports of its last pairs."""
+        figures = self.figures()
         return {
             name: {p: float(figures[f'{name} {p} (ms)']) for p in ('p50', 'p99')}
             for name in STAGES
@@ -345,52 +347,6 @@ def spread(values: np.ndarray) -> dict[str, float | list[float]]:
     }
 
 
-def soak(bench: Bench, rate: float, minutes: float) -> dict:
-    """The node under load for minutes: lost pairs, and how its memory grows after warm-up.
-
-    While it warms up the node is held up, so that queues and shared memory hold the most they ever
-    will: what grows afterwards is not a queue that happens to be longer than before.
-    """
-    before = bench.children['node'].memory()
-    start = time.monotonic()
-    bench.play('node', rate, _CHUNK)
-    for seconds in _STALLS:
-        bench.stall('node', rate, seconds)
-    warm = min(_WARM, 20.0 * minutes)
-    while time.monotonic() - start < warm:
-        bench.play('node', rate, _CHUNK)
-    lost, sent, latencies = 0, 0, []
-    series: list[tuple[float, float, float]] = []
-    while (now := time.monotonic() - start) < warm + 60 * minutes:
-        played = bench.play('node', rate, _CHUNK)
-        sent, lost = sent + played.sent, lost + played.lost
-        latencies += played.latencies
-        memory = bench.children['node'].memory()
-        series.append((now, memory['resident'], memory['private']))
-        print(f'{now / 60:6.1f} min, {sent} sent, {lost} lost', file=sys.stderr)
-    times, resident, private = ([row[i] for row in series] for i in range(3))
-    return {
-        'pair': str(bench.pair),
-        'rate Hz': rate,
-        'minutes': minutes,
-        'sent': sent,
-        'lost': lost,
-        'latency ms': percentiles(latencies),
-        'memory MB': {
-            name: {'at the start': round(before[name], 1), 'warm': first, 'last': last}
-            for name, first, last in (
-                ('resident', round(resident[0], 1), round(resident[-1], 1)),
-                ('private', round(private[0], 1), round(private[-1], 1)),
-            )
-        },
-        'slope MB/h': {
-            'resident': round(slope_per_hour(times, resident), 2),
-            'private': round(slope_per_hour(times, private), 2),
-        },
-        'series': [[round(x, 3) for x in row] for row in series],
-    }
-
-
 def table(result: dict) -> str:
     """Markdown."""
     lines = [
@@ -436,17 +392,3 @@ def table(result: dict) -> str:
 def spread_text(found: dict) -> str:
     low, high = found['quartiles']
     return f'{found["median"]} ({low}–{high})'
-
-
-def soak_table(result: dict) -> str:
-    s = result['soak']
-    memory = ', '.join(
-        f'{name} {m["at the start"]} MB at the start, {m["warm"]} warm, {m["last"]} at the end: '
-        f'{s["slope MB/h"][name]:+} MB/h'
-        for name, m in s['memory MB'].items()
-    )
-    return (
-        f'{s["pair"]} at {s["rate Hz"]:g} Hz for {s["minutes"]:g} minutes: {s["sent"]} sent, '
-        f'{s["lost"]} lost, {s["latency ms"]["median"]} ms median, {s["latency ms"]["p99"]} p99\n'
-        f'{memory}'
-    )

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from multimodal_fusion import cli
-from multimodal_fusion.benchmark import pipeline
+from multimodal_fusion.benchmark import pipeline, soak
 from multimodal_fusion.errors import UserError
 
 pytest.importorskip('psutil', reason='CPU and memory need psutil; the ros extra brings it')
@@ -42,16 +42,19 @@ def test_latency_stages_floor_cpu_and_memory(capsys):
 
 
 def test_soak_and_search(capsys, monkeypatch):
-    monkeypatch.setattr(pipeline, '_CHUNK', 0.5)
-    monkeypatch.setattr(pipeline, '_STALLS', (0.5,))
+    monkeypatch.setattr(soak, '_CHUNK', 0.5)
+    monkeypatch.setattr(soak, '_STALLS', (0.5,))
     monkeypatch.setattr(pipeline, '_LEAD', 0.3)
     monkeypatch.setattr(pipeline, '_TRIAL', 0.3)
     monkeypatch.setattr(pipeline, '_HIGHEST', 30.0)
     with pipeline.stage(pipeline.parse_pair('320x256+320x256'), 'max') as running:
         assert running.highest_rate('node') in (0.0, 15.0, *(15 + 15 * i / 16 for i in range(17)))
-        found = pipeline.soak(running, 20.0, 3 / 60)
+        found = soak.soak(running, 20.0, 3 / 60)
     assert found['sent'] >= 50 and found['lost'] <= 5
     assert len(found['series']) >= 3
+    counted = found['counted by the node']
+    assert abs(counted['fused'] + counted['replaced by newer'] - counted['pairs']) <= 1
+    assert 50 <= counted['pairs'] <= counted['rgb frames'] <= found['sent']
     private = found['memory MB']['private']
     assert 10 < private['at the start'] < private['warm'] + 5
     assert found['slope MB/h']['private'] == found['slope MB/h']['private']  # not NaN
