@@ -175,10 +175,11 @@ class Played:
     seconds: float
     lag: float
     cpu: dict[str, float]
+    lost_at: list[float]  # when they were sent, in seconds of time.monotonic
 
     @property
     def lost(self) -> int:
-        return self.sent - len(self.latencies)
+        return len(self.lost_at)
 
 
 class Bench:
@@ -201,12 +202,14 @@ class Bench:
         )['received']
         taken = time.monotonic() - start
         latencies = [(arrival - sent[s]) * 1e-6 for s, arrival in received if s in sent]
+        lost = sent.keys() - {stamp for stamp, _ in received}
         return Played(
             len(sent),
             latencies,
             taken,
             answer['lag'] * 1e-6,
             {name: child.cpu() - before[name] for name, child in watched.items()},
+            sorted(sent[stamp] * 1e-9 for stamp in lost),
         )
 
     def stall(self, target: str, rate: float, seconds: float) -> None:

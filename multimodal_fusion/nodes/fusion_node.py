@@ -32,6 +32,7 @@ from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Header
 
 from .. import images
 from ..errors import UserError
@@ -145,6 +146,7 @@ class FusionNode(Node):
             Image, 'fused/image_raw', outputs, event_callbacks=events
         )
         self._fused_info = self.create_publisher(CameraInfo, 'fused/camera_info', outputs)
+        self._message = image_message(Header())  # used again: publishing is over when it returns
         self._mask = self.create_publisher(Image, 'fused/blend_mask', outputs)
         self._boxes = DetectionOutput(self, outputs, self._refuse)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
@@ -257,9 +259,10 @@ class FusionNode(Node):
 
     def _publish(self, fused: np.ndarray, header, lap: Laps) -> None:
         if self._fused.get_subscription_count() > 0:
-            message = images.fill(image_message(header), fused, share=True)
+            self._message.header = header
+            images.fill(self._message, fused, share=True)
             lap('encode')
-            self._fused.publish(message)
+            self._fused.publish(self._message)
         lap('publish')
         info = self._infos.get(self._setup.values['output.reference'])
         if info is not None and self._fused_info.get_subscription_count() > 0:

@@ -1,9 +1,12 @@
 """Figures that the benchmark makes of its series."""
 
 import math
+import time
 
+import numpy as np
 import pytest
 
+from multimodal_fusion.benchmark.pauses import Pauses
 from multimodal_fusion.benchmark.pipeline import PairSize, parse_pair, spread, table
 from multimodal_fusion.benchmark.soak import soak_text
 from multimodal_fusion.benchmark.statistics import highest_rate, percentiles, slope_per_hour
@@ -32,6 +35,24 @@ def test_a_slope_under_noise_is_that_of_least_squares():
 def test_a_spread_by_hand():
     assert spread([3.0, 1.0, 2.0]) == {'median': 2.0, 'quartiles': [1.5, 2.5]}
     assert math.isnan(spread([])['median'])
+
+
+def test_pauses_are_found_where_they_overlap():
+    pauses = Pauses()
+    pauses.found = [(1.0, 1.02), (5.0, 5.5), (5.2, 5.3)]
+    assert pauses.longest(0.9, 1.1) == pytest.approx(0.02)
+    assert pauses.longest(5.25, 5.26) == pytest.approx(0.5)
+    assert pauses.longest(1.02, 5.0) == 0.0
+
+
+def test_a_processor_that_is_kept_busy_is_noticed():
+    """Held up by the interpreter lock, as by a host: a long sort lets no other thread run."""
+    values = list(np.random.default_rng(0).random(2_000_000))
+    with Pauses() as pauses:
+        begin = time.monotonic()
+        values.sort()
+        end = time.monotonic()
+    assert pauses.longest(begin, end) > 0.5 * (end - begin) > 0.05
 
 
 @pytest.mark.parametrize('capacity', [15.0, 33.0, 119.0, 300.0])
@@ -79,9 +100,13 @@ def test_tables_are_markdown_of_equal_columns():
     assert '1 of 9' in text and '| 1.2 |' in text
     assert '| 1.5 (1.45–1.7) | 1.1 (1.1–1.1) | 2.0 |' in text
     soak = {
-        'pair': 'a', 'rate Hz': 30.0, 'minutes': 20.0, 'sent': 9, 'lost': 0,
-        'counted by the node': {'pairs': 9}, 'publisher late at most ms': 1.5,
+        'pair': 'a', 'rate Hz': 30.0, 'minutes': 20.0, 'sent': 9, 'lost': 1,
+        'counted by the node': {'pairs': 9},
+        'pauses of the machine': {'number': 2, 'longest ms': 30.0},
+        'lost at s, longest pause of the machine near it ms': [[12.5, 30.0]],
         'memory MB': {'private': {'at the start': 180.0, 'warm': 190.0, 'last': 189.9}},
         'latency ms': part['latency ms'], 'slope MB/h': {'resident': 0.25, 'private': -0.1},
     }  # fmt: skip
-    assert '180.0 MB at the start, 190.0 warm, 189.9 at the end: -0.1 MB/h' in soak_text(soak)
+    text = soak_text(soak)
+    assert 'private: 180.0 MB at the start, 190.0 warm, 189.9 at the end: -0.1 MB/h' in text
+    assert 'a pair was lost at 12.5 s, near a pause of 30.0 ms' in text

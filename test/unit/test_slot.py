@@ -1,6 +1,7 @@
 """The hand-over between threads."""
 
 import threading
+import time
 
 from multimodal_fusion.slot import Slot
 
@@ -11,6 +12,29 @@ def test_the_newest_wins_and_the_loss_is_reported():
     assert slot.put('b')
     assert slot.take() == 'b'
     assert not slot.put('c')
+
+
+def test_what_is_put_fast_is_taken_or_replaced():
+    """Of a thousand each is either taken, in order, or counted as replaced."""
+    slot, taken = Slot(), []
+    taker = threading.Thread(target=lambda: taken.extend(iter(slot.take, None)))
+    taker.start()
+    replaced = sum(slot.put(i) for i in range(1, 1001))
+    while 1000 not in taken:
+        assert taker.is_alive()
+        time.sleep(0.001)
+    slot.close()
+    taker.join(5)
+    assert taken == sorted(taken) and len(taken) + replaced == 1000
+
+
+def test_closed_it_gives_nothing_any_more():
+    slot = Slot()
+    slot.put(1)
+    slot.close()
+    slot.close()
+    slot.put(2)
+    assert slot.take() is None
 
 
 def test_a_waiting_taker_gets_the_item_and_close_wakes_it():
