@@ -39,7 +39,8 @@ class Compiled:
         self.threads = threads
         self._team = self._library.open_team(threads - 1) if threads > 1 else None
         if self._team:
-            weakref.finalize(self, self._library.close_team, self._team)
+            # Not at exit: a thread that nobody waits for may be fusing then.
+            weakref.finalize(self, self._library.close_team, self._team).atexit = False
 
     def _in_floats(self, weights: TwoLayer) -> Callable[..., None]:
         # Images of 0..255 go in and, from a linear output, come out: the factors join the weights.

@@ -61,7 +61,8 @@ static void *help(void *argument) {
             continue;
         }
         Job *job = team->job;
-        team->wanted--, team->working++;
+        team->wanted--;
+        __atomic_fetch_add(&team->working, 1, __ATOMIC_RELAXED); /* others leave without the lock */
         pthread_mutex_unlock(&team->lock);
         work(job);
         __atomic_fetch_sub(&team->working, 1, __ATOMIC_RELEASE);
