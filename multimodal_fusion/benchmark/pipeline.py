@@ -296,7 +296,8 @@ def stage(pair: PairSize, model: str) -> Iterator[Bench]:
 
 
 def measure(bench: Bench, rate: float, seconds: float) -> dict:
-    """One row: node and floor in turns at a rate. Ratios are medians of those of each turn."""
+    """One row: node and floor in turns at a rate. Ratios of latency are medians of those of each
+    turn, with the one median of `fuse` that the node reports at the end."""
     turns = math.ceil(seconds / _TURN)
     rounds = [
         {name: bench.play(name, rate, seconds / turns) for name in ('node', 'floor')}

@@ -31,15 +31,16 @@ def soak(bench: Bench, rate: float, minutes: float) -> dict:
     counts = _counts(bench)
     lost, sent, latencies = [], 0, []
     series: list[tuple[float, ...]] = []  # seconds, then MB as in `before`
+    begin = time.monotonic()
     with Pauses() as pauses:
-        while (now := time.monotonic() - start) < warm + 60 * minutes:
+        while not series or time.monotonic() - begin < 60 * minutes:
             played = bench.play('node', rate, _CHUNK)
             sent += played.sent
             latencies += played.latencies
             for moment in played.lost_at:
                 pause = pauses.longest(moment - _NEAR, moment + _NEAR)
                 lost.append([round(moment - start, 1), round(pause * 1e3, 1)])
-            memory = bench.children['node'].memory()
+            memory, now = bench.children['node'].memory(), time.monotonic() - start
             series.append((now, *memory.values()))
             told = f'{sent} sent, {len(lost)} lost, {memory["private"]:.2f} MB private'
             print(f'{now / 60:6.1f} min, {told}', file=sys.stderr)
@@ -51,8 +52,9 @@ def soak(bench: Bench, rate: float, minutes: float) -> dict:
         'minutes': minutes,
         'sent': sent,
         'lost': len(lost),
-        'lost at s, longest pause of the machine near it ms': lost,
-        'pauses of the machine': {
+        'lost at s, longest pause near it ms': lost,
+        'pauses': {
+            'priority': pauses.priority,
             'number': len(pauses.found),
             'longest ms': round(max((b - a for a, b in pauses.found), default=0.0) * 1e3, 1),
         },
@@ -82,15 +84,15 @@ def _counts(bench: Bench) -> dict[str, int]:
 def soak_text(s: dict) -> str:
     """A few lines."""
     counted = ', '.join(f'{name} {n}' for name, n in s['counted by the node'].items())
-    pauses = s['pauses of the machine']
+    pauses = s['pauses']
     lines = [
         f'{s["pair"]} at {s["rate Hz"]:g} Hz for {s["minutes"]:g} minutes: {s["sent"]} sent, '
         f'{s["lost"]} lost, {s["latency ms"]["median"]} ms median, {s["latency ms"]["p99"]} p99',
         f'the node counted: {counted}',
-        f'the machine stood still {pauses["number"]} times for 10 ms and more, at most '
-        f'{pauses["longest ms"]} ms',
+        f'{pauses["number"]} times a processor did not run a thread that was ready, of '
+        f'{pauses["priority"]} priority, for 10 ms and more, at most {pauses["longest ms"]} ms',
     ]
-    for moment, pause in s['lost at s, longest pause of the machine near it ms']:
+    for moment, pause in s['lost at s, longest pause near it ms']:
         lines.append(f'a pair was lost at {moment} s, near a pause of {pause} ms')
     for name, m in s['memory MB'].items():
         lines.append(

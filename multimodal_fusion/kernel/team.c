@@ -1,12 +1,13 @@
 /* See team.h. The caller never waits for a helper that has not woken up: rows are taken from what is
  * left, each time an even share of it, until none are. So who is late does less, all end together,
- * and where no helper comes (none could be started, a process that forked) the caller makes it all.
+ * and where there are no helpers the caller makes it all.
  */
 #include "team.h"
 
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define FEWEST 16 /* rows that a thread takes: each taking makes two hidden rows twice */
 
@@ -24,6 +25,7 @@ struct Team {
     int wanted;  /* helpers that may still join it */
     int working; /* helpers that have */
     int closed, members;
+    pid_t process; /* a child that it forked has no helpers, and perhaps a lock that nobody frees */
 };
 
 /* Rows *top .. *bottom - 1 are the caller's to make; 0 when none are left. An even number of rows, but
@@ -77,6 +79,7 @@ Team *open_team(int helpers) {
     if (!team) return NULL;
     pthread_mutex_init(&team->lock, NULL);
     pthread_cond_init(&team->news, NULL);
+    team->process = getpid();
     pthread_mutex_lock(&team->lock);
     for (team->members = 1; helpers > 0; helpers--) {
         pthread_t thread;
@@ -89,6 +92,7 @@ Team *open_team(int helpers) {
 }
 
 void close_team(Team *team) {
+    if (team->process != getpid()) return;
     pthread_mutex_lock(&team->lock);
     team->closed = 1;
     pthread_cond_broadcast(&team->news);
@@ -98,7 +102,7 @@ void close_team(Team *team) {
 void make_rows(Team *team, int threads, Band band, const void *net, const Images *im) {
     Job job = {band, net, im, threads, 0};
     int ours = 0;
-    if (team && threads > 1) {
+    if (team && threads > 1 && team->process == getpid()) {
         pthread_mutex_lock(&team->lock);
         ours = !team->job;
         if (ours) team->job = &job, team->wanted = threads - 1;

@@ -102,8 +102,8 @@ def test_tables_are_markdown_of_equal_columns():
     soak = {
         'pair': 'a', 'rate Hz': 30.0, 'minutes': 20.0, 'sent': 9, 'lost': 1,
         'counted by the node': {'pairs': 9},
-        'pauses of the machine': {'number': 2, 'longest ms': 30.0},
-        'lost at s, longest pause of the machine near it ms': [[12.5, 30.0]],
+        'pauses': {'priority': 'equal', 'number': 2, 'longest ms': 30.0},
+        'lost at s, longest pause near it ms': [[12.5, 30.0]],
         'memory MB': {'private': {'at the start': 180.0, 'warm': 190.0, 'last': 189.9}},
         'latency ms': part['latency ms'], 'slope MB/h': {'resident': 0.25, 'private': -0.1},
     }  # fmt: skip
