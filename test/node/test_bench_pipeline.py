@@ -50,7 +50,7 @@ def test_soak_and_search(capsys, monkeypatch):
     with pipeline.stage(pipeline.parse_pair('320x256+320x256'), 'max') as running:
         assert running.highest_rate('node') in (0.0, 15.0, *(15 + 15 * i / 16 for i in range(17)))
         found = soak.soak(running, 20.0, 3 / 60)
-    assert found['sent'] >= 40 and found['lost'] <= 10
+    assert found['sent'] >= 50 and found['lost'] <= 5
     assert len(found['series']) >= 3
     counted = found['counted by the node']
     assert abs(counted['fused'] + counted['replaced by newer'] - counted['pairs']) <= 1
