@@ -20,11 +20,11 @@ class Pauses:
         self.found: list[tuple[float, float]] = []  # begin and end, of time.monotonic
         self.priority = 'equal'
         self._least, self._done = least, threading.Event()
-        self._ready = threading.Barrier(len(os.sched_getaffinity(0)) + 1)
         self._threads = [
             threading.Thread(target=self._watch, args=(cpu,), daemon=True)
             for cpu in os.sched_getaffinity(0)
         ]
+        self._ready = threading.Barrier(len(self._threads) + 1)
 
     def longest(self, begin: float, end: float) -> float:
         """Seconds of the longest pause that overlaps this stretch; 0 if there was none."""

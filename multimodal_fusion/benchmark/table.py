@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 
 _KEY = ('model', 'runs', 'input', 'size', 'threads')
-
-
 _RATIOS = {
     'times_copy': '× copy',
     'times_sgemm': '× sgemm',
