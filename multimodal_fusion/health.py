@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .pairing import STREAMS, Counters
+from .pairing import STREAMS, Counters, Rhythm
 
 OK, WARN, ERROR = 0, 1, 2  # as in diagnostic_msgs/DiagnosticStatus
 
@@ -154,8 +154,15 @@ class Health:
             'sync.slop'
         )
 
-    def report(self, now: float, slop: float, offset: float, counters: Counters) -> Report:
-        """The diagnostics entry of this moment."""
+    def report(
+        self,
+        now: float,
+        slop: float,
+        offset: float,
+        counters: Counters,
+        rhythm: Rhythm | None = None,
+    ) -> Report:
+        """The diagnostics entry of this moment. rhythm: of streams of equal rates."""
         silence = self.silence(now, slop, offset)
         with self._lock:
             values = {}
@@ -184,6 +191,9 @@ class Health:
             if self._gaps:
                 values['skew median (ms)'] = f'{np.median(self._gaps) / 1e6:.2f}'
                 values['skew last (ms)'] = f'{self._gaps[-1] / 1e6:.2f}'
+            if rhythm is not None:
+                values['skew running (ms)'] = f'{rhythm.skew / 1e6:.2f}'
+                values['period (ms)'] = f'{rhythm.period / 1e6:.2f}'
             if self._latencies:
                 p50, p99 = np.percentile(self._latencies, (50, 99)) * 1e3
                 values['latency p50 (ms)'] = f'{p50:.2f}'
@@ -198,6 +208,8 @@ class Health:
                 level, message = ERROR, f'pairs come but cannot be fused: {self._failing}'
             elif self.frozen:
                 level, message = WARN, 'the thermal image is frozen (shutter calibration?)'
+            elif rhythm is not None and rhythm.ambiguous:
+                level, message = WARN, rhythm.notice
             elif self.qos_conflicts or self.notice:
                 level, message = WARN, '; '.join([*self.qos_conflicts.values(), self.notice][:1])
             elif not self._paired:

@@ -49,6 +49,12 @@ class Offline:
     def counters(self) -> Counters:
         return self.receiver.pairer.counters
 
+    @property
+    def notice(self) -> str:
+        """What a user should know of the pairing so far; else empty."""
+        rhythm = self.receiver.pairer.rhythm
+        return rhythm.notice if rhythm is not None else ''
+
     def steps(self, other: tuple[str, ...] = ()) -> Iterator[Step]:
         """Every message of the two image topics and the others, in order of recording."""
         streams = {self.topics.rgb: 'rgb', self.topics.thermal: 'thermal'}

@@ -194,6 +194,7 @@ def on_bag(args: argparse.Namespace, values: dict, meter: Meter):
         measured, sequence, kept = measure_bag(
             run_, meter, values, every, lambda steps: progress(steps, unit='messages')
         )
+    options.warn(run_.notice)
     if not measured:
         c = run_.counters
         raise UserError(

@@ -113,5 +113,11 @@ def make_pipeline(values: dict[str, Any]) -> Pipeline:
     """The pipeline of parameter values; says if the model does not run where it was asked to."""
     pipeline = build(values)
     for notice in pipeline.notices:
-        print(f'warning: {notice}', file=sys.stderr)
+        warn(notice)
     return pipeline
+
+
+def warn(notice: str) -> None:
+    """A sentence for the user that stops nothing; nothing if it is empty."""
+    if notice:
+        print(f'warning: {notice}', file=sys.stderr)

@@ -91,6 +91,7 @@ def image_message(store, header, pixels):
 
 
 def report(offline: Offline) -> None:
+    options.warn(offline.notice)
     c = offline.counters
     print(
         f'{c.paired} pairs; without a partner: rgb {c.unpaired["rgb"]}, thermal '

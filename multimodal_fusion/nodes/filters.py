@@ -20,7 +20,7 @@ class FilterPairer:
     it is offered for comparison. Raises UserError where message_filters is not installed.
     """
 
-    driver = 'thermal'
+    rhythm = None  # it measures none
 
     def __init__(self, slop: int, thermal_offset: int, queue_size: int):
         try:

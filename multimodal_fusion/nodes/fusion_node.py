@@ -302,7 +302,10 @@ class FusionNode(Node):
         if silence:
             self._tell('silence', silence, every=v['stall.warn_after'])
         self._health.notice = '; '.join(self._setup.pipeline.notices)
-        report = self._health.report(*settings, self._setup.receiver.pairer.counters)
+        pairer = self._setup.receiver.pairer
+        if pairer.rhythm is not None and pairer.rhythm.ambiguous:
+            self._tell('skew', pairer.rhythm.notice, every=60.0)
+        report = self._health.report(*settings, pairer.counters, pairer.rhythm)
         fuser = self._setup.pipeline.fuser
         figures = report.values | {
             'fused subscribers': str(self._fused.get_subscription_count()),
