@@ -352,10 +352,10 @@ def _rhythm(rgb: _Stream, thermal: _Stream) -> Rhythm | None:
             return None
         sure = error < _DRIFT
     r, t = np.array(rgb.stamps), np.array(thermal.stamps)
-    t = t[(t >= r[0]) & (t <= r[-1])]
-    t = t[bisect_left(t, t[-1] - _RUNNING) :] if len(t) else t
-    if len(t) < _LEAST:
+    t = t[(t > t[-1] - _RUNNING) & (t <= r[-1])]
+    gaps = t - r[np.searchsorted(r, t)]  # to the RGB frame that follows
+    gaps = gaps[gaps > -1.5 * period]  # farther ones, across a pause, add up the period's error
+    if len(gaps) < _LEAST:
         return None
-    gaps = t - r[np.searchsorted(r, t)]  # of a neighbour: which one makes no odds modulo a period
     turn = cmath.phase(np.exp(2j * math.pi / period * gaps).sum()) / (2 * math.pi)
     return Rhythm(round(period), round(turn * period), sure)
