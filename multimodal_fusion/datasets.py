@@ -1,9 +1,12 @@
 """Data sets of image pairs: where their folders are, and which files belong together."""
 
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
-from .errors import UserError
+from .errors import BadImage, UserError
 from .image_files import IMAGE_SUFFIXES
 
 
@@ -122,3 +125,24 @@ def match_by_stem(visible: Path, thermal: Path) -> tuple[list[PairFiles], list[s
             f'and {next(iter(right))}): images of a pair need the same stem'
         )
     return pairs, sorted(left.keys() ^ right.keys())
+
+
+_Files, _Read = TypeVar('_Files'), TypeVar('_Read')
+
+
+def usable(items: Sequence[_Files], read: Callable[[_Files], _Read], folder: Path) -> list[_Read]:
+    """What ``read`` makes of the items; those whose images cannot be read are left out and told.
+
+    Raises UserError if none is left, and whatever else ``read`` raises.
+    """
+    found, bad = [], []
+    for item in items:
+        try:
+            found.append(read(item))
+        except BadImage as error:
+            bad.append(str(error))
+    if bad and not found:
+        raise UserError(f'nothing in {folder} can be read; the first: {bad[0]}')
+    for sentence in bad:
+        print(f'warning: {sentence}; left out', file=sys.stderr)
+    return found

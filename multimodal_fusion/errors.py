@@ -1,4 +1,4 @@
-"""The one exception that bad input raises: a sentence for the person, exit code 2 for the shell."""
+"""What bad input raises: a sentence for the person, exit code 2 for the shell."""
 
 
 class UserError(ValueError):
@@ -7,3 +7,11 @@ class UserError(ValueError):
     The message is one sentence that says what was expected, what came, and what to do about it.
     The command line prints it and exits with 2; a node logs it, at most once a second, and goes on.
     """
+
+
+class BadImage(UserError):  # noqa: N818 (named for what it is, like its siblings in cv_bridge)
+    """An image that cannot be used; ``reason`` is the short key it is counted under."""
+
+    def __init__(self, reason: str, message: str):
+        super().__init__(message)
+        self.reason = reason

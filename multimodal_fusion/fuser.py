@@ -254,6 +254,8 @@ def _from_onnx(
             if blends:
                 shapes['mask'] = feed['thermal'].shape
             fused, *mask = runner.run(feed, shapes)
+            if fused.shape != shapes['fused']:
+                raise ValueError(f'fused has the shape {fused.shape}, not {shapes["fused"]}')
         except Exception as error:  # the runtime's own exception types share no base class
             raise UserError(
                 f'{path} failed on a {_size(thermal)} image: {error}; a fusion model must take '

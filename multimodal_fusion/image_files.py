@@ -6,59 +6,48 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .errors import UserError
+from .errors import BadImage, UserError
 from .files import whole_file
+from .image_codec import MAX_PIXELS, decode
 from .images import luma
 
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp', '.pgm', '.ppm')
 VIDEO_SUFFIXES = ('.mp4', '.avi', '.mkv', '.mov', '.m4v', '.webm')
 
 
-def read_pixels(path: Path) -> np.ndarray:
-    """An image file as it is stored, uint8 or uint16, (H, W) or (H, W, 3) BGR. Raises UserError."""
+def read_pixels(path: Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """An image file as it is stored, uint8 or uint16, (H, W) or (H, W, 3) BGR. Raises BadImage."""
+    if path.exists() and not path.is_file():
+        raise BadImage('encoding', f'{path} is no regular file; give an image')
     try:
         content = np.fromfile(path, np.uint8)
     except OSError as error:
-        raise UserError(f'{path} cannot be read: {error.strerror}') from error
+        raise BadImage('encoding', f'{path} cannot be read: {error.strerror}') from error
     try:
-        pixels = cv2.imdecode(content, cv2.IMREAD_UNCHANGED) if content.size else None
-    except cv2.error:  # such as a size beyond OpenCV's own cap
-        pixels = None
-    if pixels is None:
-        raise UserError(
+        return decode(content, max_pixels)
+    except BadImage as error:
+        if error.reason == 'size':
+            raise BadImage('size', f'{path}: {error}') from error
+        raise BadImage(
+            error.reason,
             f'{path} is not an image that can be decoded ({content.size} bytes, beginning with '
-            f'{content[:8].tobytes()!r}): it is damaged, cut off, or another kind of file'
-        )
-    if not _whole(content):
-        raise UserError(f'{path} is cut off: its end is missing; copy it again')
-    if pixels.dtype not in (np.uint8, np.uint16):
-        raise UserError(f'{path} holds {pixels.dtype} pixels; expected 8 or 16 bits a channel')
-    if pixels.ndim == 3 and pixels.shape[2] == 4:
-        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGRA2BGR)
-    return pixels
-
-
-def _whole(content: np.ndarray) -> bool:
-    """Whether a PNG or JPEG ends as it should: decoders fill what is missing with grey."""
-    start, end = content[:8].tobytes(), content[-64:].tobytes()
-    if start.startswith(b'\x89PNG'):
-        return b'IEND' in end
-    if start.startswith(b'\xff\xd8'):
-        return b'\xff\xd9' in content[-4096:].tobytes()
-    return True
+            f'{content[:8].tobytes()!r}): {error}',
+        ) from error
 
 
 def read_visible(path: Path) -> np.ndarray:
-    """A visible image file as uint8 (H, W, 3) BGR or (H, W) grey. Raises UserError."""
+    """A visible image file as uint8 (H, W, 3) BGR or (H, W) grey. Raises BadImage."""
     pixels = read_pixels(path)
     return (pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels
 
 
 def read_thermal(path: Path) -> np.ndarray:
-    """A thermal image file as uint8 or uint16 (H, W) counts. Raises UserError."""
+    """A thermal image file as uint8 or uint16 (H, W) counts. Raises BadImage."""
     pixels = read_pixels(path)
     if pixels.ndim == 3 and pixels.dtype == np.uint16:
-        raise UserError(f'{path} is 16-bit colour; a 16-bit thermal image has one channel')
+        raise BadImage(
+            'encoding', f'{path} is 16-bit colour; a 16-bit thermal image has one channel'
+        )
     return luma(pixels) if pixels.ndim == 3 else pixels
 
 

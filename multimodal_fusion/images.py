@@ -8,7 +8,6 @@ Everything is checked before anything is allocated, and reads are views on the m
 wherever the encoding allows it: treat the arrays as read-only.
 """
 
-import struct
 import sys
 from array import array
 from dataclasses import dataclass
@@ -16,18 +15,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .errors import UserError
-
-MAX_PIXELS = 64_000_000
-"""Default cap on height times width: above any camera in use, below what exhausts a robot."""
-
-
-class BadImage(UserError):  # noqa: N818 (named for what it is, like its siblings in cv_bridge)
-    """An image message that cannot be used; ``reason`` is the short key it is counted under."""
-
-    def __init__(self, reason: str, message: str):
-        super().__init__(message)
-        self.reason = reason
+from .errors import BadImage
+from .image_codec import MAX_PIXELS, check_size, decode
 
 
 @dataclass(frozen=True)
@@ -62,6 +51,8 @@ ENCODINGS = {
     'bayer_grbg8': Encoding(1, to_bgr=cv2.COLOR_BayerGB2BGR),
 }
 
+_PUBLISHED = (b'\xff\xd8', b'\x89PNG\r\n\x1a\n')  # how compressed messages begin
+
 
 def check(message, max_pixels: int = MAX_PIXELS) -> Encoding:
     """Check the fields of an Image message against each other; returns its encoding.
@@ -76,7 +67,7 @@ def check(message, max_pixels: int = MAX_PIXELS) -> Encoding:
             f'publish one of {", ".join(ENCODINGS)}',
         )
     height, width = message.height, message.width
-    _check_size(height, width, max_pixels)
+    check_size(height, width, max_pixels)
     if encoding.to_bgr in (cv2.COLOR_YUV2BGR_UYVY, cv2.COLOR_YUV2BGR_YUY2) and width % 2:
         raise BadImage('size', f'a {message.encoding} image needs an even width, got {width}')
     row = width * encoding.channels * encoding.bits // 8
@@ -94,17 +85,6 @@ def check(message, max_pixels: int = MAX_PIXELS) -> Encoding:
             'the message was cut off or the driver fills in its fields wrongly',
         )
     return encoding
-
-
-def _check_size(height: int, width: int, max_pixels: int) -> None:
-    if height < 1 or width < 1:
-        raise BadImage('size', f'the image is {width}x{height}: both sides must be at least 1')
-    if height * width > max_pixels:
-        raise BadImage(
-            'size',
-            f'the image is {width}x{height}, over the cap of {max_pixels} pixels; '
-            'raise input.max_pixels if it is meant to be that large',
-        )
 
 
 def as_array(message, max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -168,18 +148,22 @@ def decompress(message, max_pixels: int = MAX_PIXELS) -> np.ndarray:
             'publish JPEG or PNG through the "compressed" transport',
         )
     data = np.frombuffer(message.data, np.uint8)
-    height, width = _coded_size(data, message.format)
-    _check_size(height, width, max_pixels)
-    pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
-    if pixels is None or pixels.shape[:2] != (height, width):
+    if not data[:8].tobytes().startswith(_PUBLISHED):
+        raise BadImage(
+            'encoding',
+            f'the compressed image (format {message.format!r}) is neither JPEG nor PNG: it begins '
+            f'with {data[:8].tobytes().hex(" ") or "nothing"}; publish one of these',
+        )
+    try:
+        return decode(data, max_pixels)
+    except BadImage as error:
+        if error.reason != 'truncated':
+            raise
         raise BadImage(
             'truncated',
-            f'the {message.format!r} image of {len(data)} bytes does not decode; it was cut off '
-            'or damaged on the way',
-        )
-    if pixels.ndim == 3 and pixels.shape[2] == 4:
-        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGRA2BGR)
-    return pixels
+            f'the {message.format!r} image of {len(data)} bytes does not decode; it was cut off or '
+            f'damaged on the way: {error}',
+        ) from error
 
 
 def is_compressed(message) -> bool:
@@ -204,33 +188,6 @@ def read_thermal(message, max_pixels: int = MAX_PIXELS) -> np.ndarray:
         return to_thermal(message, max_pixels)
     pixels = decompress(message, max_pixels)
     return pixels if pixels.ndim == 2 else luma(pixels)
-
-
-def _coded_size(data: np.ndarray, name: str) -> tuple[int, int]:
-    """(height, width) from the header of a PNG or JPEG file in memory."""
-    raw = data[:24].tobytes()
-    if raw.startswith(b'\x89PNG\r\n\x1a\n') and len(raw) == 24:
-        width, height = struct.unpack('>II', raw[16:24])
-        return height, width
-    if raw.startswith(b'\xff\xd8'):
-        raw, at = memoryview(data), 2
-        while at + 9 <= len(raw) and raw[at] == 0xFF:
-            marker = raw[at + 1]
-            # Start-of-frame markers hold the size; C4, C8 and CC are tables of the same range.
-            if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-                return struct.unpack('>HH', raw[at + 5 : at + 9])
-            if marker == 0xFF:  # a fill byte
-                at += 1
-            elif marker == 0x01 or 0xD0 <= marker <= 0xD8:  # markers without a length
-                at += 2
-            else:
-                at += 2 + struct.unpack('>H', raw[at + 2 : at + 4])[0]
-        raise BadImage('truncated', f'the {name!r} image of {len(data)} bytes ends in its header')
-    raise BadImage(
-        'encoding',
-        f'the compressed image (format {name!r}) is neither JPEG nor PNG: it begins with '
-        f'{raw[:8].hex(" ") or "nothing"}; publish one of these',
-    )
 
 
 def encoding_of(pixels: np.ndarray) -> str:

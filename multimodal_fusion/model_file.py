@@ -130,7 +130,8 @@ _GRAPH: dict = {5: _TENSOR, 15: _SPARSE}
 _ATTRIBUTE = {5: _TENSOR, 6: _GRAPH, 10: _TENSOR, 11: _GRAPH, 22: _SPARSE, 23: _SPARSE}
 _NODE = {5: _ATTRIBUTE}
 _GRAPH[1] = _NODE
-_MODEL = {7: _GRAPH, 25: {7: _NODE}}
+# Of functions, attribute_proto holds attributes with their defaults.
+_MODEL = {7: _GRAPH, 20: {1: _GRAPH, 2: _GRAPH}, 25: {7: _NODE, 11: _ATTRIBUTE}}
 
 
 def _has_external_data(message: memoryview, layout: dict) -> bool:
@@ -150,6 +151,8 @@ def fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     at = 0
     while at < len(message):
         key, at = _varint(message, at)
+        if key >> 32:  # protobuf would read the lower 32 bits as another field
+            raise ValueError('not a protobuf message: a field tag has more than 32 bits')
         number, wire = key >> 3, key & 7
         if wire == 0:
             value, at = _varint(message, at)

@@ -4,12 +4,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from .bag import Bag, BagTopics, type_store
-from .errors import UserError
-from .images import BadImage
+from .errors import BadImage, UserError
 from .pairing import Counters, Pair
 from .pipeline import Pipeline, build
-from .receiver import Frame, Receiver, stamp_of
+from .receiver import Frame, Receiver, fuse_pair, stamp_of
 
 
 @dataclass
@@ -30,7 +31,8 @@ class Offline:
     """Plays a bag through receiving and pairing.
 
     values: parameters as of the node. other: more topics to pass through, such as camera_info.
-    refused: {reason: count} of messages that could not be used, as the node would count them.
+    refused: {reason: count} of messages and pairs that could not be used, as the node would count
+    them; told: {reason: sentence} of the first of each.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Offline:
         self.pipeline = pipeline or build(values)
         self.receiver = Receiver(values, self.pipeline)
         self.refused: dict[str, int] = {}
+        self.told: dict[str, str] = {}
 
     @property
     def counters(self) -> Counters:
@@ -62,23 +65,51 @@ class Offline:
         for topic, time, raw in self.bag.messages((*streams, *other)):
             step = Step(topic, time, raw)
             if topic in streams:
-                step.message = decode(store, raw, self.bag.types[topic], topic)
-                step.pairs = self._take(streams[topic], step)
+                try:
+                    step.message = decode(store, raw, self.bag.types[topic], topic)
+                    step.pairs = self._take(streams[topic], step)
+                except UserError as error:
+                    self.refuse(streams[topic], error)
             yield step
+
+    def fuse(self, pair: Pair) -> np.ndarray | None:
+        """The fused image; None if ``stall.policy`` holds it back or the pair cannot be fused."""
+        try:
+            return fuse_pair(self.pipeline, self.values, pair)
+        except BadImage as error:  # what of a pair is decoded late
+            self.refuse('rgb', error)
+        except UserError as error:
+            self.refuse('pair', error)
+        return None
+
+    def why_nothing(self) -> str:
+        """What is wrong with a bag that gave no image: a sentence."""
+        if self.told:
+            return '; '.join(self.told.values())
+        c = self.counters
+        if c.paired:
+            return f'stall.policy {self.values["stall.policy"]} held back all of {c.paired} pairs'
+        return (
+            f'rgb {c.unpaired["rgb"]}, thermal {c.unpaired["thermal"]} without a partner within '
+            f'{self.values["sync.slop"]} s; --slop and --thermal-time-offset help'
+        )
+
+    def refuse(self, stage: str, error: UserError) -> None:
+        """Count what cannot be used, as the node does."""
+        key = f'{stage} {getattr(error, "reason", "mismatch")}'
+        self.refused[key] = self.refused.get(key, 0) + 1
+        self.told.setdefault(key, f'{stage}: {error}')
 
     def _take(self, name: str, step: Step) -> list[Pair]:
         stamp = stamp_of(step.message.header) or step.time
-        try:
-            return self.receiver.take(name, Frame(step.message, step.time), stamp)
-        except BadImage as error:
-            key = f'{name} {error.reason}'
-            self.refused[key] = self.refused.get(key, 0) + 1
-            return []
+        return self.receiver.take(name, Frame(step.message, step.time), stamp)
 
 
 def decode(store, raw: bytes, kind: str, topic: str):
-    """A deserialized message. Raises UserError that names the topic."""
+    """A deserialized message. Raises BadImage that names the topic."""
     try:
         return store.deserialize_cdr(raw, kind)
     except Exception as error:  # rosbags raises whatever the bytes lead it into
-        raise UserError(f'a message on {topic} is no valid {kind}: {error!r}') from error
+        raise BadImage(
+            'message', f'a message on {topic} is no valid {kind} ({error!r}); it was cut off'
+        ) from error

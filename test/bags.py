@@ -110,3 +110,21 @@ def read(path):
 
     with Reader(path) as bag:
         return [(c.topic, time, bytes(raw)) for c, time, raw in bag.messages()]
+
+
+def rewritten(source: Path, path: Path, change) -> Path:
+    """A copy of a bag. change: (topic, number of the message on it, raw) -> raw."""
+    from rosbags.rosbag2 import Reader
+    from rosbags.typesys import Stores, get_typestore
+
+    store, counts = get_typestore(Stores.LATEST), {}
+    with Reader(source) as before, writer(path) as after:
+        connections = {
+            c.topic: after.add_connection(c.topic, c.msgtype, typestore=store)
+            for c in before.connections
+        }
+        for connection, time, raw in before.messages():
+            number = counts.get(connection.topic, 0)
+            counts[connection.topic] = number + 1
+            after.write(connections[connection.topic], time, change(connection.topic, number, raw))
+    return path

@@ -14,8 +14,9 @@ from multimodal_fusion.share import share_file
 def onnx_bytes(channels=1, output='fused', external='', name='test maximum', fixed=None) -> bytes:
     """A model by the contract: pixel maximum for one channel, visible itself for three.
 
-    external: place a tensor with external data in an ``initializer``, a node's ``attribute`` or a
-    ``subgraph``. fixed: (height, width) that the model insists on inside, against the contract.
+    external: place a tensor with external data in an ``initializer``, a node's ``attribute``, a
+    ``subgraph``, a ``function``'s node or its ``default`` of an attribute, or in ``training``.
+    fixed: (height, width) that the model insists on inside, against the contract.
     """
     shape = [1, 'H', 'W', channels]
     inputs = [
@@ -41,7 +42,7 @@ def onnx_bytes(channels=1, output='fused', external='', name='test maximum', fix
         entry.key, entry.value = 'location', '../../etc/passwd'
     if external == 'initializer':
         initializers = [tensor]
-    elif external:
+    elif external in ('attribute', 'subgraph'):
         constant = helper.make_node('Constant', [], ['unused'], value=tensor)
         if external == 'subgraph':
             bool_ = numpy_helper.from_array(np.array(True), 'condition')
@@ -54,8 +55,24 @@ def onnx_bytes(channels=1, output='fused', external='', name='test maximum', fix
         nodes.append(constant)
     graph = helper.make_graph(nodes, 'test', inputs, outputs, initializers)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], ir_version=8)
+    _hide(model, external, tensor)
     helper.set_model_props(model, {'name': name, 'kind': 'luma', 'licence': 'Apache-2.0'})
     return model.SerializeToString()
+
+
+def _hide(model, where: str, tensor) -> None:
+    """Place a tensor outside of the model's graph."""
+    if where == 'training':
+        model.training_info.add().initialization.initializer.append(tensor)
+    elif where in ('function', 'default'):
+        nodes = []
+        if where == 'function':
+            nodes = [helper.make_node('Constant', [], ['unused'], value=tensor)]
+        opsets = [helper.make_opsetid('', 17)]
+        function = helper.make_function('test', 'Unused', [], ['unused'], nodes, opsets)
+        if where == 'default':
+            function.attribute_proto.append(helper.make_attribute('weights', tensor))
+        model.functions.append(function)
 
 
 LUMA_MAXIMUM = onnx_bytes()

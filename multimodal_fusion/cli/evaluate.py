@@ -195,12 +195,13 @@ def on_bag(args: argparse.Namespace, values: dict, meter: Meter):
             run_, meter, values, every, lambda steps: progress(steps, unit='messages')
         )
     options.warn(run_.notice)
+    for sentence in run_.told.values():
+        options.warn(sentence)
     if not measured:
-        c = run_.counters
+        apart = sequence['apparent_offset_s']
         raise UserError(
-            f'{args.bag} gave no pair: rgb {c.unpaired["rgb"]}, thermal {c.unpaired["thermal"]} '
-            f'without a partner within {values["sync.slop"]} s; --slop and '
-            f'--thermal-time-offset help, the stamps are {sequence["apparent_offset_s"]} s apart'
+            f'{args.bag} gave no pair: {run_.why_nothing()}'
+            + (f', the stamps are {apart} s apart' if apart and not run_.told else '')
         )
     samples = [kept.get(stem) for stem in spread(kept.stems(), _TIMED)]
     return (

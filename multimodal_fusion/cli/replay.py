@@ -10,7 +10,6 @@ from ..bag import INFO_TYPE, BagWriter, Topic, open_bag, type_store
 from ..errors import UserError
 from ..files import make_folder
 from ..offline import Offline, decode
-from ..receiver import fuse_pair
 from . import options
 from .progress import progress
 
@@ -68,7 +67,7 @@ def replay(bag, args: argparse.Namespace, values: dict, output: Path) -> int:
         if step.topic == info_topic:
             info = decode(store, step.raw, INFO_TYPE, info_topic)
         for pair in step.pairs:
-            pixels = fuse_pair(offline.pipeline, values, pair)
+            pixels = offline.fuse(pair)
             if pixels is None:
                 continue
             header = getattr(pair, values['output.reference']).header
@@ -80,6 +79,10 @@ def replay(bag, args: argparse.Namespace, values: dict, output: Path) -> int:
             count += 1
     writer.close()
     report(offline)
+    if not count:
+        raise UserError(
+            f'{bag.path} gave no fused image, so nothing is written: {offline.why_nothing()}'
+        )
     return count
 
 
@@ -98,3 +101,5 @@ def report(offline: Offline) -> None:
         f'{c.unpaired["thermal"]}; clock resets {c.resets}; refused '
         f'{", ".join(f"{k} {n}" for k, n in offline.refused.items()) or 0}'
     )
+    for sentence in offline.told.values():
+        options.warn(sentence)

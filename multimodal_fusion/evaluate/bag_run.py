@@ -127,7 +127,7 @@ def follow(
 def note_delay(seen: Trace, offline: Offline, step) -> None:
     """How long after its stamp a message was recorded: a constant difference is a clock offset."""
     stream = 'rgb' if step.topic == offline.topics.rgb else 'thermal'
-    stamp = stamp_of(step.message.header)
+    stamp = stamp_of(step.message.header) if step.message is not None else 0
     if stamp:
         seen.delays[stream].append((step.time - stamp) * 1e-9)
 

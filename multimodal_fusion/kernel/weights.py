@@ -35,7 +35,7 @@ def read_two_layer(content: bytes) -> TwoLayer | None:
     """The weights in an ONNX file's bytes, checked by `model_file`; None for any other network."""
     try:
         return _Graph(content).two_layer()
-    except (_OtherShape, ValueError, KeyError, IndexError, UnicodeDecodeError):
+    except (_OtherShape, ValueError, TypeError, KeyError, IndexError):  # or damaged
         return None
 
 

@@ -172,11 +172,11 @@ class FusionNode(Node):
 
     def _on_image(self, name: str, message: Image | CompressedImage) -> None:
         frame = Frame(message, time.monotonic())
-        stamp = self._arrived(name, frame)
         listened = self._listened()
         try:
+            stamp = self._arrived(name, frame)
             pairs = self._setup.receiver.take(name, frame, stamp, observe=listened)
-        except BadImage as error:
+        except Exception as error:  # the node outlives whatever one message does to it
             self._refuse(name, error)
             return
         if name == 'thermal':

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..classical import average
-from ..datasets import PairFiles, find_pairs
+from ..datasets import PairFiles, find_pairs, usable
 from ..errors import UserError
 from ..fuser import Fuser, check_pair, return_colour
 from ..image_files import read_thermal, read_visible
@@ -105,12 +105,13 @@ def _folder(
             f'{folder / labels} is missing: the detector is trained on train/ and val/ with vis, '
             'ir, and text files of boxes in labels (by people) and labels_pseudo (by a machine)'
         )
-    found = []
-    for files in find_pairs(folder).pairs:
-        text = folder / labels / f'{files.stem}.txt'
-        if files.stem not in held and text.is_file():
-            found.append(_read(files, text, fusers, files.stem.startswith(persons_only)))
-    return found
+    texts = {files: folder / labels / f'{files.stem}.txt' for files in find_pairs(folder).pairs}
+    chosen = [f for f, text in texts.items() if f.stem not in held and text.is_file()]
+
+    def read(files: PairFiles) -> Sample:
+        return _read(files, texts[files], fusers, files.stem.startswith(persons_only))
+
+    return usable(chosen, read, folder)
 
 
 def _read(files: PairFiles, text: Path, fusers: list[Fuser], persons_only: bool) -> Sample:

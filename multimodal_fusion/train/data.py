@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..datasets import PairFiles, find_pairs
+from ..datasets import PairFiles, find_pairs, usable
 from ..errors import UserError
 from ..image_files import read_thermal, read_visible
 from ..images import luma
@@ -135,7 +135,10 @@ def load_pairs(folder: Path) -> list[Pair]:
         )
     if len(found.pairs) < 2:
         raise UserError(f'{folder} holds 1 pair; training needs at least two')
-    return [_load(files) for files in found.pairs]
+    pairs = usable(found.pairs, _load, folder)
+    if len(pairs) < 2:
+        raise UserError(f'{folder} holds 1 pair that can be read; training needs at least two')
+    return pairs
 
 
 def _load(files: PairFiles) -> Pair:

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..errors import UserError
 from ..files import whole_file
+from ..image_codec import decode
 from .data import Folders, Pair, load_folders, spread
 
 FORMAT = 1
@@ -61,7 +62,7 @@ def load_packed(path: Path) -> Folders:
             for name in archive.namelist()[1:]:
                 split, _, rest = name.partition('/')
                 found[split].append(_decode(rest[6:-5], archive.read(name)))
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError, cv2.error) as error:
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
         raise UserError(f'{path} is not a file of "train pack": {error}') from error
     return Folders(found['train'], found['val'], description)
 
@@ -86,8 +87,8 @@ def _encode(pair: Pair) -> bytes:
 
 
 def _decode(stem: str, content: bytes) -> Pair:
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-    if image is None or len(image) % 2:
+    image = decode(np.frombuffer(content, np.uint8))
+    if image.ndim != 3 or len(image) % 2:
         raise ValueError(f'{stem} is not a packed pair')
     thermal, visible = np.split(np.ascontiguousarray(image[:, :, 0]), 2)
     return Pair(stem, thermal, visible)

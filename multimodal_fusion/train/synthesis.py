@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from ..datasets import below, images_in
-from ..errors import UserError
+from ..errors import BadImage, UserError
 from ..files import whole_file
 from ..image_files import read_pixels, read_visible
 from ..images import luma
@@ -160,13 +160,19 @@ def load_masked(folder: Path) -> MaskedSet:
     background is less than `LEAST_SHARE`, are skipped and counted. Raises UserError.
     """
     images, masks = (images_in(path) for path in _folders(Path(folder)))
-    skipped: dict[str, list[str]] = {'without mask': [], 'empty masks': [], 'full masks': []}
+    skipped: dict[str, list[str]] = {
+        reason: [] for reason in ('without mask', 'unreadable', 'empty masks', 'full masks')
+    }
     found = []
     for stem, path in images.items():
         if stem not in masks:
             skipped['without mask'].append(stem)
             continue
-        image, mask = luma(read_visible(path)), read_pixels(masks[stem]) > 0
+        try:
+            image, mask = luma(read_visible(path)), read_pixels(masks[stem]) > 0
+        except BadImage:
+            skipped['unreadable'].append(stem)
+            continue
         mask = mask.any(2) if mask.ndim == 3 else mask
         if mask.shape != image.shape:
             raise UserError(

@@ -15,6 +15,7 @@ from multimodal_fusion.fuser import Fuser
 from multimodal_fusion.image_files import read_pixels, read_visible
 from multimodal_fusion.images import luma
 
+from .. import hostile
 from ..data import DATA, needs_data
 from ..models import onnx_bytes
 
@@ -226,3 +227,12 @@ def test_every_real_validation_pair_keeps_size_and_type(tmp_path, model):
     for pair in pairs:
         source, fused = read_pixels(pair.visible), read_pixels(tmp_path / f'{pair.stem}.png')
         assert (fused.shape, fused.dtype) == (source.shape, source.dtype)
+
+
+@pytest.mark.parametrize('name', hostile.images())
+def test_a_hostile_image_is_refused_in_a_sentence(pair, tmp_path, capsys, name):
+    bad = tmp_path / 'bad.png'
+    bad.write_bytes(hostile.images()[name])
+    refused(capsys, 'bad.png', bad, pair[1], '-o', tmp_path / 'f.png')
+    refused(capsys, 'bad.png', pair[0], bad, '-o', tmp_path / 'f.png')
+    assert not (tmp_path / 'f.png').exists()

@@ -85,6 +85,38 @@ def test_a_damaged_chunk_is_told_and_leaves_nothing_behind(tmp_path, capsys):
     assert sorted(p.name for p in tmp_path.iterdir()) == ['in']
 
 
+def test_damaged_messages_are_left_out_counted_and_told(tmp_path, capsys):
+    """As in the node: a cut message of each stream and an RGB image that does not decode cost two
+    of 36 pairs, and nothing else: RGB frame 60 is nobody's nearest."""
+    whole = bags.flight(tmp_path / 'whole', SHORT, compressed=True)
+    damage = {
+        ('/boson/thermal/image_raw', 5): lambda raw: raw[: len(raw) // 2],
+        ('/camera/image_raw', 61): lambda raw: raw[:40],
+        ('/camera/image_raw', 80): lambda raw: raw.replace(b'IDAT', b'IDOT'),
+    }
+    path = bags.rewritten(
+        whole, tmp_path / 'in', lambda topic, i, raw: damage.get((topic, i), bytes)(bytes(raw))
+    )
+    assert replay(path, '-o', tmp_path / 'out') == 0
+    out, err = capsys.readouterr()
+    assert 'rgb message 1' in out and 'thermal message 1' in out and 'rgb truncated 1' in out
+    assert 'is no valid sensor_msgs/msg/CompressedImage' in err and 'does not decode' in err
+    fused = [m for m in bags.read(tmp_path / 'out') if m[0] == '/fused/image_raw']
+    assert len(fused) == 34
+
+
+def test_a_bag_of_which_nothing_can_be_used_is_refused_with_the_reason(tmp_path, capsys):
+    whole = bags.flight(tmp_path / 'whole', bags.Planted(seconds=1.0))
+    path = bags.rewritten(
+        whole, tmp_path / 'in', lambda _, i, raw: bytes(raw).replace(b'mono8\0', b'32FC1\0')
+    )
+    assert replay(path, '-o', tmp_path / 'out') == 2
+    assert "gave no fused image, so nothing is written: thermal: image encoding '32FC1'" in (
+        capsys.readouterr().err
+    )
+    assert not (tmp_path / 'out').exists()
+
+
 def test_topics_that_are_not_there_or_of_another_type(tmp_path, capsys):
     path = bags.flight(tmp_path / 'in', bags.Planted(seconds=1.0))
     out = ('-o', tmp_path / 'out')

@@ -231,10 +231,30 @@ def test_a_cut_off_model(tmp_path):
     refuse(tmp_path, onnx_bytes()[:-20], r'is not an ONNX model \(', allow_unlisted=True)
 
 
-@pytest.mark.parametrize('where', ['initializer', 'attribute', 'subgraph'])
+@pytest.mark.parametrize(
+    'where', ['initializer', 'attribute', 'subgraph', 'function', 'default', 'training']
+)
 def test_external_data_is_refused_wherever_it_hides(tmp_path, where):
     content = onnx_bytes(external=where)
     refuse(tmp_path, content, r'keeps its weights in another file', allow_unlisted=True)
+
+
+def test_a_field_tag_of_more_than_32_bits_is_refused(tmp_path):
+    """Protobuf reads its lower 32 bits: what looks like field 2**29 + 7 would be a second graph."""
+    tag, varint = 1 << 32 | 7 << 3 | 2, b''
+    while tag:
+        varint, tag = varint + bytes([tag & 0x7F | (tag > 0x7F) << 7]), tag >> 7
+    content = onnx_bytes() + varint + b'\0'
+    refuse(tmp_path, content, r'a field tag has more than 32 bits', allow_unlisted=True)
+
+
+def test_a_model_that_returns_another_size_is_refused_by_name(tmp_path):
+    path = tmp_path / 'm.onnx'
+    path.write_bytes(onnx_bytes(fixed=(48, 65)))
+    fuser = Fuser.load(str(path), allow_unlisted=True)
+    image = np.zeros((65, 48), np.uint8)
+    with pytest.raises(UserError, match=r'm\.onnx failed on a 48x65 image: fused has the shape'):
+        fuser.fuse(image, image)
 
 
 def test_an_unlisted_model_needs_permission(tmp_path):
