@@ -58,7 +58,7 @@ _RUNNING = 2_400_000_000  # nanoseconds of thermal stamps over which the skew ru
 _LEAST = 3  # intervals or differences below which nothing is said
 _ALIKE = 0.1  # share by which recent periods of equal rates differ at most
 _DRIFT = 0.15  # periods a window, from which on rates are told apart
-_PACE = 250_000_000  # nanoseconds of stamps after which slopes are measured anew
+_PACE = 500_000_000  # nanoseconds of stamps after which slopes are measured anew
 _UNSURE = 0.45  # skew in periods, from which on nobody can know
 
 
