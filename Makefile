@@ -44,7 +44,7 @@ detection: $(VENV)/.test
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
 
-KERNEL := $(wildcard multimodal_fusion/kernel/*.[ch])
+KERNEL := $(wildcard multimodal_fusion/fusers/kernel/*.[ch])
 
 $(VENV)/.demo: setup.py setup.cfg constraints.txt $(KERNEL) | $(BIN)/pip
 	rm -rf build
@@ -66,4 +66,4 @@ $(BIN)/pip:
 	$(PYTHON) -m venv $(VENV)
 
 clean:
-	rm -rf $(VENV) build install log demo *.egg-info multimodal_fusion/kernel/*.so
+	rm -rf $(VENV) build install log demo *.egg-info multimodal_fusion/fusers/kernel/*.so

@@ -65,9 +65,9 @@ setup(
     # A plain C library, loaded by ctypes. Optional: without a compiler ONNX Runtime does the work.
     ext_modules=[
         Extension(
-            f'{NAME}.kernel.two_layer',
-            [f'{NAME}/kernel/{name}.c' for name in ('two_layer', 'fixed_point', 'team')],
-            depends=[f'{NAME}/kernel/{name}.h' for name in ('rows', 'team')],
+            f'{NAME}.fusers.kernel.two_layer',
+            [f'{NAME}/fusers/kernel/{name}.c' for name in ('two_layer', 'fixed_point', 'team')],
+            depends=[f'{NAME}/fusers/kernel/{name}.h' for name in ('rows', 'team')],
             extra_compile_args=[
                 '-O3',
                 '-pthread',

@@ -15,8 +15,8 @@ import numpy as np
 from . import blending
 from .classical import CLASSICAL
 from .errors import UserError
+from .fusers.kernel.compiled import compiled as compile_model
 from .images import luma
-from .kernel.compiled import compiled as compile_model
 from .model_file import Manifest, metadata, read_model
 from .runtime import Runner, fallback_notice, half_notice, open_session
 

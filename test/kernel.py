@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from multimodal_fusion.kernel.library import library
+from multimodal_fusion.fusers.kernel.library import library
 from multimodal_fusion.model_file import Manifest
 
 SHIPPED = ['mmdrfuse', 'mmdrfuse_plus']

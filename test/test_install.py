@@ -82,7 +82,7 @@ def test_a_wheel_holds_all_that_a_robot_needs(sources, tmp_path):
     listed = run([prefix / 'bin' / 'multimodal_fusion', 'models'], env=environment, cwd=tmp_path)
     assert 'mmdrfuse' in listed
     if shutil.which('gcc') or shutil.which('cc'):
-        assert list((site / 'multimodal_fusion/kernel').glob('two_layer*.so'))
+        assert list((site / 'multimodal_fusion/fusers/kernel').glob('two_layer*.so'))
 
 
 @pytest.mark.skipif(

@@ -21,8 +21,8 @@ from ..classical import CLASSICAL
 from ..cli.progress import progress
 from ..errors import UserError
 from ..fuser import Fuser, find_model, maskless
-from ..kernel.compiled import Compiled
-from ..kernel.weights import read_two_layer
+from ..fusers.kernel.compiled import Compiled
+from ..fusers.kernel.weights import read_two_layer
 from ..model_file import Manifest, read_model
 from ..runtime import PROVIDERS, onnxruntime_or_none
 from .floor import MACS, Floor

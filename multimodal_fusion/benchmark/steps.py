@@ -8,7 +8,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from ..kernel.recycled import Recycled
+from ..fusers.kernel.recycled import Recycled
 from ..registration import Registration
 from ..thermal import to_white_hot
 from .table import markdown

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..errors import UserError
-from ..kernel.library import library
+from ..fusers.kernel.library import library
 from ..model_file import Manifest, read_model
 from ..runtime import onnxruntime_or_none
 

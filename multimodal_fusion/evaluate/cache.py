@@ -13,7 +13,7 @@ from ..files import whole_file
 _PACKAGE = Path(__file__).parent.parent
 _CODE = (
     'blending.py', 'classical.py', 'fuser.py', 'images.py', 'image_files.py', 'registration.py',
-    'runtime.py', 'thermal.py', 'kernel/*.py', 'kernel/*.so', 'evaluate/metrics/*.py',
+    'runtime.py', 'thermal.py', 'fusers/kernel/*.py', 'fusers/kernel/*.so', 'evaluate/metrics/*.py',
 )  # fmt: skip
 
 

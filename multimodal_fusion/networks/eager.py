@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from ..kernel.weights import TwoLayer
+from ..fusers.kernel.weights import TwoLayer
 from ..train.data import eight_bit
 from .mmdrfuse import MMDRFuse
 

@@ -1,5 +1,5 @@
 /* The kernel without an operating system, for the emulator: emulator.py builds and calls it. */
-#include "../../multimodal_fusion/kernel/two_layer.c"
+#include "../../multimodal_fusion/fusers/kernel/two_layer.c"
 
 /* The compiler needs these two; `volatile`, lest it makes them of themselves. */
 void *memset(void *to, int value, size_t n) {

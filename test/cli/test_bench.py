@@ -10,7 +10,7 @@ from multimodal_fusion import cli
 from multimodal_fusion.benchmark import table
 from multimodal_fusion.benchmark.floor import Floor
 from multimodal_fusion.benchmark.fusers import Case, Plan, Way, images, ratios, ways
-from multimodal_fusion.kernel.library import library
+from multimodal_fusion.fusers.kernel.library import library
 
 # PyTorch takes seconds to start in each of the measuring processes.
 SMALL = ['bench', '--sizes', '64x48', '--threads', '1', '--rounds', '2', '--no-torch']

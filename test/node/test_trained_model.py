@@ -8,13 +8,13 @@ import yaml
 for package in ('torch', 'safetensors', 'onnx', 'onnxscript', 'tqdm', 'matplotlib'):
     pytest.importorskip(package, reason='training needs the train extra')
 
-from multimodal_fusion import cli  # noqa: E402
-from multimodal_fusion.parameters import checked  # noqa: E402
-from multimodal_fusion.pipeline import build  # noqa: E402
+from multimodal_fusion import cli
+from multimodal_fusion.parameters import checked
+from multimodal_fusion.pipeline import build
 
-from ..runs import REPOSITORY  # noqa: E402
-from .frames import play, scene, warm  # noqa: E402
-from .harness import running  # noqa: E402
+from ..runs import REPOSITORY
+from .frames import play, scene, warm
+from .harness import running
 
 
 def test_the_node_fuses_with_a_freshly_trained_model(tmp_path):

@@ -8,9 +8,9 @@ from multimodal_fusion import classical, runtime
 from multimodal_fusion.datasets import match_by_stem
 from multimodal_fusion.errors import UserError
 from multimodal_fusion.fuser import Fuser, available, return_colour
+from multimodal_fusion.fusers.kernel import compiled as kernel
+from multimodal_fusion.fusers.kernel.library import library
 from multimodal_fusion.images import luma
-from multimodal_fusion.kernel import compiled as kernel
-from multimodal_fusion.kernel.library import library
 from multimodal_fusion.model_file import Manifest
 
 from ..data import DATA, needs_data

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from multimodal_fusion.fuser import return_colour
+from multimodal_fusion.fusers.kernel.compiled import Compiled, compiled
+from multimodal_fusion.fusers.kernel.fixed_point import fixed_point
+from multimodal_fusion.fusers.kernel.library import library
+from multimodal_fusion.fusers.kernel.weights import read_two_layer
 from multimodal_fusion.images import luma
-from multimodal_fusion.kernel.compiled import Compiled, compiled
-from multimodal_fusion.kernel.fixed_point import fixed_point
-from multimodal_fusion.kernel.library import library
-from multimodal_fusion.kernel.weights import read_two_layer
 
 from ..data import DATA, needs_data
 from ..kernel import SHIPPED, SIZES, needs_kernel, noise, shipped

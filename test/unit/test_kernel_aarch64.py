@@ -2,8 +2,8 @@
 
 import pytest
 
-from multimodal_fusion.kernel.compiled import Compiled
-from multimodal_fusion.kernel.weights import read_two_layer
+from multimodal_fusion.fusers.kernel.compiled import Compiled
+from multimodal_fusion.fusers.kernel.weights import read_two_layer
 
 from ..kernel import SHIPPED, needs_kernel, noise, shipped
 from ..models import random_two_layer
@@ -11,7 +11,7 @@ from .test_kernel import Runtime, assert_rarely_off
 
 for module in ('ziglang', 'unicorn'):
     pytest.importorskip(module, reason=f'{module} comes with the test extra on x86-64')
-from ..aarch64 import emulator  # noqa: E402 (needs both)
+from ..aarch64 import emulator
 
 pytestmark = needs_kernel
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from multimodal_fusion import images
-from multimodal_fusion.kernel.compiled import compiled
+from multimodal_fusion.fusers.kernel.compiled import compiled
 
 from ..kernel import SHIPPED, needs_kernel, noise, shipped
 
@@ -86,7 +86,7 @@ def run_python(script):
     before = """
         import os, resource, signal, sys, time
         import numpy as np
-        from multimodal_fusion.kernel.compiled import compiled
+        from multimodal_fusion.fusers.kernel.compiled import compiled
         from test.kernel import noise, shipped
 
         def threads():

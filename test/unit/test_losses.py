@@ -6,9 +6,9 @@ import pytest
 
 torch = pytest.importorskip('torch', reason='training needs the train extra')
 
-from multimodal_fusion.train import losses  # noqa: E402
+from multimodal_fusion.train import losses
 
-from ..runs import scene  # noqa: E402
+from ..runs import scene
 
 
 def ssim_by_definition(a, b):

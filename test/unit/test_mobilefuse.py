@@ -10,28 +10,23 @@ ort = pytest.importorskip('onnxruntime')
 for package in ('safetensors', 'onnx', 'onnxscript', 'tqdm', 'matplotlib'):
     pytest.importorskip(package, reason='training needs the train extra')
 
-from multimodal_fusion import blending  # noqa: E402
-from multimodal_fusion.cli import build_parser  # noqa: E402
-from multimodal_fusion.errors import UserError  # noqa: E402
-from multimodal_fusion.networks.ifcnn import IFCNN  # noqa: E402
-from multimodal_fusion.networks.mobilefuse import MobileFuse, blend  # noqa: E402
-from multimodal_fusion.share import share_file  # noqa: E402
-from multimodal_fusion.train import loop  # noqa: E402
-from multimodal_fusion.train.config import Config  # noqa: E402
-from multimodal_fusion.train.data import eight_bit  # noqa: E402
-from multimodal_fusion.train.export import (  # noqa: E402
-    Checkpoint,
-    count_by_part,
-    count_parameters,
-    export,
-)
-from multimodal_fusion.train.loop import Helpers, train  # noqa: E402
-from multimodal_fusion.train.objective import KnownObjective  # noqa: E402
-from multimodal_fusion.train.recipe import find_recipe  # noqa: E402
+from multimodal_fusion import blending
+from multimodal_fusion.cli import build_parser
+from multimodal_fusion.errors import UserError
+from multimodal_fusion.networks.ifcnn import IFCNN
+from multimodal_fusion.networks.mobilefuse import MobileFuse, blend
+from multimodal_fusion.share import share_file
+from multimodal_fusion.train import loop
+from multimodal_fusion.train.config import Config
+from multimodal_fusion.train.data import eight_bit
+from multimodal_fusion.train.export import Checkpoint, count_by_part, count_parameters, export
+from multimodal_fusion.train.loop import Helpers, train
+from multimodal_fusion.train.objective import KnownObjective
+from multimodal_fusion.train.recipe import find_recipe
 
-from ..masks import masked_folder  # noqa: E402
-from ..runs import kill_under_way  # noqa: E402
-from .test_train import assert_same_run, data, no_export, rows  # noqa: E402, F401
+from ..masks import masked_folder
+from ..runs import kill_under_way
+from .test_train import assert_same_run, rows
 
 RECIPES = ('mobilefuse', 'mobilefuse-blending-only', 'mobilefuse-generative-only', 'ifcnn')
 
@@ -215,7 +210,7 @@ def test_recipes_without_pairs_have_no_section_for_them(tmp_path):
 
 
 @pytest.mark.parametrize('name', RECIPES)
-def test_every_recipe_runs_to_the_end(tmp_path, masked, name, no_export):  # noqa: F811
+def test_every_recipe_runs_to_the_end(tmp_path, masked, name, no_export):
     config = small_config(tmp_path / 'c.yaml', name)
     best = train(find_recipe(name), config, masked, tmp_path / 'run', False)
     assert best['val_image'] == best['val_loss'] > 0
@@ -252,7 +247,7 @@ def test_a_network_that_finds_the_mask_costs_nothing(masked):
         assert cost(name, 1 - batch.mask) > 1e-3
 
 
-def test_killed_run_resumes_to_the_same_result(tmp_path, masked, no_export):  # noqa: F811
+def test_killed_run_resumes_to_the_same_result(tmp_path, masked, no_export):
     config = small_config(tmp_path / 'c.yaml', 'mobilefuse', steps=24)
     train(find_recipe('mobilefuse'), config, masked, tmp_path / 'whole', False)
     out = tmp_path / 'killed'
@@ -264,7 +259,7 @@ def test_killed_run_resumes_to_the_same_result(tmp_path, masked, no_export):  # 
     assert_same_run(tmp_path / 'whole', out)
 
 
-def test_fine_tuning_starts_from_a_run(tmp_path, masked, data, capsys, monkeypatch):  # noqa: F811
+def test_fine_tuning_starts_from_a_run(tmp_path, masked, data, capsys, monkeypatch):
     monkeypatch.setattr(loop, 'export_checkpoint', lambda source, path: None)
     config = small_config(tmp_path / 'c.yaml', 'mobilefuse')
     train(find_recipe('mobilefuse'), config, masked, tmp_path / 'run', False)
@@ -279,7 +274,7 @@ def test_fine_tuning_starts_from_a_run(tmp_path, masked, data, capsys, monkeypat
     assert tuned.trained_on.endswith(f'started from mobilefuse {loop.fingerprint(start)}')
 
 
-def test_fine_tuning_without_a_fitting_start_is_refused(tmp_path, masked, data):  # noqa: F811
+def test_fine_tuning_without_a_fitting_start_is_refused(tmp_path, masked, data):
     tuning = small_config(tmp_path / 'd.yaml', 'mobilefuse-thermal')
     recipe, out = find_recipe('mobilefuse-thermal'), tmp_path / 'tuned'
     with pytest.raises(UserError, match=r'goes on from a run of mobilefuse: give it by --start'):

@@ -5,10 +5,10 @@ import pytest
 
 torch = pytest.importorskip('torch', reason='networks need the train extra')
 
-from hypothesis import given, settings  # noqa: E402
-from hypothesis import strategies as st  # noqa: E402
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from multimodal_fusion.networks.mmdrfuse import OUTPUTS, MMDRFuse, MMDRFuseTeacher  # noqa: E402
+from multimodal_fusion.networks.mmdrfuse import OUTPUTS, MMDRFuse, MMDRFuseTeacher
 
 
 def images(height, width, seed=0):

@@ -5,10 +5,10 @@ import pytest
 
 torch = pytest.importorskip('torch', reason='training needs the train extra')
 
-from multimodal_fusion.errors import UserError  # noqa: E402
-from multimodal_fusion.networks.vgg import BLOCKS, CHANNELS, VGG19  # noqa: E402
-from multimodal_fusion.train import comprehensive, losses, quality  # noqa: E402
-from multimodal_fusion.train.distil import digest, distance, distillation  # noqa: E402
+from multimodal_fusion.errors import UserError
+from multimodal_fusion.networks.vgg import BLOCKS, CHANNELS, VGG19
+from multimodal_fusion.train import comprehensive, losses, quality
+from multimodal_fusion.train.distil import digest, distance, distillation
 
 
 def images(count=2, height=24, width=21, seed=0):

@@ -5,14 +5,14 @@ import pytest
 
 torch = pytest.importorskip('torch', reason='training needs the train extra')
 
-from multimodal_fusion.errors import UserError  # noqa: E402
-from multimodal_fusion.train import quality  # noqa: E402
-from multimodal_fusion.train import store as store_module  # noqa: E402
-from multimodal_fusion.train.config import Augmentation  # noqa: E402
-from multimodal_fusion.train.data import Pair  # noqa: E402
-from multimodal_fusion.train.patches import Patches, augment  # noqa: E402
-from multimodal_fusion.train.refresh import Memory  # noqa: E402
-from multimodal_fusion.train.store import RewindingStore, Store  # noqa: E402
+from multimodal_fusion.errors import UserError
+from multimodal_fusion.train import quality
+from multimodal_fusion.train import store as store_module
+from multimodal_fusion.train.config import Augmentation
+from multimodal_fusion.train.data import Pair
+from multimodal_fusion.train.patches import Patches, augment
+from multimodal_fusion.train.refresh import Memory
+from multimodal_fusion.train.store import RewindingStore, Store
 
 PLAIN = Augmentation(0, 0, 0, 0, 0)
 

@@ -6,10 +6,10 @@ import pytest
 
 torch = pytest.importorskip('torch', reason='training needs the train extra')
 
-from multimodal_fusion.cli import build_parser  # noqa: E402
-from multimodal_fusion.errors import UserError  # noqa: E402
-from multimodal_fusion.train.config import Synthesis  # noqa: E402
-from multimodal_fusion.train.synthesis import (  # noqa: E402
+from multimodal_fusion.cli import build_parser
+from multimodal_fusion.errors import UserError
+from multimodal_fusion.train.config import Synthesis
+from multimodal_fusion.train.synthesis import (
     KINDS,
     MaskedImage,
     Synthesised,
@@ -18,8 +18,8 @@ from multimodal_fusion.train.synthesis import (  # noqa: E402
     spoil,
 )
 
-from ..data import DATA  # noqa: E402
-from ..masks import masked_folder  # noqa: E402
+from ..data import DATA
+from ..masks import masked_folder
 
 HOW = Synthesis((0.6, 1.8), (1.0, 5.0), (1.4, 3.0), (0.1, 0.6))
 

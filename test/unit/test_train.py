@@ -13,16 +13,16 @@ torch = pytest.importorskip('torch', reason='training needs the train extra')
 for package in ('safetensors', 'onnx', 'onnxscript', 'tqdm', 'matplotlib'):
     pytest.importorskip(package, reason='training needs the train extra')
 
-from multimodal_fusion import train as train_package  # noqa: E402
-from multimodal_fusion.cli import build_parser  # noqa: E402
-from multimodal_fusion.errors import UserError  # noqa: E402
-from multimodal_fusion.train import loop  # noqa: E402
-from multimodal_fusion.train.config import Config  # noqa: E402
-from multimodal_fusion.train.data import Crops, Pair, load_data, load_pairs  # noqa: E402
-from multimodal_fusion.train.loop import DivergedError, learning_rate, train  # noqa: E402
-from multimodal_fusion.train.recipe import find_recipe  # noqa: E402
+from multimodal_fusion import train as train_package
+from multimodal_fusion.cli import build_parser
+from multimodal_fusion.errors import UserError
+from multimodal_fusion.train import loop
+from multimodal_fusion.train.config import Config
+from multimodal_fusion.train.data import Crops, Pair, load_data, load_pairs
+from multimodal_fusion.train.loop import DivergedError, learning_rate, train
+from multimodal_fusion.train.recipe import find_recipe
 
-from ..runs import REPOSITORY, kill_under_way, scene  # noqa: E402
+from ..runs import REPOSITORY, kill_under_way, scene
 
 SIMPLE = ('mmdrfuse', 'mmdrfuse_plus')
 
@@ -181,7 +181,6 @@ def double_one(data):
         (shrink_one, r's1 is 40x33, smaller than the 36-pixel crops; .*lower "patch"'),
         (shrink_far, r's5.png is 9x8; both sides must be at least 32 pixels'),
         (deepen_one, r's1.png is uint16; training reads 8-bit images'),
-        (garble_one, r's1.png is not an image that can be decoded'),
         (double_one, r'train/vis holds two images named s1 \(s1.jpg, s1.png\); keep one'),
     ],
 )
@@ -189,6 +188,17 @@ def test_unusable_data_is_refused(data, damage, message):
     damage(data)
     with pytest.raises(UserError, match=message):
         load_data(data, side=36, batch=2, seed=0)
+
+
+def test_images_that_cannot_be_read_are_left_out_and_told(data, capsys):
+    garble_one(data)
+    whole = len(list((data / 'train/ir').iterdir()))
+    assert len(load_pairs(data / 'train')) == whole - 1
+    assert 's1.png is not an image that can be decoded' in capsys.readouterr().err
+    for path in (data / 'train/ir').iterdir():
+        path.write_text('not a picture')
+    with pytest.raises(UserError, match=r'nothing in .*train can be read; the first: .*s0'):
+        load_pairs(data / 'train')
 
 
 # Configuration

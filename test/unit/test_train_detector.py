@@ -12,14 +12,14 @@ from multimodal_fusion.errors import UserError
 
 torch = pytest.importorskip('torch')
 
-from safetensors.torch import load_file  # noqa: E402
+from safetensors.torch import load_file
 
-from multimodal_fusion.detector import Detector  # noqa: E402
-from multimodal_fusion.networks.yolo import Exported, Yolo, cells, decode  # noqa: E402
-from multimodal_fusion.share import share_file  # noqa: E402
-from multimodal_fusion.train import boxes, detection_loss, detector, detector_export  # noqa: E402
-from multimodal_fusion.train.assign import assign, complete_iou, corners  # noqa: E402
-from multimodal_fusion.train.detector_export import DetectorCheckpoint, export_detector  # noqa: E402
+from multimodal_fusion.detector import Detector
+from multimodal_fusion.networks.yolo import Exported, Yolo, cells, decode
+from multimodal_fusion.share import share_file
+from multimodal_fusion.train import boxes, detection_loss, detector, detector_export
+from multimodal_fusion.train.assign import assign, complete_iou, corners
+from multimodal_fusion.train.detector_export import DetectorCheckpoint, export_detector
 
 torch.set_num_threads(1)  # threads that wait for each other are slower than one
 CONFIG = share_file('config/train/detector.yaml')

@@ -14,22 +14,22 @@ torch = pytest.importorskip('torch', reason='training needs the train extra')
 for package in ('safetensors', 'onnx', 'onnxscript', 'tqdm', 'matplotlib'):
     pytest.importorskip(package, reason='training needs the train extra')
 
-from safetensors.torch import save_file  # noqa: E402
+from safetensors.torch import save_file
 
-from multimodal_fusion.cli import build_parser  # noqa: E402
-from multimodal_fusion.errors import UserError  # noqa: E402
-from multimodal_fusion.fuser import Fuser  # noqa: E402
-from multimodal_fusion.networks.vgg import BLOCKS  # noqa: E402
-from multimodal_fusion.train import loop  # noqa: E402
-from multimodal_fusion.train.ablate import METRICS, ablate, load_variants  # noqa: E402
-from multimodal_fusion.train.config import Config  # noqa: E402
-from multimodal_fusion.train.data import load_folders  # noqa: E402
-from multimodal_fusion.train.loop import DivergedError, Helpers, train  # noqa: E402
-from multimodal_fusion.train.pack import load_packed, pack  # noqa: E402
-from multimodal_fusion.train.recipe import find_recipe  # noqa: E402
+from multimodal_fusion.cli import build_parser
+from multimodal_fusion.errors import UserError
+from multimodal_fusion.fuser import Fuser
+from multimodal_fusion.networks.vgg import BLOCKS
+from multimodal_fusion.train import loop
+from multimodal_fusion.train.ablate import METRICS, ablate, load_variants
+from multimodal_fusion.train.config import Config
+from multimodal_fusion.train.data import load_folders
+from multimodal_fusion.train.loop import DivergedError, Helpers, train
+from multimodal_fusion.train.pack import load_packed, pack
+from multimodal_fusion.train.recipe import find_recipe
 
-from ..runs import DEADLINE, REPOSITORY, kill_under_way  # noqa: E402
-from .test_train import assert_same_run, rows, scene, weights  # noqa: E402
+from ..runs import DEADLINE, REPOSITORY, kill_under_way
+from .test_train import assert_same_run, rows, scene, weights
 
 TEACHER, STUDENT = 'mmdr-teacher', 'mmdr-student'
 CONFIGS = REPOSITORY / 'config/train'

@@ -1,0 +1,1 @@
+"""Visible and thermal image to fused image."""
