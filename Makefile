@@ -29,13 +29,13 @@ results: $(VENV)/.demo
 
 # The tables of MobileFuse, from DATA=path/to/ivif and the exported variants in VARIANTS=folder.
 results-mobilefuse: $(VENV)/.demo
-	$(BIN)/python -m multimodal_fusion.evaluate.blenders --data "$(DATA)/val" \
+	$(BIN)/python -m tools.results.mobilefuse --data "$(DATA)/val" \
 		--models "wavelet_max,ifcnn,$(VARIANTS)/mobilefuse-blending-only.onnx,$(VARIANTS)/mobilefuse-generative-only.onnx,mobilefuse" \
 		--allow-unlisted --every 8 --out docs/results/mobilefuse.md
 
 # The detection table, from DATA=path/to/data with ivif/ and weights/.
 detection: $(VENV)/.test
-	$(BIN)/python -m multimodal_fusion.evaluate.detection_table --data "$(DATA)/ivif/train" \
+	$(BIN)/python -m tools.results.detection --data "$(DATA)/ivif/train" \
 		--labels "$(DATA)/ivif/train/labels" --stems config/train/detector_split.txt \
 		--partial llvip_=person --allow-unlisted \
 		--detectors "$(DATA)/weights/yolox_nano.onnx",detector_person_car,detector_person_car@640 \
@@ -56,7 +56,7 @@ $(VENV)/.test: setup.py setup.cfg constraints.txt $(KERNEL) | $(BIN)/pip
 	rm -rf build
 	$(BIN)/pip install --quiet -c constraints.txt '.[ros,train,test]'
 	$(IN_PLACE)
-	$(BIN)/python test/vision_msgs/build.py
+	$(BIN)/python test/helpers/vision_msgs/build.py
 	touch $@ $(VENV)/.demo
 
 # Python run here takes the package of the checkout, so the kernel has to lie there too.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from multimodal_fusion import processes
+from multimodal_fusion.host import processes
 
 ROOT = Path(__file__).parent.parent
 GUARD = '_ROS_WHEELS_BOOTSTRAP_COMPLETE'

@@ -1,6 +1,6 @@
 """Send hostile messages to a live node: does it live, does it fuse, does its memory stay.
 
-    python tools/hostile.py [--messages 100000] [--seed 1] [--model max]
+    python -m tools.hostile [--messages 100000] [--seed 1] [--model max]
 
 fusion_node runs as it does on a robot, first with compressed inputs, then with raw ones. It is sent
 images damaged at random (bytes exchanged, taken out, put in, cut; sizes that lie; fields that
@@ -24,9 +24,9 @@ import rclpy
 from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 
-from multimodal_fusion import images, processes
-from multimodal_fusion.nodes.distro import use_profile
-from multimodal_fusion.nodes.fusion_node import qos
+from multimodal_fusion.host import processes
+from multimodal_fusion.io import messages
+from multimodal_fusion.nodes.distro import qos, use_profile
 
 _ROUND = 1000  # messages between two whole pairs
 _LARGE = 2**31 - 1
@@ -73,7 +73,7 @@ class Sender(Node):
                 message = CompressedImage(format='png')
                 message.data = cv2.imencode('.png', pixels)[1].tobytes()
             else:
-                message = images.fill(Image(), pixels)
+                message = messages.fill(Image(), pixels)
             message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp, 10**9)
             self.ports[name].publish(message)
 
@@ -105,11 +105,11 @@ class Sender(Node):
 
     def _raw(self) -> Image:
         chance = self.chance
-        message = images.fill(Image(), chance.choice((self.visible, self.thermal)))
+        message = messages.fill(Image(), chance.choice((self.visible, self.thermal)))
         for _ in range(chance.randint(1, 3)):
             match chance.randrange(5):
                 case 0:
-                    message.encoding = chance.choice([*images.ENCODINGS, '32FC1', '', 'x' * 500])
+                    message.encoding = chance.choice([*messages.ENCODINGS, '32FC1', '', 'x' * 500])
                 case 1:
                     message.height = chance.choice((0, 1, 95, 97, 2**31, _LARGE))
                 case 2:
@@ -121,7 +121,7 @@ class Sender(Node):
         return message
 
 
-def assault(compressed: dict[str, bool], messages: int, seed: int, model: str) -> bool:
+def assault(compressed: dict[str, bool], count: int, seed: int, model: str) -> bool:
     """One node and so many messages; prints the outcome and returns whether all is well."""
     parameters = {'model.name': model, 'qos.reliability': 'reliable'}
     parameters |= {f'input.{n}_transport': 'compressed' for n in compressed if compressed[n]}
@@ -134,10 +134,10 @@ def assault(compressed: dict[str, bool], messages: int, seed: int, model: str) -
     stamps, memory = itertools.count(1_700_000_000 * 10**9, 1_000_000), psutil.Process(node.pid)
     sizes, missed = [], 0
     try:
-        for sent in range(0, messages + 1, _ROUND):
+        for sent in range(0, count + 1, _ROUND):
             missed += not comes_back(sender, node, stamps)
             sizes.append(memory.memory_info().rss / 2**20)
-            for _ in range(min(_ROUND, messages - sent)):
+            for _ in range(min(_ROUND, count - sent)):
                 sender.damaged(next(stamps))
                 rclpy.spin_once(sender, timeout_sec=0)
         alive = node.poll() is None
@@ -147,7 +147,7 @@ def assault(compressed: dict[str, bool], messages: int, seed: int, model: str) -
         code = processes.stop(node)
         sender.destroy_node()
     print(
-        f'{"compressed" if all(compressed.values()) else "raw"}: {messages} messages, node '
+        f'{"compressed" if all(compressed.values()) else "raw"}: {count} messages, node '
         f'{"alive" if alive else "DEAD"} (exit code {code}), {missed} of {len(sizes)} pairs not '
         f'fused; memory {sizes[0]:.0f} MB, {max(sizes):.0f} at most, {sizes[-1]:.0f} at the end'
     )

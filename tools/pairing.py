@@ -1,6 +1,6 @@
 """Simulate pairing: rates, skew, jitter, loss, restarts, lateness; count wrong and lost pairs.
 
-    python tools/pairing.py [--seconds 60] [--full] [--json FILE] [--compare FILE]
+    python -m tools.pairing [--seconds 60] [--full] [--json FILE] [--compare FILE]
 
 Two cameras expose; each stamps with an error of its own (``jitter``, a standard deviation), loses
 frames, stops and starts again, and hands frames over late. What a pairing should have made of it:
@@ -29,7 +29,7 @@ from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
 
-from multimodal_fusion.pairing import STREAMS, Pairer
+from multimodal_fusion.pipeline.pairing import STREAMS, Pairer
 
 RATES = ((30, 30), (9, 9), (30, 29.97), (25, 30), (60, 9), (30, 9))  # RGB, thermal
 SKEWS = tuple(k / 10 for k in range(-5, 6))

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from ..datasets import find_pairs
 from ..errors import UserError
-from ..fuser import Fuser, find_model
+from ..fusers.fuser import Fuser, find_model
 from ..fusers.kernel.compiled import Compiled
 from ..fusers.kernel.fixed_point import fixed_point
 from ..fusers.kernel.library import library
 from ..fusers.kernel.weights import read_two_layer
-from ..image_files import read_thermal, read_visible
-from ..images import luma
-from ..model_file import Manifest, read_model
+from ..io.datasets import find_pairs
+from ..io.image_files import read_thermal, read_visible
+from ..io.pixels import luma
+from ..runtime.manifest import Manifest, read_model
 from .fusers import images
 from .table import markdown
 

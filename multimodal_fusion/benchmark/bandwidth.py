@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 
 from ..errors import UserError
-from ..parameters import checked
-from ..pipeline import Pipeline, build
-from ..sources import open_source
+from ..io.sources import open_source
+from ..pipeline.pipeline import Pipeline, build
+from ..pipeline.settings import checked
 
 CODINGS = ('raw', 'jpeg', 'png')
 _QUALITY = 80  # of JPEG, as the compressed transport's own default

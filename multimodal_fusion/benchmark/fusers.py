@@ -17,14 +17,14 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from ..classical import CLASSICAL
-from ..cli.progress import progress
 from ..errors import UserError
-from ..fuser import Fuser, find_model, maskless
+from ..fusers.classical import CLASSICAL
+from ..fusers.fuser import Fuser, find_model, maskless
 from ..fusers.kernel.compiled import Compiled
 from ..fusers.kernel.weights import read_two_layer
-from ..model_file import Manifest, read_model
-from ..runtime import PROVIDERS, onnxruntime_or_none
+from ..host.progress import progress
+from ..runtime.manifest import Manifest, read_model
+from ..runtime.session import PROVIDERS, onnxruntime_or_none
 from .floor import MACS, Floor
 
 _FRAMES = 5  # of one fuser in a row, after one that is not counted
@@ -113,7 +113,7 @@ def _learned(plan: Plan, model: str, threads: int, manifest: Manifest) -> list[W
         if plan.pytorch and weights and importlib.util.find_spec('torch'):
 
             def load() -> Fuser:
-                from ..networks.eager import eager
+                from .eager import eager
 
                 return Fuser(name, 'luma', maskless(eager(weights)), 'pytorch')
 
@@ -312,9 +312,9 @@ def images(size: tuple[int, int], kind: str) -> list[tuple[np.ndarray, np.ndarra
 def _set_threads(threads: int, torch_too: bool) -> None:
     cv2.setNumThreads(threads)
     if torch_too:
-        import torch
+        from .eager import set_threads
 
-        torch.set_num_threads(threads)
+        set_threads(threads)
 
 
 def _r(value: float) -> float:

@@ -4,7 +4,7 @@ import sys
 import time
 
 from .pauses import Pauses
-from .pipeline import Bench
+from .rig import Bench
 from .statistics import percentiles, slope_per_hour
 
 _CHUNK = 10.0  # seconds of a soak between two looks at the memory

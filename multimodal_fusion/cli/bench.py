@@ -10,8 +10,8 @@ from pathlib import Path
 
 from .. import __version__
 from ..errors import UserError
-from ..fuser import MIN_SIDE
-from ..machine import cpu_name
+from ..fusers.pair import MIN_SIDE
+from ..host.machine import cpu_name
 
 HELP = 'Measure fusers beside the physical floor of this machine; or the node, or a link.'
 EXAMPLE = 'python -m multimodal_fusion bench --sizes 640x480 --threads 1,2 --json > bench.json'
@@ -19,13 +19,13 @@ EXAMPLE = 'python -m multimodal_fusion bench --sizes 640x480 --threads 1,2 --jso
 SIZES = '256x256,640x480,640x512,1280x1024,1920x1080'
 MODELS = 'max,laplacian,mmdrfuse,mmdrfuse_plus'
 INPUTS = ('luma', 'colour')
-# Modes of their own, each a module with add_arguments(parser) and run(args).
+# Modes of their own, each a module of benchmark/ with add_arguments(parser) and run(args).
 MODES = {
     'agreement': 'pixels of the compiled kernel beside those of ONNX Runtime',
-    'steps': 'single steps of a frame beside ways that were not taken',
     'pipeline': 'the node as a process, over DDS: latency, rate, CPU, memory',
     'bandwidth': 'MB/s of fusing here or there, for a data set and rate',
 }
+_MODULES = {'pipeline': 'node'}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -118,5 +118,5 @@ def _count(text: str, option: str) -> int:
 
 def _mode(mode: str):
     """The module of a mode."""
-    name = f'multimodal_fusion.benchmark.{mode}'
+    name = f'multimodal_fusion.benchmark.{_MODULES.get(mode, mode)}'
     return importlib.import_module(name) if importlib.util.find_spec(name) else None

@@ -15,14 +15,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .. import images, processes
-from ..bag import Bag, header_stamp, type_store
 from ..benchmark.statistics import percentiles
 from ..errors import UserError
-from ..files import make_folder, whole_file
-from ..image_files import VideoSink, letterbox, side_by_side, write_image
-from ..machine import cpu_name
-from ..sources import open_source
+from ..host import processes
+from ..host.machine import cpu_name
+from ..io import messages
+from ..io.bag import Bag, header_stamp, type_store
+from ..io.image_files import write_image
+from ..io.pixels import letterbox, side_by_side
+from ..io.sources import open_source
+from ..io.video import VideoSink
+from ..io.whole_files import make_folder, whole_file
 
 HELP = 'Fuse a moving scene (or a bag, or a folder of pairs) over DDS and show what came out.'
 EXAMPLE = 'python -m multimodal_fusion demo --data path/with/vis/and/ir --model max'
@@ -251,7 +254,7 @@ def fused_images(bag: Path, topic: str):
     with Bag(bag) as opened:
         for _, _, raw in opened.messages((topic,)):
             message = store.deserialize_cdr(raw, 'sensor_msgs/msg/Image')
-            yield header_stamp(raw), images.to_visible(message)
+            yield header_stamp(raw), messages.to_visible(message)
 
 
 def write_video(path: Path, bag: Path, topic: str, rate: float) -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..fusers.kernel.library import library
-from ..model_file import Manifest, read_model
-from ..runtime import onnxruntime_or_none
+from ..runtime.manifest import Manifest, read_model
+from ..runtime.session import onnxruntime_or_none
 
 HELP = 'Say what this machine has for fusion: ROS, ONNX Runtime, packages, shared memory.'
 EXAMPLE = 'python -m multimodal_fusion doctor'

@@ -28,8 +28,9 @@ def add_arguments(parser):
 
 def run(args) -> int:
     require_extra()
-    from ..train.data import load_pairs
-    from ..train.export import count_by_part, count_parameters, export_checkpoint
+    from ..train.data.pairs import load_pairs
+    from ..train.export.card import count_by_part, count_parameters
+    from ..train.export.onnx import export_checkpoint
 
     if args.output.suffix != '.onnx':
         raise UserError(f'the model file must end in .onnx, got {args.output}')

@@ -5,22 +5,15 @@ import itertools
 import sys
 from pathlib import Path
 
-from ..datasets import PairFiles, match_by_stem
 from ..errors import UserError
-from ..files import make_folder, whole_file
-from ..image_files import (
-    VIDEO_SUFFIXES,
-    Video,
-    VideoSink,
-    read_thermal,
-    read_visible,
-    side_by_side,
-    write_image,
-)
-from ..images import luma
-from ..pipeline import Pipeline
+from ..host.progress import progress
+from ..io.datasets import PairFiles, match_by_stem
+from ..io.image_files import read_thermal, read_visible, write_image
+from ..io.pixels import luma, side_by_side
+from ..io.video import VIDEO_SUFFIXES, Video, VideoSink
+from ..io.whole_files import make_folder, whole_file
+from ..pipeline.pipeline import Pipeline
 from . import options
-from .progress import progress
 
 HELP = 'Fuse two images, two folders of images (matched by stem), or two videos.'
 EXAMPLE = 'python -m multimodal_fusion fuse visible.png thermal.tiff -o fused.png --side-by-side'

@@ -4,8 +4,8 @@ import argparse
 import dataclasses
 import json
 
-from ..fuser import available
-from ..model_file import Manifest
+from ..fusers.catalogue import available
+from ..runtime.manifest import Manifest
 
 HELP = 'List what can be loaded by name: fusers, classical and learned, and detectors.'
 EXAMPLE = 'python -m multimodal_fusion models --json'

@@ -1,13 +1,13 @@
 """Options that several commands share."""
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from ..parameters import checked, from_file
-from ..pipeline import Pipeline, build
+from ..host.progress import warn
+from ..pipeline.pipeline import Pipeline, build
+from ..pipeline.settings import checked, from_file
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -115,9 +115,3 @@ def make_pipeline(values: dict[str, Any]) -> Pipeline:
     for notice in pipeline.notices:
         warn(notice)
     return pipeline
-
-
-def warn(notice: str) -> None:
-    """A sentence for the user that stops nothing; nothing if it is empty."""
-    if notice:
-        print(f'warning: {notice}', file=sys.stderr)

@@ -5,13 +5,13 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from .. import images
-from ..bag import INFO_TYPE, BagWriter, Topic, open_bag, type_store
 from ..errors import UserError
-from ..files import make_folder
-from ..offline import Offline, decode
+from ..host.progress import progress, warn
+from ..io import messages
+from ..io.bag import INFO_TYPE, BagWriter, Topic, open_bag, type_store
+from ..io.whole_files import make_folder
+from ..pipeline.offline import Offline, decode
 from . import options
-from .progress import progress
 
 HELP = 'Write a new bag: all topics of a bag as they are, and the fused images in between.'
 EXAMPLE = 'python -m multimodal_fusion replay flight1 -o flight1_fused --model laplacian'
@@ -88,13 +88,13 @@ def replay(bag, args: argparse.Namespace, values: dict, output: Path) -> int:
 
 def image_message(store, header, pixels):
     """A sensor_msgs/Image of rosbags' own types."""
-    fields = images.fields(pixels)
-    fields['data'] = images.bytes_of(pixels)
+    fields = messages.fields(pixels)
+    fields['data'] = messages.bytes_of(pixels)
     return store.types['sensor_msgs/msg/Image'](header=header, **fields)
 
 
 def report(offline: Offline) -> None:
-    options.warn(offline.notice)
+    warn(offline.notice)
     c = offline.counters
     print(
         f'{c.paired} pairs; without a partner: rgb {c.unpaired["rgb"]}, thermal '
@@ -102,4 +102,4 @@ def report(offline: Offline) -> None:
         f'{", ".join(f"{k} {n}" for k, n in offline.refused.items()) or 0}'
     )
     for sentence in offline.told.values():
-        options.warn(sentence)
+        warn(sentence)

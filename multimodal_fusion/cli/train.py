@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from ..errors import UserError
-from ..share import share_file
+from ..host.share import share_file
 from ..train import require_extra
 
 HELP = 'Train a fusion network, or the detector, on folders of registered pairs.'
@@ -88,9 +88,10 @@ def run(args) -> int:
 
 
 def _train(args) -> int:
-    from ..train.loop import Helpers, train
-    from ..train.parallel import Place
-    from ..train.recipe import find_recipe
+    from ..train.distributed import Place
+    from ..train.loop import train
+    from ..train.methods.mmdrfuse import Helpers
+    from ..train.methods.registry import find_recipe
 
     name, data = _finetuned(args) if args.finetune_on else (args.recipe, _data(args))
     recipe = find_recipe(name)
@@ -125,7 +126,7 @@ def _data(args) -> Path:
 
 def _preview(args) -> int:
     from ..train.config import Config
-    from ..train.synthesis import load_synthesised, write_preview
+    from ..train.data.masks import load_synthesised, write_preview
 
     given = Path(args.config) if args.config else share_file('config/train/mobilefuse.yaml')
     config = Config.load(given)
@@ -139,7 +140,7 @@ def _preview(args) -> int:
 
 
 def _pack(args) -> int:
-    from ..train.pack import pack
+    from ..train.data.packed import pack
 
     facts = pack(_data(args), args.out, args.side)
     print(json.dumps(facts) if args.json else '\n'.join(f'{k}: {v}' for k, v in facts.items()))
@@ -156,7 +157,7 @@ def _ablate(args) -> int:
 
 
 def _detector(args) -> int:
-    from ..train.detector import train_detector
+    from ..train.methods.detector import train_detector
 
     config = _config(args, 'detector', '')
     last = train_detector(config, _data(args), args.out, args.resume)

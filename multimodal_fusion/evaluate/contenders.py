@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ..classical import CLASSICAL
-from ..datasets import images_in
 from ..errors import UserError
-from ..fuser import MASK_SCALE, Fuser
-from ..image_files import read_visible
-from ..images import luma
-from ..model_file import Manifest, read_model
+from ..fusers.classical import CLASSICAL
+from ..fusers.fuser import MASK_SCALE, Fuser
+from ..io.datasets import images_in
+from ..io.image_files import read_visible
+from ..io.pixels import luma
+from ..runtime.manifest import Manifest, read_model
 
 BASELINES = ('visible', 'thermal', *CLASSICAL)
 SOURCES = ('visible', 'thermal')

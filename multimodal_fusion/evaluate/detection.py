@@ -10,9 +10,44 @@ from pathlib import Path
 
 import numpy as np
 
-from ..detector import Detection, Detector
+from ..detect.detection import Detection
+from ..detect.detector import Detector
 from ..errors import UserError
-from ..labels import read_boxes, read_classes
+from ..io.box_files import read_boxes, read_classes
+
+_COLUMNS = (
+    ('AP50', 'mAP@.5'),
+    ('AP', 'mAP@.5:.95'),
+    ('recall', 'recall'),
+    ('precision', 'precision'),
+)
+
+
+_NAMES = {'visible': 'RGB'}
+
+
+def detection_table(summary: dict) -> str:
+    """A Markdown table of what `detection.summarise` returns: inputs by classes."""
+    rows = summary['rows']
+    counts = next(iter(rows.values()))
+    classes = list(counts)
+    head = ['input', *(f'{c}: {label}' for c in classes for _, label in _COLUMNS)]
+    lines = [head, ['---', *['---:'] * (len(head) - 1)]]
+    for name, scores in rows.items():
+        cells = [_figure(scores[c][key]) for c in classes for key, _ in _COLUMNS]
+        lines.append([_NAMES.get(name, name), *cells])
+    boxes = ', '.join(f'{counts[c]["boxes"]} of {c} in {counts[c]["images"]}' for c in classes)
+    return (
+        f'Detector `{summary["detector"]}` on {summary["images"]} images; boxes: {boxes} images. '
+        f'Recall and precision: score at least {summary["score"]:g}, IoU 0.5.\n\n'
+        + '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+        + '\n'
+    )
+
+
+def _figure(value: float | None) -> str:
+    return '–' if value is None or np.isnan(value) else f'{value:.3f}'
+
 
 LEAST = 0.01  # scores from here on enter the average precision
 AT = 0.35  # score at which recall and precision are stated, unless said otherwise

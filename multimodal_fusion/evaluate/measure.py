@@ -11,12 +11,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..datasets import PairFiles
 from ..errors import UserError
-from ..image_files import read_thermal, read_visible
-from ..images import luma
-from ..registration import Registration
-from ..thermal import ThermalRange, ThermalSettings, to_white_hot
+from ..io.datasets import PairFiles
+from ..io.image_files import read_thermal, read_visible
+from ..io.pixels import luma
+from ..pipeline.thermal import ThermalRange, ThermalSettings, to_white_hot
+from ..registration.warp import Registration
 from .cache import Cache
 from .contenders import Contender
 from .metrics import SourcePair, Triple, evaluate

@@ -4,15 +4,14 @@ import csv
 import io
 import math
 import platform
-import subprocess
 from collections.abc import Sequence
-from pathlib import Path
 
 import cv2
 import numpy as np
 
 from .. import __version__
-from ..runtime import onnxruntime_or_none
+from ..host.version import commit
+from ..runtime.session import onnxruntime_or_none
 from .contenders import Contender
 from .measure import Result
 from .metrics import DEFINITIONS, METRICS
@@ -155,17 +154,6 @@ def finite(value):
     if isinstance(value, list | tuple):
         return [finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def commit() -> str | None:
-    """The commit of the checkout that the package runs from, if it is one."""
-    try:
-        return subprocess.run(
-            ['git', 'rev-parse', '--short=12', 'HEAD'],
-            cwd=Path(__file__).parent, capture_output=True, text=True, check=True,
-        ).stdout.strip()  # fmt: skip
-    except (OSError, subprocess.CalledProcessError):
-        return None
 
 
 def per_image_csv(results_: dict) -> str:

@@ -8,7 +8,7 @@ from datetime import date
 
 import numpy as np
 
-from ..machine import cpu_name
+from ..host.machine import cpu_name
 from .contenders import Contender
 from .measure import Meter, Sources
 

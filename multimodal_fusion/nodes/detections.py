@@ -23,12 +23,13 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
-from .. import images
-from ..detector import Detection, Detector, draw
-from ..pairing import Pair
-from ..pipeline import Pipeline
-from ..slot import Slot
+from ..detect.detection import Detection, draw
+from ..detect.detector import Detector
+from ..io import messages
+from ..pipeline.pairing import Pair
+from ..pipeline.pipeline import Pipeline
 from .distro import image_message
+from .slot import Slot
 
 try:
     from vision_msgs import msg as vision_msgs
@@ -127,7 +128,7 @@ class DetectionOutput:
         start = time.monotonic()
         image = work.fused
         if work.values['detector.input'] != 'fused':
-            visible = images.read_visible(work.pair.rgb.message, work.values['input.max_pixels'])
+            visible = messages.read_visible(work.pair.rgb.message, work.values['input.max_pixels'])
             image = work.pipeline.detector_input(image, visible, work.pair.thermal.thermal)
         found = work.pipeline.detector.detect(image)
         self._milliseconds = (time.monotonic() - start) * 1e3
@@ -136,7 +137,7 @@ class DetectionOutput:
         if self._boxes.get_subscription_count():
             self._boxes.publish(boxes_message(found, work.header))
         if self._image.get_subscription_count():
-            self._image.publish(images.fill(image_message(work.header), draw(image, found)))
+            self._image.publish(messages.fill(image_message(work.header), draw(image, found)))
 
 
 def boxes_message(detections: list[Detection], header):
@@ -168,15 +169,15 @@ def to_json(detections: list[Detection], header) -> str:
     )
 
 
-def to_message(detection: Detection, header, messages=vision_msgs):
+def to_message(detection: Detection, header, types=vision_msgs):
     """vision_msgs/Detection2D, its header filled in like that of the array."""
-    message = messages.Detection2D(header=header)
+    message = types.Detection2D(header=header)
     box = message.bbox
     # Humble and later have a Pose2D with a Point2D position here; before it was x and y alone.
     centre = getattr(box.center, 'position', box.center)
     centre.x, centre.y = (detection.x0 + detection.x1) / 2, (detection.y0 + detection.y1) / 2
     box.size_x, box.size_y = detection.x1 - detection.x0, detection.y1 - detection.y0
-    result = messages.ObjectHypothesisWithPose()
+    result = types.ObjectHypothesisWithPose()
     result.hypothesis.class_id = detection.label
     result.hypothesis.score = detection.score
     message.results = [result]

@@ -7,9 +7,10 @@ import threading
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 
-from ..share import share_file
+from ..host.share import share_file
 
 try:
     from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
@@ -97,3 +98,11 @@ def image_message(header) -> Image:
 def policy_name(kind) -> str:
     """The QoS policy behind an incompatible-QoS event, such as RELIABILITY."""
     return getattr(kind, 'name', str(kind)).removeprefix('RMW_QOS_POLICY_')
+
+
+def qos(reliability: str, depth: int) -> QoSProfile:
+    policy = {
+        'best_effort': ReliabilityPolicy.BEST_EFFORT,
+        'reliable': ReliabilityPolicy.RELIABLE,
+    }
+    return QoSProfile(depth=depth, history=HistoryPolicy.KEEP_LAST, reliability=policy[reliability])

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ..errors import UserError
-from ..pairing import STREAMS, Counters, Pair
+from ..pipeline.pairing import STREAMS, Counters, Pair
 
 
 class _Stamped:

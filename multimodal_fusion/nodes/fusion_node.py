@@ -5,7 +5,7 @@ Subscribes  rgb/image_raw, thermal/image_raw  (or .../compressed, by input.*_tra
 Publishes   fused/image_raw, fused/camera_info, /diagnostics
             fused/blend_mask  (of a model that blends: mono8, 255 where all is thermal)
             fused/detections_image, fused/detections  (if detector.enabled; detections.py)
-Parameters  multimodal_fusion/parameters.py; config/fusion.yaml
+Parameters  multimodal_fusion/pipeline/settings.py; config/fusion.yaml
 """
 
 import math
@@ -21,40 +21,37 @@ from typing import Any
 import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from rcl_interfaces.msg import (
-    FloatingPointRange,
-    IntegerRange,
-    ParameterDescriptor,
-    SetParametersResult,
-)
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
-from .. import images
 from ..errors import UserError
-from ..health import Health
-from ..images import BadImage
-from ..machine import keep_memory
-from ..pairing import STREAMS, Pair
-from ..parameters import ROS_PARAMETERS, TABLE, Parameter, check_names, checked
-from ..pipeline import Pipeline, build
-from ..receiver import Frame, Receiver, fuse_pair_and_mask, stamp_of
-from ..slot import Slot
-from ..stages import Laps
+from ..host.machine import keep_memory
+from ..io import messages
+from ..io.messages import BadImage
+from ..pipeline.frames import Frame, stamp_of
+from ..pipeline.health import Health
+from ..pipeline.pairing import STREAMS, Pair
+from ..pipeline.pipeline import Pipeline, build, fuse_pair_and_mask
+from ..pipeline.receiver import Receiver
+from ..pipeline.settings import ROS_PARAMETERS, TABLE, check_names, checked
+from ..pipeline.stages import Laps
 from .detections import DetectionOutput, Work
 from .distro import (
     PublisherEventCallbacks,
     SubscriptionEventCallbacks,
     image_message,
     policy_name,
+    qos,
     spin,
     use_profile,
 )
 from .filters import FilterPairer
+from .ros_parameters import describe
+from .slot import Slot
 
 _PRESENT = 10.0  # seconds: an older stamp is of another time, such as a bag's
 
@@ -246,7 +243,7 @@ class FusionNode(Node):
             header = getattr(pair, values['output.reference']).header
             self._publish(fused, header, lap)
             if mask is not None and self._mask.get_subscription_count() > 0:
-                self._mask.publish(images.fill(image_message(header), mask))
+                self._mask.publish(messages.fill(image_message(header), mask))
             later = max(pair.rgb, pair.thermal, key=lambda frame: frame.arrival)
             if 0 <= later.age < _PRESENT:
                 lap.seconds['receive'] = later.age
@@ -260,7 +257,7 @@ class FusionNode(Node):
     def _publish(self, fused: np.ndarray, header, lap: Laps) -> None:
         if self._fused.get_subscription_count() > 0:
             self._message.header = header
-            images.fill(self._message, fused, share=True)
+            messages.fill(self._message, fused, share=True)
             lap('encode')
             self._fused.publish(self._message)
         lap('publish')
@@ -374,33 +371,6 @@ class FusionNode(Node):
         self._worker.join(timeout=5.0)
         self._boxes.close()
         self.destroy_node()
-
-
-def describe(parameter: Parameter) -> ParameterDescriptor:
-    """The ROS descriptor of a table entry."""
-    descriptor = ParameterDescriptor(
-        description=parameter.description,
-        read_only=parameter.read_only,
-        additional_constraints=', '.join(filter(None, (parameter.range_text(), parameter.unit))),
-    )
-    if parameter.low is not None:
-        if isinstance(parameter.default, float):
-            descriptor.floating_point_range = [
-                FloatingPointRange(from_value=parameter.low, to_value=parameter.high)
-            ]
-        else:
-            descriptor.integer_range = [
-                IntegerRange(from_value=int(parameter.low), to_value=int(parameter.high))
-            ]
-    return descriptor
-
-
-def qos(reliability: str, depth: int) -> QoSProfile:
-    policy = {
-        'best_effort': ReliabilityPolicy.BEST_EFFORT,
-        'reliable': ReliabilityPolicy.RELIABLE,
-    }
-    return QoSProfile(depth=depth, history=HistoryPolicy.KEEP_LAST, reliability=policy[reliability])
 
 
 def main(args: list[str] | None = None) -> int:

@@ -15,13 +15,12 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from .. import images
 from ..errors import UserError
-from ..files import whole_file
-from ..machine import keep_memory
-from ..sources import Item, open_source
-from .distro import use_profile
-from .fusion_node import qos
+from ..host.machine import keep_memory
+from ..io import messages
+from ..io.sources import Item, open_source
+from ..io.whole_files import whole_file
+from .distro import qos, use_profile
 
 _FRAME_IDS = {'rgb': 'rgb_optical_frame', 'thermal': 'thermal_optical_frame'}
 
@@ -91,7 +90,7 @@ class Player(Node):
         rclpy.spin_once(self, timeout_sec=0.5)
 
     def _message(self, item: Item, stamp: int) -> Image:
-        message = images.fill(Image(), item.load())
+        message = messages.fill(Image(), item.load())
         message.header.frame_id = _FRAME_IDS[item.stream]
         message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp, 1_000_000_000)
         return message

@@ -12,12 +12,11 @@ import rclpy
 from rclpy.node import Node
 from rclpy.utilities import remove_ros_args
 
-from ..bag import BagWriter, Topic, header_stamp
 from ..errors import UserError
-from ..files import whole_file
-from ..machine import keep_memory
-from .distro import use_profile
-from .fusion_node import qos
+from ..host.machine import keep_memory
+from ..io.bag import BagWriter, Topic, header_stamp
+from ..io.whole_files import whole_file
+from .distro import qos, use_profile
 
 
 class Recorder(Node):

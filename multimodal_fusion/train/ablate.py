@@ -6,14 +6,16 @@ from pathlib import Path
 
 import yaml
 
-from ..classical import CLASSICAL
 from ..errors import UserError
-from ..files import make_folder, whole_file
+from ..fusers.classical import CLASSICAL
+from ..io.whole_files import make_folder, whole_file
 from .config import Config
-from .data import load_folders, spread
-from .export import Checkpoint, count_parameters
-from .loop import Helpers, train
-from .recipe import find_recipe
+from .data.pairs import load_folders, spread
+from .export.card import count_parameters
+from .loop import train
+from .methods.mmdrfuse import Helpers
+from .methods.registry import find_recipe
+from .run import Checkpoint
 from .scores import Scores, fuse, metrics, score
 
 BASELINES = ('max', 'average', 'laplacian')

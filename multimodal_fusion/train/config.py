@@ -1,17 +1,17 @@
 """The parameters of a training run: one YAML file, no second default in code."""
 
-import contextlib
 import dataclasses
-import difflib
 import hashlib
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
 from ..errors import UserError
+from .data.masks import Synthesis
+from .data.patches import Augmentation
+from .sections import complete, number
 
 # The least value of each number; what each one means is said in config/train/*.yaml.
 LEAST = {
@@ -44,17 +44,6 @@ CHOICES = {
     'distil': ('both', 'output'),
     'cache': (True, False),
 }
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """How a patch is changed; all 0 for not at all. Meanings: config/train/mmdr-*.yaml."""
-
-    gain: float
-    gamma: float
-    noise: float
-    polarity: float
-    balance: float
 
 
 @dataclass(frozen=True)
@@ -100,47 +89,6 @@ class Method:
             **{key: number(f'{inner}.{key}', value, float, 0.0) for key, value in found.items()}
         )
         return cls(**values)
-
-
-@dataclass(frozen=True)
-class Synthesis:
-    """How pairs are made (`synthesis.spoil`): section ``synthesis``; each a range, low to high."""
-
-    gamma: tuple[float, float]
-    blur: tuple[float, float]
-    over: tuple[float, float]
-    dark: tuple[float, float]
-
-    @classmethod
-    def check(cls, content: object, source: str) -> 'Synthesis':
-        """The section from a mapping. Raises UserError."""
-        ranges = {}
-        for key, value in complete(cls, content, source).items():
-            name = f'{source}: {key}'
-            if not isinstance(value, list | tuple) or len(value) != 2:
-                raise UserError(f'{name} must be a range such as [0.5, 2.0], got {value!r}')
-            low, high = (number(name, x, float, 0.01) for x in value)
-            if low > high:
-                raise UserError(f'{name} must go from low to high, got {value!r}')
-            ranges[key] = (low, high)
-        return cls(**ranges)
-
-
-def complete(kind: type, content: object, source: str) -> dict:
-    """A mapping that names exactly the fields of a dataclass. Raises UserError."""
-    if not isinstance(content, dict):
-        raise UserError(f'{source} must be a list of "key: value" lines')
-    fields = [field.name for field in dataclasses.fields(kind)]
-    optional = [f.name for f in dataclasses.fields(kind) if f.default is not dataclasses.MISSING]
-    for key in content:
-        if key not in fields:
-            near = difflib.get_close_matches(str(key), fields, 1)
-            hint = f'; did you mean {near[0]!r}?' if near else ''
-            raise UserError(f'{source}: unknown key {key!r}{hint}')
-    missing = [key for key in fields if key not in content and key not in optional]
-    if missing:
-        raise UserError(f'{source}: missing {", ".join(missing)}')
-    return content
 
 
 @dataclass(frozen=True)
@@ -215,15 +163,3 @@ class Config:
     def hash(self) -> str:
         """Twelve hex digits that name the configuration, whatever its comments."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:12]
-
-
-def number(name: str, value: object, kind: type, least: float) -> int | float:
-    if kind is float and isinstance(value, str):
-        with contextlib.suppress(ValueError):  # YAML 1.1 takes 1e-3 for text
-            value = float(value)
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    fits = whole or (kind is float and isinstance(value, float) and math.isfinite(value))
-    if not fits or value < least:
-        what = 'a whole number' if kind is int else 'a number'
-        raise UserError(f'{name} must be {what} of at least {least:g}, got {value!r}')
-    return kind(value)

@@ -6,52 +6,30 @@ best.safetensors, last.state (all that a resumed run needs) and at the end model
 again, the same, by the resumed run.
 """
 
-import csv
-import dataclasses
 import errno
-import hashlib
-import json
 import math
-import os
-import platform
-import shutil
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from ..errors import UserError
-from ..files import make_folder, whole_file
-from ..networks.vgg import VGG19
-from . import report
 from .config import Config
-from .data import Pair, PairData, spread
-from .export import Checkpoint, code_version, eight_bit, export_checkpoint
-from .objective import Buffered, Objective, Setup
-from .parallel import Place, joined
-from .recipe import Recipe
-
-CURVES_EVERY = 30  # s; drawing them takes one
-LITTLE = 1 << 20  # bytes; with less the disk is full
+from .data.pairs import Pair
+from .distributed import Place, joined
+from .export.onnx import eight_bit, export_checkpoint
+from .methods.fusion import begin_from
+from .methods.method import Objective, Recipe
+from .methods.mmdrfuse import Buffered, Helpers, device_of, prepare
+from .run import LITTLE, Run, free_space
+from .schedule import learning_rate
 
 
 class DivergedError(RuntimeError):
     """The loss is no longer a number."""
-
-
-@dataclass(frozen=True)
-class Helpers:
-    """Files beside the data. teacher, vgg (None for no perception term): of MMDRFuse's own recipes.
-    start: run or checkpoint that a fine-tuning recipe goes on from."""
-
-    teacher: Path | None = None
-    vgg: Path | None = None
-    start: Path | None = None
 
 
 def train(
@@ -144,99 +122,6 @@ def _train(recipe, config_file, data_folder, out, resume, helpers: Helpers, plac
     return run.best_row()
 
 
-def free_space(folder: Path) -> int:
-    """Bytes that are free on the disk of a folder, or of the nearest one above it that exists."""
-    folder = Path(folder).absolute()
-    while not folder.exists():
-        folder = folder.parent
-    return shutil.disk_usage(folder).free
-
-
-def device_of(config: Config) -> torch.device:
-    wanted = config.method.device if config.method else 'cpu'
-    return torch.device('cuda' if wanted == 'auto' and torch.cuda.is_available() else 'cpu')
-
-
-def begin_from(recipe: Recipe, start: Path | None, data: PairData, network: nn.Module) -> PairData:
-    """Take the weights that a fine-tuning recipe starts from, and note them in the description.
-
-    Raises UserError.
-    """
-    if (start is not None) != (recipe.starts_from is not None):
-        raise UserError(
-            f'the recipe {recipe.name} goes on from a run of {recipe.starts_from}: give it by '
-            '--start'
-            if recipe.starts_from
-            else f'the recipe {recipe.name} starts afresh; leave --start out'
-        )
-    if start is None:
-        return data
-    checkpoint = Checkpoint.load(start)
-    if checkpoint.recipe.name != recipe.starts_from:
-        raise UserError(
-            f'{start} is a run of {checkpoint.recipe.name}, not of {recipe.starts_from}'
-        )
-    network.load_state_dict(checkpoint.network.state_dict())
-    note = f'started from {checkpoint.recipe.name} {fingerprint(network)}'
-    return dataclasses.replace(data, description=f'{data.description}; {note}')
-
-
-def prepare(
-    config: Config,
-    helpers: Helpers,
-    data: PairData,
-    network: nn.Module,
-    out: Path,
-    place: Place,
-    device: torch.device,
-) -> tuple[Setup, PairData]:
-    """Load what the method needs, and note it in the description of the data.
-
-    A student that starts from its teacher takes the last layer from it. Raises UserError.
-    """
-    method = config.method
-    if method is None:
-        return Setup(Path(out), place, device, None, None), data
-    teacher = vgg = None
-    notes = [data.description]
-    if config.weights['distillation'] or method.start == 'teacher':
-        if helpers.teacher is None:
-            raise UserError(
-                'this configuration learns from a teacher: give the run folder of mmdr-teacher '
-                'by --teacher, or set weights.distillation to 0 and another start'
-            )
-        checkpoint = Checkpoint.load(helpers.teacher)
-        teacher = checkpoint.network.to(device).requires_grad_(False)
-        notes.append(f'teacher {fingerprint(teacher)}')
-        if method.start == 'teacher':
-            last, own = [list(x.children())[-1] for x in (teacher, network)]
-            if last.weight.shape != own.weight.shape:
-                raise UserError('start: teacher needs widths that end in 4, as the teacher has')
-            own.load_state_dict(last.state_dict())
-    if config.weights['perception'] and helpers.vgg is not None:
-        vgg = VGG19.load(helpers.vgg).to(device)
-    else:
-        notes.append('no perception term')
-    described = PairData(data.crops, data.validation, '; '.join(notes))
-    return Setup(Path(out), place, device, vgg, teacher), described
-
-
-def fingerprint(network: nn.Module) -> str:
-    """Twelve hex digits that name a network's weights."""
-    weights = [value.cpu().contiguous().numpy() for value in network.state_dict().values()]
-    return hashlib.sha256(b''.join(value.tobytes() for value in weights)).hexdigest()[:12]
-
-
-def learning_rate(config: Config, step: int) -> float:
-    """Linear warm-up to the peak, then half a cosine down to zero at the last step, or constant."""
-    if step < config.warm_up:
-        return config.learning_rate * (step + 1) / config.warm_up
-    if config.method and config.method.schedule == 'constant':
-        return config.learning_rate
-    done = (step - config.warm_up) / max(1, config.steps - config.warm_up)
-    return config.learning_rate * (1 + math.cos(math.pi * done)) / 2
-
-
 @torch.no_grad()
 def evaluate(
     recipe: Recipe, objective: Objective, network: nn.Module, pairs: list[Pair], step: int
@@ -267,150 +152,3 @@ def _check(values: dict[str, float], step: int, where: str) -> None:
 
 def _mean(total: float, count: int) -> float:
     return total / count if count else math.nan
-
-
-@dataclass
-class Progress:
-    """step: optimiser steps done. seconds: time spent. best: the least validation loss so far."""
-
-    step: int = 0
-    seconds: float = 0.0
-    best: float = math.inf
-
-
-class Run:
-    """The run folder. Every file in it is whole or absent."""
-
-    def __init__(self, folder: Path, config: Config, resume: bool, place: Place):
-        self.folder, self.config, self.place = Path(folder), config, place
-        self.rows: list[dict] = []
-        self.saved_at = -1
-        self.drawn = time.monotonic()
-        state, used = self.path('last.state'), self.path('config.yaml')
-        if state.exists() and not resume:
-            raise UserError(
-                f'{folder} already holds a run; go on with it by --resume, or choose another --out'
-            )
-        if state.exists() and Config.load(used) != config:
-            raise UserError(
-                f'the configuration differs from the one that {folder} was started with; '
-                f'resume with --config {used}, or choose another --out'
-            )
-
-    def path(self, name: str) -> Path:
-        return self.folder / name
-
-    def due(self, step: int) -> bool:
-        """Whether to evaluate and save at this step: not again where a resumed run just did."""
-        regular = step % self.config.evaluate_every == 0 or step == self.config.steps
-        return regular and step > self.saved_at
-
-    def start(
-        self,
-        config_file: Path,
-        data: PairData,
-        network: nn.Module,
-        optimiser: torch.optim.Optimizer,
-    ) -> Progress:
-        """Begin the folder, or restore network, optimiser and random numbers from it."""
-        make_folder(self.path('samples'))
-        text = Path(config_file).read_text()
-        fresh = not self.path('last.state').exists()
-        self.place.wait()  # until all have looked: the first one writes it soon
-        if fresh:
-            with whole_file(self.path('config.yaml')) as temporary:
-                temporary.write_text(text)
-            return Progress()
-        state = torch.load(self.path('last.state'), map_location='cpu', weights_only=True)
-        if state['data'] != data.description:
-            raise UserError(
-                f'the run {self.folder} was started on {state["data"]}, not on {data.description}'
-            )
-        if state.get('world', 1) != self.place.world:
-            raise UserError(
-                f'the run {self.folder} was started with {state["world"]} processes, not '
-                f'{self.place.world}: each has memories of its own'
-            )
-        network.load_state_dict(state['network'])
-        optimiser.load_state_dict(state['optimiser'])
-        torch.set_rng_state(state['random'])
-        with open(self.path('metrics.csv'), newline='') as file:
-            self.rows = [row for row in csv.DictReader(file) if int(row['step']) <= state['step']]
-        self.saved_at = state['step']
-        return Progress(state['step'], state['seconds'], state['best'])
-
-    def save(
-        self,
-        row: dict,
-        progress: Progress,
-        data: PairData,
-        network: nn.Module,
-        optimiser: torch.optim.Optimizer,
-    ) -> None:
-        """Record an evaluation and make a checkpoint of it; ``last.state`` seals it."""
-        # Weights, both moments of Adam and copies, so that no checkpoint is begun in vain.
-        needed = LITTLE + 6 * sum(value.nbytes for value in network.state_dict().values())
-        if self.place.first and free_space(self.folder) < needed:
-            raise OSError(errno.ENOSPC, f'a checkpoint takes {needed} bytes')
-        self.rows.append(row)
-        self.saved_at = progress.step
-        if not self.place.first:
-            return
-        metadata = {
-            'config': self.config.to_json(),
-            'trained_on': data.description,
-            'commit': code_version(),
-            'machine': machine(self.config),
-            'row': json.dumps(row),
-        }
-        weights = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
-        if row['val_loss'] < progress.best:
-            progress.best = row['val_loss']
-            self._save_weights('best.safetensors', weights, metadata)
-        self._save_weights('last.safetensors', weights, metadata)
-        with (
-            whole_file(self.path('metrics.csv')) as temporary,
-            open(temporary, 'w', newline='') as file,
-        ):
-            writer = csv.DictWriter(file, row.keys())
-            writer.writeheader()
-            writer.writerows(self.rows)
-        if progress.step == self.config.steps or time.monotonic() - self.drawn > CURVES_EVERY:
-            report.write_curves(self.path('curves.png'), self.rows)
-            self.drawn = time.monotonic()
-        report.write_samples(
-            self.path(f'samples/{progress.step:07d}.png'),
-            network,
-            spread(data.validation, self.config.samples),
-        )
-        with whole_file(self.path('last.state')) as temporary:
-            torch.save(
-                {
-                    'step': progress.step,
-                    'seconds': progress.seconds,
-                    'best': progress.best,
-                    'data': data.description,
-                    'world': self.place.world,
-                    'network': network.state_dict(),
-                    'optimiser': optimiser.state_dict(),
-                    'random': torch.get_rng_state(),
-                },
-                temporary,
-            )
-
-    def _save_weights(self, name: str, weights: dict[str, Tensor], metadata: dict[str, str]):
-        with whole_file(self.path(name)) as temporary:
-            save_file(weights, temporary, metadata)
-
-    def best_row(self) -> dict[str, float]:
-        """Step and validation values of the best checkpoint."""
-        best = min(self.rows, key=lambda row: float(row['val_loss']))
-        scores = {name: float(value) for name, value in best.items() if name.startswith('val_')}
-        return {'step': int(best['step']), **scores}
-
-
-def machine(config: Config) -> str:
-    return (
-        f'{config.threads} of {os.cpu_count()} CPU cores ({platform.machine()}), '
-        f'torch {torch.__version__}'
-    )

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ..errors import UserError
-from .data import Pair, eight_bit, to_unit
+from .data.pairs import Pair, eight_bit, to_unit
 
 CARD = ('EN', 'SD', 'SF', 'MI', 'SCD', 'VIF', 'Qabf', 'SSIM')
 Fuse = Callable[[np.ndarray, np.ndarray], np.ndarray]

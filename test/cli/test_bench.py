@@ -136,15 +136,6 @@ def test_agreement_counts_the_pixels_that_differ(tmp_path, capsys):
     assert 'is uint16; --images needs 8-bit thermal images' in capsys.readouterr().err
 
 
-def test_steps_are_timed_beside_other_ways_with_the_same_result(capsys):
-    assert cli.main(['bench', '--steps', '--rounds', '1', '--json']) == 0
-    rows = json.loads(capsys.readouterr().out)
-    assert [row['way'] for row in rows].count('in use') == 3 and len(rows) == 8
-    for row in rows:
-        assert 0 < row['fastest ms'] <= row['median of fastest tenth']
-        assert row['most levels from the first'] <= 3
-
-
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [

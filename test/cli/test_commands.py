@@ -8,8 +8,8 @@ import pytest
 
 from multimodal_fusion import cli
 from multimodal_fusion.cli import doctor
-from multimodal_fusion.detector import Detector
-from multimodal_fusion.fuser import Fuser
+from multimodal_fusion.detect.detector import Detector
+from multimodal_fusion.fusers.fuser import Fuser
 
 
 @pytest.mark.parametrize('name', cli.COMMANDS)
@@ -61,7 +61,7 @@ def test_neither_torch_nor_rclpy_is_imported_by_the_core():
     """A robot has no torch, a workstation may have no ROS."""
     code = (
         'import sys, multimodal_fusion.cli as c; c.build_parser(); '
-        'import multimodal_fusion.pipeline; '
+        'import multimodal_fusion.pipeline.pipeline; '
         'print([m for m in ("torch", "rclpy", "rosbags", "tqdm") if m in sys.modules])'
     )
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)

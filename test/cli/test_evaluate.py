@@ -11,9 +11,9 @@ from multimodal_fusion import cli
 from multimodal_fusion.evaluate.metrics import evaluate_triple
 from multimodal_fusion.evaluate.summary import interval, rank
 
-from .. import bags
-from ..data import DATA, needs_data
-from ..detectors import detector_bytes
+from ..helpers import bags
+from ..helpers.data import DATA, needs_data
+from ..helpers.detectors import detector_bytes
 
 rng = np.random.default_rng(0)
 
@@ -74,7 +74,7 @@ def test_the_numbers_are_those_of_the_metrics(pairs, tmp_path, capsys):
 
 
 def fused_colour(pairs):
-    from multimodal_fusion.fuser import Fuser
+    from multimodal_fusion.fusers.fuser import Fuser
 
     visible = cv2.imread(str(pairs / 'vis/3.png'))
     return Fuser.load('max').fuse(visible, cv2.imread(str(pairs / 'ir/3.png'), 0))
@@ -207,7 +207,7 @@ def test_stretches_without_pairs_are_found(tmp_path):
         second = (time - bags.START) / bags.SECOND
         if not ('thermal' in topic and 1.0 < second < 2.2):
             lines.append((topic, time, raw))
-    from multimodal_fusion.bag import Bag, BagWriter
+    from multimodal_fusion.io.bag import Bag, BagWriter
 
     with Bag(bag) as source:
         output = BagWriter(tmp_path / 'holes')

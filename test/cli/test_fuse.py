@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from multimodal_fusion import cli
-from multimodal_fusion.datasets import match_by_stem
-from multimodal_fusion.fuser import Fuser
-from multimodal_fusion.image_files import read_pixels, read_visible
-from multimodal_fusion.images import luma
+from multimodal_fusion.fusers.fuser import Fuser
+from multimodal_fusion.io.datasets import match_by_stem
+from multimodal_fusion.io.image_files import read_pixels, read_visible
+from multimodal_fusion.io.pixels import luma
 
-from .. import hostile
-from ..data import DATA, needs_data
-from ..models import onnx_bytes
+from ..helpers import hostile
+from ..helpers.data import DATA, needs_data
+from ..helpers.models import onnx_bytes
 
 rng = np.random.default_rng(0)
 

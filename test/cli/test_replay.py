@@ -5,12 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 
-from multimodal_fusion import cli, images
-from multimodal_fusion.bag import Bag, BagWriter, Topic, header_stamp, type_store
+from multimodal_fusion import cli
 from multimodal_fusion.errors import UserError
-from multimodal_fusion.fuser import Fuser
+from multimodal_fusion.fusers.fuser import Fuser
+from multimodal_fusion.io import messages
+from multimodal_fusion.io.bag import Bag, BagWriter, Topic, header_stamp, type_store
 
-from .. import bags
+from ..helpers import bags
 
 pytest.importorskip('rosbags', reason='bags need rosbags; the ros extra brings it')
 
@@ -55,7 +56,7 @@ def test_originals_stay_byte_for_byte_and_fused_images_are_right(tmp_path, capsy
         i = round((stamp - bags.START) / bags.SECOND * 30)
         thermal = round((stamp - bags.START) / bags.SECOND * 9)
         expected = Fuser.load('max').fuse(bags.scene(i)[0], bags.scene(thermal)[1])
-        assert np.array_equal(images.to_visible(message), expected)
+        assert np.array_equal(messages.to_visible(message), expected)
 
 
 def test_a_bag_cut_off_in_the_middle_is_read_as_far_as_it_goes(tmp_path, capsys):

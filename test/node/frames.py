@@ -3,8 +3,8 @@
 import cv2
 import numpy as np
 
-from multimodal_fusion import images
-from multimodal_fusion.receiver import stamp_of as header_stamp
+from multimodal_fusion.io import messages
+from multimodal_fusion.pipeline.frames import stamp_of as header_stamp
 
 from .harness import wait_for
 
@@ -27,7 +27,7 @@ def play(rig, frames, start=START, period=SECOND // 30, **options):
         rig.send('rgb', visible, start + i * period, **options)
         rig.send('thermal', thermal, start + i * period - 2_000_000)
         wait_for(lambda count=count: len(rig.fused) > count, f'fused image {i}')
-    return [images.to_visible(m) for m in rig.fused[-len(frames) :]]
+    return [messages.to_visible(m) for m in rig.fused[-len(frames) :]]
 
 
 def warm(rig, start=START - SECOND):

@@ -15,9 +15,9 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from multimodal_fusion import images, processes
-from multimodal_fusion.nodes.distro import use_profile
-from multimodal_fusion.nodes.fusion_node import qos
+from multimodal_fusion.host import processes
+from multimodal_fusion.io import messages
+from multimodal_fusion.nodes.distro import qos, use_profile
 
 DEADLINE = 30.0
 _numbers = itertools.count()
@@ -61,7 +61,7 @@ class Rig(Node):
 
     def send(self, name, pixels, stamp, encoding=None, frame_id='camera', **changes):
         """Publish an image. stamp: nanoseconds."""
-        message = images.fill(Image(), pixels, encoding)
+        message = messages.fill(Image(), pixels, encoding)
         message.header.frame_id = frame_id
         message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp, 10**9)
         for field, value in changes.items():

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from multimodal_fusion import cli
-from multimodal_fusion.benchmark import pipeline, soak
+from multimodal_fusion.benchmark import node, rig, soak
 from multimodal_fusion.errors import UserError
 
 pytest.importorskip('psutil', reason='CPU and memory need psutil; the ros extra brings it')
@@ -34,7 +34,7 @@ def test_latency_stages_floor_cpu_and_memory(capsys):
     low, high = row['latency over floor']['quartiles']
     assert 0 < low <= row['latency over floor']['median'] <= high
     stages = row['stages ms']
-    assert set(stages) == set(pipeline.STAGES)
+    assert set(stages) == set(node.STAGES)
     assert all(0 <= stage['p50'] <= stage['p99'] for stage in stages.values())
     # What the node accounts for lies within what was seen from outside.
     inside = sum(stages[s]['p50'] for s in stages if s not in ('observe', 'publish'))
@@ -44,10 +44,10 @@ def test_latency_stages_floor_cpu_and_memory(capsys):
 def test_soak_and_search(capsys, monkeypatch):
     monkeypatch.setattr(soak, '_CHUNK', 0.5)
     monkeypatch.setattr(soak, '_STALLS', (0.5,))
-    monkeypatch.setattr(pipeline, '_LEAD', 0.3)
-    monkeypatch.setattr(pipeline, '_TRIAL', 0.3)
-    monkeypatch.setattr(pipeline, '_HIGHEST', 30.0)
-    with pipeline.stage(pipeline.parse_pair('320x256+320x256'), 'max') as running:
+    monkeypatch.setattr(rig, '_LEAD', 0.3)
+    monkeypatch.setattr(rig, '_TRIAL', 0.3)
+    monkeypatch.setattr(rig, '_HIGHEST', 30.0)
+    with rig.stage(rig.parse_pair('320x256+320x256'), 'max') as running:
         assert running.highest_rate('node') in (0.0, 15.0, *(15 + 15 * i / 16 for i in range(17)))
         found = soak.soak(running, 20.0, 3 / 60)
     assert found['sent'] >= 50 and found['lost'] <= 5
@@ -61,10 +61,10 @@ def test_soak_and_search(capsys, monkeypatch):
 
 
 def test_a_model_that_is_not_there_ends_it_with_a_sentence():
-    pair = pipeline.parse_pair('320x256+320x256')
+    pair = rig.parse_pair('320x256+320x256')
     with (
         pytest.raises(UserError, match='fusion_node ended with code 2'),
-        pipeline.stage(pair, 'nosuch'),
+        rig.stage(pair, 'nosuch'),
     ):
         pass
 

@@ -3,11 +3,11 @@
 import numpy as np
 from sensor_msgs.msg import Image
 
-from multimodal_fusion import images
-from multimodal_fusion.parameters import checked
-from multimodal_fusion.pipeline import build
+from multimodal_fusion.io import messages
+from multimodal_fusion.pipeline.pipeline import build
+from multimodal_fusion.pipeline.settings import checked
 
-from ..models import blending_bytes
+from ..helpers.models import blending_bytes
 from .frames import START, scene, stamp_of
 from .harness import running, wait_for
 
@@ -44,7 +44,7 @@ def test_the_mask_is_published_while_somebody_listens_to_it_alone(tmp_path):
     assert masks[0].encoding == 'mono8'
     assert masks[0].header.frame_id == 'camera'
     assert (stamp_of(masks[0]) - START) % 10_000_000 == 0
-    assert np.array_equal(images.to_thermal(masks[0]), expected)
+    assert np.array_equal(messages.to_thermal(masks[0]), expected)
     assert 0 < expected.mean() < 255
 
 

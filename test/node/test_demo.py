@@ -13,7 +13,7 @@ import pytest
 
 from multimodal_fusion import cli
 
-from .. import bags
+from ..helpers import bags
 
 pytest.importorskip('rosbags', reason='bags need rosbags; the ros extra brings it')
 

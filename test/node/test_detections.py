@@ -9,17 +9,18 @@ import pytest
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header, String
 
-from multimodal_fusion import images
-from multimodal_fusion.detector import Detection, Detector, draw
+from multimodal_fusion.detect.detection import Detection, draw
+from multimodal_fusion.detect.detector import Detector
 from multimodal_fusion.evaluate.detection import hits
-from multimodal_fusion.evaluate.detection_table import of_scene
-from multimodal_fusion.image_files import read_thermal
+from multimodal_fusion.io import messages
+from multimodal_fusion.io.image_files import read_thermal
 from multimodal_fusion.nodes.detections import to_json
-from multimodal_fusion.parameters import checked
-from multimodal_fusion.pipeline import build
+from multimodal_fusion.pipeline.pipeline import build
+from multimodal_fusion.pipeline.settings import checked
 from multimodal_fusion.scene import Scene
+from tools.results.detection import of_scene
 
-from ..data import DATA, needs_data
+from ..helpers.data import DATA, needs_data
 from .frames import SECOND, START, play, scene, stamp_of
 from .harness import running, wait_for
 
@@ -241,4 +242,4 @@ def test_the_stock_detector_on_a_real_image_and_the_picture_with_boxes():
     expected = Detector(YOLOX, allow_unlisted=True).detect(thermal)
     assert [d.label for d in found] == [d.label for d in expected] and expected
     last = next(p for p in pictures if stamp_of(p) >= START)
-    assert np.array_equal(images.to_visible(last), draw(thermal, expected))
+    assert np.array_equal(messages.to_visible(last), draw(thermal, expected))

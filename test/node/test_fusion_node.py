@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import CameraInfo
 
-from multimodal_fusion import images
+from multimodal_fusion.io import messages, pixels
 from multimodal_fusion.nodes.distro import profile_variable
-from multimodal_fusion.parameters import checked
-from multimodal_fusion.pipeline import build
+from multimodal_fusion.pipeline.pipeline import build
+from multimodal_fusion.pipeline.settings import checked
 
 from .frames import SECOND, START, play, scene, stamp_of, warm
 from .harness import Running, running, start_node, wait_for
@@ -27,10 +27,10 @@ def test_every_frame_equals_the_offline_path_to_the_last_bit(model):
     for i, (visible, thermal) in enumerate(frames):
         expected = offline.fuse(visible, offline.observe(thermal, i))
         assert np.array_equal(fused[i], expected), f'frame {i}'
-    messages = node.rig.fused
-    assert [stamp_of(m) for m in messages] == [START + i * (SECOND // 30) for i in range(20)]
-    assert {m.encoding for m in messages} == {'bgr8'}
-    assert {m.header.frame_id for m in messages} == {'camera'}
+    fused = node.rig.fused
+    assert [stamp_of(m) for m in fused] == [START + i * (SECOND // 30) for i in range(20)]
+    assert {m.encoding for m in fused} == {'bgr8'}
+    assert {m.header.frame_id for m in fused} == {'camera'}
 
 
 def test_16_bit_thermal_follows_its_range_as_offline():
@@ -69,7 +69,7 @@ def test_compressed_streams():
         wait_for(attempt, 'a fused image from compressed ones')
     offline = build(checked({'model.name': 'max'}))
     expected = offline.fuse(visible, offline.observe(thermal, 0))
-    assert np.array_equal(images.to_visible(node.rig.fused[0]), expected)
+    assert np.array_equal(messages.to_visible(node.rig.fused[0]), expected)
 
 
 def test_the_resolution_may_change_mid_stream():
@@ -85,9 +85,9 @@ def test_grey_visible_stays_grey():
     visible, thermal = scene(0)
     with running() as node:
         warm(node.rig)
-        fused = play(node.rig, [(images.luma(visible), thermal)])
+        fused = play(node.rig, [(pixels.luma(visible), thermal)])
     assert node.rig.fused[-1].encoding == 'mono8'
-    assert np.array_equal(fused[0], np.maximum(images.luma(visible), thermal))
+    assert np.array_equal(fused[0], np.maximum(pixels.luma(visible), thermal))
 
 
 def test_camera_info_goes_with_the_fused_image():

@@ -8,9 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from multimodal_fusion import images, processes
+from multimodal_fusion.host import processes
+from multimodal_fusion.io import pixels
 
-from ..models import onnx_bytes
+from ..helpers.models import onnx_bytes
 from .frames import SECOND, START, play, scene, stamp_of, warm
 from .harness import DEADLINE, Running, running, start_node, wait_for
 
@@ -54,8 +55,8 @@ def test_parameters_change_at_run_time_or_are_refused_with_a_reason():
         rig = node.rig
         warm(rig)
         assert rig.set_parameter('model.name', 'average') == (True, '')
-        fused = play(rig, [(images.luma(visible), thermal)])
-        assert np.array_equal(fused[0], cv2.addWeighted(images.luma(visible), 0.5, thermal, 0.5, 0))
+        fused = play(rig, [(pixels.luma(visible), thermal)])
+        assert np.array_equal(fused[0], cv2.addWeighted(pixels.luma(visible), 0.5, thermal, 0.5, 0))
         good, reason = rig.set_parameter('model.name', 'nosuch')
         assert not good and "there is no model 'nosuch'" in reason
         good, reason = rig.set_parameter('stall.policy', 'stop')
@@ -87,8 +88,8 @@ def test_a_model_that_cannot_run_is_refused_and_the_old_one_goes_on(tmp_path):
         good, reason = node.rig.set_parameter('model.name', str(tmp_path / 'fixed.onnx'))
         assert not good and 'failed on a 64x48 image' in reason
         visible, thermal = scene(2)
-        fused = play(node.rig, [(images.luma(visible), thermal)])
-        assert np.array_equal(fused[0], np.maximum(images.luma(visible), thermal))
+        fused = play(node.rig, [(pixels.luma(visible), thermal)])
+        assert np.array_equal(fused[0], np.maximum(pixels.luma(visible), thermal))
 
 
 def test_each_stream_is_told_about_and_counters_survive_a_change_of_slop():

@@ -4,7 +4,7 @@ import cv2
 import psutil
 from sensor_msgs.msg import CameraInfo, Image
 
-from ..hostile import images as hostile
+from ..helpers.hostile import images as hostile
 from .frames import START, scene
 from .harness import running, wait_for
 

@@ -8,9 +8,9 @@ import subprocess
 
 import pytest
 
-from multimodal_fusion import processes
+from multimodal_fusion.host import processes
 
-from .. import bags
+from ..helpers import bags
 from .harness import DOMAIN, Running, wait_for
 
 pytestmark = pytest.mark.skipif(

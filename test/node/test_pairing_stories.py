@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import Image
 
-from multimodal_fusion import images
+from multimodal_fusion.io import messages
 
 from .frames import START, stamp_of
 from .harness import qos, running, wait_for
@@ -38,7 +38,7 @@ def shoot(rig, numbers, skew, streams=('rgb', 'thermal'), wait=True):
 def made(rig):
     """The (RGB, thermal) numbers of the fused images."""
     return [
-        ((stamp_of(m) - START) // PERIOD, int(images.to_visible(m)[0, 0, 0])) for m in rig.fused
+        ((stamp_of(m) - START) // PERIOD, int(messages.to_visible(m)[0, 0, 0])) for m in rig.fused
     ]
 
 

@@ -2,10 +2,11 @@
 
 import pytest
 
-from multimodal_fusion import cli, processes
-from multimodal_fusion.bag import header_stamp, type_store
+from multimodal_fusion import cli
+from multimodal_fusion.host import processes
+from multimodal_fusion.io.bag import header_stamp, type_store
 
-from .. import bags
+from ..helpers import bags
 from .harness import DOMAIN
 
 pytest.importorskip('rosbags', reason='bags need rosbags; the ros extra brings it')

@@ -9,10 +9,10 @@ for package in ('torch', 'safetensors', 'onnx', 'onnxscript', 'tqdm', 'matplotli
     pytest.importorskip(package, reason='training needs the train extra')
 
 from multimodal_fusion import cli
-from multimodal_fusion.parameters import checked
-from multimodal_fusion.pipeline import build
+from multimodal_fusion.pipeline.pipeline import build
+from multimodal_fusion.pipeline.settings import checked
 
-from ..runs import REPOSITORY
+from ..helpers.runs import REPOSITORY
 from .frames import play, scene, warm
 from .harness import running
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
-from .svg import tag
+from .charts.svg import tag
 from .view import Metric
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from .svg import tag
+from .charts.svg import tag
 from .view import View
 
 COLUMNS = (

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from html import escape
 
+from .charts.svg import tag
 from .controls import choice
 from .pictures import SOURCES, Picture, Scene, encode, extremes, layers, lead, scenes
-from .svg import tag
 from .view import Model, View
 
 LABELS = {'visible': 'RGB', 'thermal': 'thermal'}

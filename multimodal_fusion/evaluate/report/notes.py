@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from html import escape
 
+from .charts.svg import tag
 from .controls import facts
 from .summary import swatch
-from .svg import tag
 from .view import View, plural
 
 

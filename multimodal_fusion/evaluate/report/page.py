@@ -11,12 +11,12 @@ from string import Template
 
 import numpy as np
 
+from .charts.svg import tag
+from .charts.timeline import curve_values
 from .controls import facts
 from .gallery import gallery
 from .pictures import encode
 from .sections import Section, sections
-from .svg import tag
-from .timeline import curve_values
 from .view import Model, View, plural
 
 

@@ -6,14 +6,14 @@ from html import escape
 from typing import NamedTuple
 
 from . import notes
-from .boxes import box_plots
+from .charts.boxes import box_plots
+from .charts.scatter import scatter_plots
+from .charts.svg import tag
+from .charts.timeline import metric_plots, pairing_plot
 from .controls import facts, metric_choice
 from .detection import detection_explanation, detection_table, only_fused_pictures
 from .gallery import extreme_controls
-from .scatter import scatter_plots
 from .summary import summary_table
-from .svg import tag
-from .timeline import metric_plots, pairing_plot
 from .view import View
 
 _KEYS = {'best': 'best', 'second': 'second best'}

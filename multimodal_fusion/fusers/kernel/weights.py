@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ...model_file import fields
+from ...runtime.onnx_file import fields
 
 _FLOAT, _UINT8, _INT64 = 1, 2, 7  # ONNX TensorProto.DataType
 _PADS = [0, 0, 1, 1, 0, 0, 1, 1]

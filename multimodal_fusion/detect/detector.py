@@ -1,0 +1,194 @@
+"""Object detection by an ONNX model of the YOLO or DETR family: pixels in, boxes out."""
+
+import ast
+import copy
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import UserError
+from ..runtime.manifest import Manifest, read_model
+from ..runtime.session import fallback_notice, open_session
+from .detection import Detection
+from .geometry import FITS, Canvas, tight
+from .layouts import LAYOUTS, check, class_count, decode, tell
+from .names import chosen, class_names
+from .suppress import suppress
+
+AUTO_SIZE = 640  # longer side for models of any size that don't say which they were trained on
+_TYPES = {'tensor(float)': np.float32, 'tensor(float16)': np.float16}
+
+
+class Detector:
+    """A detection model with its thresholds.
+
+    path: of an .onnx file, or a name that ``models`` lists as a detector. score: least score.
+    iou: overlap above which the weaker of two boxes of one class is dropped. limit: largest number
+    of boxes. classes: names by comma, empty for all. labels: file of class names, empty for the
+    model's own. layout: of `detect.layouts.LAYOUTS`, or ``auto`` to tell by metadata and shape.
+    resize: of `detect.geometry.FITS`, or ``auto`` for the layout's. size: longer side of the input,
+    for models that take any; 0 for what the model was trained on. provider, threads, fp16: as for
+    `fuser.Fuser.load`. Raises UserError for other models.
+
+    provider: the ONNX Runtime provider in use. notice: a sentence when it is not what was asked
+    for, else empty.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        score: float = 0.35,
+        iou: float = 0.5,
+        limit: int = 100,
+        classes: str = '',
+        labels: str = '',
+        layout: str = 'auto',
+        resize: str = 'auto',
+        size: int = 0,
+        provider: str = 'cpu',
+        threads: int = 1,
+        allow_unlisted: bool = False,
+        fp16: bool = False,
+    ):
+        if not path:
+            raise UserError(
+                'detector.model is empty: give the path of an .onnx file or a listed name, or set '
+                'detector.enabled to false'
+            )
+        manifest = Manifest.load()
+        entry = manifest.detectors.get(path)
+        if entry is None and Path(path).suffix.lower() != '.onnx':
+            what = 'is a fuser, not a detector' if path in manifest.models else 'is no detector'
+            raise UserError(
+                f'detector.model is {path!r}, which {what}; known are '
+                f'{", ".join(manifest.detectors)}, or give the path of an .onnx file'
+            )
+        self.path = manifest.folder / entry.file if entry else Path(path)
+        self.name = entry.name if entry else self.path.stem
+        content = read_model(self.path, manifest, allow_unlisted)
+        self._session = open_session(content, self.path, (provider,), threads, fp16)
+        self.provider = self._session.get_providers()[0]
+        self.notice = fallback_notice(self._session, self.path, (provider,), fp16)
+        self.metadata = dict(self._session.get_modelmeta().custom_metadata_map)
+        task = self.metadata.get('task', 'detect')
+        if task != 'detect':
+            raise UserError(
+                f"{self.path} is a model for {task!r} by its metadata; export one for 'detect'"
+            )
+        self._outputs = [port.name for port in self._session.get_outputs()]
+        self._size, dtype = self._input(size)
+        self.layout, count = self._layout(layout, dtype)
+        kind = LAYOUTS[self.layout]
+        how = kind.fit if resize == 'auto' else resize
+        if how not in FITS:
+            raise UserError(f'detector.resize is {resize!r}; use auto, {", ".join(FITS)}')
+        self._canvas = Canvas(how, kind.rgb, kind.unit, dtype)
+        self.names = class_names(self.metadata, labels, count)
+        self._tune(score, iou, limit, classes)
+
+    def retuned(self, score: float, iou: float, limit: int, classes: str) -> 'Detector':
+        """The same model with other thresholds; not to be used while the first is. Raises
+        UserError."""
+        other = copy.copy(self)
+        other._tune(score, iou, limit, classes)
+        return other
+
+    def same_model(self, other: 'Detector | None') -> bool:
+        """Whether the two are one loaded model."""
+        return other is not None and other._session is self._session
+
+    def _tune(self, score: float, iou: float, limit: int, classes: str) -> None:
+        self.score, self.iou, self.limit = score, iou, limit
+        self._chosen = chosen(self.names, classes)
+
+    def _input(self, size: int) -> tuple[tuple[int, int] | int, type]:
+        """(height, width) of the input, or its longer side if it takes any, and its type."""
+        first = self._session.get_inputs()[0]
+        shape = first.shape
+        if first.type not in _TYPES or len(shape) != 4 or shape[1] not in (3, 'C', None):
+            raise UserError(
+                f'{self.path} takes {first.type} {shape}; a detector takes one image, float32 or '
+                'float16 (1, 3, H, W)'
+            )
+        if isinstance(shape[0], int) and shape[0] != 1:
+            raise UserError(
+                f'{self.path} takes {shape[0]} images at once; export it for a batch of 1'
+            )
+        if all(isinstance(n, int) for n in shape[2:]):
+            if size and size != max(shape[2:]):
+                raise UserError(
+                    f'detector.size is {size}, but {self.path} takes {shape[3]}x{shape[2]} only: '
+                    'set it to 0'
+                )
+            return tuple(shape[2:]), _TYPES[first.type]
+        if not size:
+            try:
+                size = int(max(ast.literal_eval(self.metadata['imgsz'])))
+            except (KeyError, ValueError, SyntaxError, TypeError):
+                size = AUTO_SIZE
+        return size, _TYPES[first.type]
+
+    def _layout(self, layout: str, dtype: type) -> tuple[str, int | None]:
+        """The name of the layout and the number of classes, by a run on an empty input."""
+        size = self._size if isinstance(self._size, tuple) else (self._size, self._size)
+        outputs = self._run(np.zeros((1, 3, *size), dtype), size)
+        shapes = [(name, value.shape) for name, value in outputs.items()]
+        layout = self.metadata.get('layout', layout) if layout == 'auto' else layout
+        if layout in LAYOUTS:
+            check(layout, shapes, self.path)
+            told = layout
+        else:
+            told = tell(shapes, size, self.path)
+        return told, class_count(told, shapes)
+
+    def _run(self, blob: np.ndarray, size: tuple[int, int]) -> dict[str, np.ndarray]:
+        feed = {}
+        for port in self._session.get_inputs():
+            if port.name == 'orig_target_sizes':  # boxes in pixels of the input, like the others'
+                feed[port.name] = np.array([[size[1], size[0]]], np.int64)
+            else:
+                feed[port.name] = blob
+        try:
+            found = self._session.run(None, feed)
+        except Exception as error:  # the runtime's own exception types share no base class
+            raise UserError(
+                f'{self.path} failed on an input of {size[1]}x{size[0]}: {error}'
+            ) from error
+        return dict(zip(self._outputs, found, strict=True))
+
+    def input_size(self, shape: tuple[int, int]) -> tuple[int, int]:
+        """(height, width) of the network's input for an image of this height and width."""
+        if isinstance(self._size, tuple):
+            return self._size
+        if self._canvas.how == 'stretch':
+            return self._size, self._size
+        return tight(shape, self._size)
+
+    def detect(self, image: np.ndarray) -> list[Detection]:
+        """image: uint8 (H, W, 3) BGR or (H, W). Returns boxes in its pixels, best first."""
+        size = self.input_size(image.shape[:2])
+        blob, place = self._canvas.blob(image, size)
+        return self._found(self._run(blob, size), place)
+
+    def _found(self, outputs: dict[str, np.ndarray], place) -> list[Detection]:
+        found = decode(self.layout, outputs, place.size, self.score)
+        boxes, scores, labels = found.boxes, found.scores, found.labels
+        if self._chosen is not None:
+            some = np.flatnonzero(np.isin(labels, list(self._chosen)))
+            boxes, scores, labels = boxes[some], scores[some], labels[some]
+        boxes = place.to_image(boxes)
+        some = np.flatnonzero((boxes[:, 2:] > boxes[:, :2]).all(1))  # else outside the image
+        boxes, scores, labels = boxes[some], scores[some], labels[some]
+        if LAYOUTS[self.layout].overlaps:
+            keep = suppress(boxes, scores, labels, self.iou, self.limit)
+        else:
+            keep = np.argsort(-scores, kind='stable')[: self.limit]
+        return [
+            Detection(self.label(number), score, *box)
+            for number, score, box in zip(
+                labels[keep].tolist(), scores[keep].tolist(), boxes[keep].tolist(), strict=True
+            )
+        ]
+
+    def label(self, number: int) -> str:
+        return self.names[number] if 0 <= number < len(self.names) else str(number)

@@ -1,0 +1,163 @@
+"""One call: ``fuse(visible, thermal) -> fused``, classical and learned alike.
+
+fuser = Fuser.load('mmdrfuse')
+fused = fuser.fuse(visible, thermal)   # uint8, shape of visible
+"""
+
+import difflib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ..errors import UserError
+from ..io.pixels import luma
+from ..runtime.manifest import Manifest, read_model
+from ..runtime.onnx_file import metadata
+from ..runtime.session import half_notice
+from .classical import CLASSICAL
+from .kernel.compiled import compiled as compile_model
+from .onnx_fuser import load_onnx
+from .pair import check_pair, return_colour
+
+MASK_SCALE = 0.5  # see docs/results/mobilefuse.md for what it costs and saves
+
+
+class Fuser:
+    """A fusion method, loaded and ready. Make one with `Fuser.load`.
+
+    kind: ``luma`` (fuses luma, colour comes back from the visible image) or ``colour``.
+    blends: whether it blends by a mask, which `fuse_and_mask` returns.
+    provider: the ONNX Runtime provider in use, ``compiled``, or ``opencv``.
+    notice: a sentence when what was asked for is not what was got, else empty.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        kind: str,
+        run: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray | None]],
+        provider: str = 'opencv',
+        metadata: dict[str, str] | None = None,
+        notice: str = '',
+        returns_colour: bool = False,
+        blends: bool = False,
+    ):
+        """run: (visible, thermal) to fused and mask, or None; visible is luma unless kind is
+        ``colour`` (RGB) or run ``returns_colour`` itself (BGR or grey)."""
+        self.name, self.kind, self.provider, self.notice = name, kind, provider, notice
+        self.blends = blends
+        self.metadata = metadata or {}
+        self._run, self._returns_colour = run, returns_colour
+
+    @staticmethod
+    def load(
+        name_or_path: str,
+        providers: Sequence[str] = ('cpu',),
+        threads: int = 1,
+        allow_unlisted: bool = False,
+        manifest: Manifest | None = None,
+        compiled: bool = True,
+        fp16: bool = False,
+        mask_scale: float = MASK_SCALE,
+    ) -> 'Fuser':
+        """Load a classical fuser, a model of ``models.yaml``, or an ONNX file.
+
+        name_or_path: a name listed by ``models``, ``default``, or a path that ends in .onnx.
+        providers: of ``cpu``, ``cuda``, ``tensorrt``, in order of preference. threads: of learned
+        models on the CPU. compiled: on the CPU, run models of the mini-model's shape by the
+        compiled kernel, where it was built; it needs no ONNX Runtime. fp16: half precision, on
+        TensorRT; elsewhere single precision, and a notice. mask_scale: of models that blend by a
+        mask, the share of the sides at which the mask is computed, up to 1. Raises UserError.
+        """
+        if name_or_path in CLASSICAL:
+            method = CLASSICAL[name_or_path]
+            notice = half_notice(name_or_path, 'the CPU', fp16)
+            if providers and providers[0] != 'cpu':
+                notice = f'{providers[0]} was asked for, but {name_or_path} runs on the CPU only'
+            return Fuser(
+                name_or_path,
+                'luma',
+                maskless(lambda visible, thermal: method(thermal, visible)),
+                notice=notice,
+            )
+        manifest = manifest or Manifest.load()
+        name, path = find_model(name_or_path, manifest)
+        content = read_model(path, manifest, allow_unlisted)
+        on_cpu = list(providers[:1]) == ['cpu']
+        kernel = compile_model(content, threads) if compiled and on_cpu else None
+        if kernel is not None:
+            return Fuser(
+                name,
+                'luma',
+                maskless(kernel.fuse),
+                'compiled',
+                metadata(content),
+                half_notice(name, 'the CPU', fp16),
+                returns_colour=True,
+            )
+        model = load_onnx(content, path, providers, threads, fp16, mask_scale)
+        return Fuser(name, **vars(model))
+
+    def fuse(self, visible: np.ndarray, thermal: np.ndarray) -> np.ndarray:
+        """Fuse one registered pair.
+
+        visible: uint8 (H, W, 3) BGR or (H, W) grey. thermal: uint8 (H, W), white-hot.
+        Returns uint8 of visible's shape. H and W are at least 32. Raises UserError.
+        """
+        return self.fuse_and_mask(visible, thermal)[0]
+
+    def fuse_and_mask(
+        self, visible: np.ndarray, thermal: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """As `fuse`, and the mask: uint8 (H, W), 255 where all is thermal; None without one."""
+        check_pair(visible, thermal)
+        if self.kind == 'colour':
+            colour = visible if visible.ndim == 3 else cv2.cvtColor(visible, cv2.COLOR_GRAY2BGR)
+            fused, mask = self._run(np.ascontiguousarray(colour[..., ::-1]), thermal)
+            fused = np.ascontiguousarray(fused[..., ::-1])
+            return (fused if visible.ndim == 3 else luma(fused)), mask
+        if self._returns_colour:
+            return self._run(visible, thermal)
+        grey = luma(visible)
+        fused, mask = self._run(grey, thermal)
+        return return_colour(visible, grey, fused), mask
+
+    def warm_up(self, shape: tuple[int, int]) -> None:
+        """Run once at (H, W), so that the first real frame does not pay for set-up."""
+        self.fuse(np.zeros(shape, np.uint8), np.zeros(shape, np.uint8))
+
+
+def maskless(
+    fuse: Callable[[np.ndarray, np.ndarray], np.ndarray],
+) -> Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, None]]:
+    """What `Fuser` runs, of a function that has no mask to give."""
+    return lambda visible, thermal: (fuse(visible, thermal), None)
+
+
+def find_model(name_or_path: str, manifest: Manifest) -> tuple[str, Path]:
+    """The name and the file of a learned model, as `Fuser.load` finds it. Raises UserError."""
+    if name_or_path == 'default':
+        name_or_path = manifest.default
+    entry = manifest.models.get(name_or_path)
+    if entry is not None:
+        return entry.name, manifest.folder / entry.file
+    if name_or_path in manifest.detectors:
+        raise UserError(
+            f'{name_or_path} is a detector, not a fuser: it goes into detector.model '
+            '(evaluate: --detector)'
+        )
+    path = Path(name_or_path)
+    if path.suffix.lower() != '.onnx':
+        raise _unknown(name_or_path, [*CLASSICAL, *manifest.models])
+    return path.stem, path
+
+
+def _unknown(name: str, known: list[str]) -> UserError:
+    near = difflib.get_close_matches(name, known, 1)
+    hint = f' Did you mean {near[0]!r}?' if near else ''
+    return UserError(
+        f'there is no model {name!r}; known are {", ".join(known)}, '
+        f'or give the path of an .onnx file.{hint}'
+    )

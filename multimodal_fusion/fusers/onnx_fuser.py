@@ -1,0 +1,97 @@
+"""A fuser from a model file, run by ONNX Runtime."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import UserError
+from ..runtime.session import Runner, fallback_notice, open_session
+from . import blending
+from .pair import size_text
+
+
+@dataclass(frozen=True)
+class OnnxModel:
+    """A model file, ready to run; the fields are those of `fuser.Fuser`."""
+
+    kind: str
+    run: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray | None]]
+    provider: str
+    metadata: dict[str, str]
+    notice: str
+    blends: bool
+
+
+def load_onnx(
+    content: bytes,
+    path: Path,
+    providers: Sequence[str],
+    threads: int,
+    fp16: bool,
+    mask_scale: float,
+) -> OnnxModel:
+    """A fusion model from checked bytes. path: for messages. Raises UserError."""
+    if not 0 < mask_scale <= 1:
+        raise UserError(f'mask_scale must be above 0 and at most 1, got {mask_scale:g}')
+    session = open_session(content, path, providers, threads, fp16)
+    channels, blends = _check_contract(session, path)
+    runner = Runner(session)
+
+    def whole(visible: np.ndarray, thermal: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        feed = {
+            'visible': visible.reshape(1, *thermal.shape, channels),
+            'thermal': thermal[None, ..., None],
+        }
+        try:
+            shapes = {'fused': feed['visible'].shape}
+            if blends:
+                shapes['mask'] = feed['thermal'].shape
+            fused, *mask = runner.run(feed, shapes)
+            if fused.shape != shapes['fused']:
+                raise ValueError(f'fused has the shape {fused.shape}, not {shapes["fused"]}')
+        except Exception as error:  # the runtime's own exception types share no base class
+            raise UserError(
+                f'{path} failed on a {size_text(thermal)} image: {error}; a fusion model must take '
+                'any size from 32x32'
+            ) from error
+        return fused[0, ..., 0] if channels == 1 else fused[0], mask[0][0, ..., 0] if mask else None
+
+    def blended(visible: np.ndarray, thermal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        small = (blending.reduced(image, mask_scale) for image in (visible, thermal))
+        mask = blending.enlarge(whole(*small)[1], thermal.shape)
+        return blending.blend(thermal, visible, mask), mask
+
+    provider = session.get_providers()[0]
+    return OnnxModel(
+        'luma' if channels == 1 else 'colour',
+        blended if blends and mask_scale < 1 else whole,
+        provider=provider,
+        metadata=dict(session.get_modelmeta().custom_metadata_map),
+        notice=fallback_notice(session, path, providers, fp16),
+        blends=blends,
+    )
+
+
+def _check_contract(session, path: Path) -> tuple[int, bool]:
+    """The channels of visible, 1 or 3, and whether there is a mask, an output of blending models.
+
+    Raises UserError if the model is another kind.
+    """
+    ports = {port.name: port for port in [*session.get_inputs(), *session.get_outputs()]}
+    shapes = {
+        name: port.shape[3] if len(port.shape) == 4 and port.type == 'tensor(uint8)' else None
+        for name, port in ports.items()
+    }
+    channels, blends = shapes.get('visible'), 'mask' in shapes
+    expected = {'visible': channels, 'thermal': 1, 'fused': channels}
+    if channels not in (1, 3) or shapes != expected | ({'mask': 1} if blends else {}):
+        found = ', '.join(f'{port.name} {port.type} {port.shape}' for port in ports.values())
+        raise UserError(
+            f'{path} is not a fusion model: expected uint8 visible (1, H, W, 1 or 3), '
+            f'thermal (1, H, W, 1), fused like visible and at most a mask like thermal, found '
+            f'{found}; '
+            'make one with "python -m multimodal_fusion export"'
+        )
+    return channels, blends

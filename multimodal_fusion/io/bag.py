@@ -1,0 +1,252 @@
+"""rosbag2 files (MCAP or sqlite3) without ROS: what is in them, and messages in and out."""
+
+import difflib
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError
+
+THERMAL_NAMES = ('thermal', 'ir', 'infrared', 'lwir', 'tir')
+IMAGE_TYPES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
+INFO_TYPE = 'sensor_msgs/msg/CameraInfo'
+
+
+def rosbags():
+    """The rosbags modules (rosbag2, typesys). Raises UserError where it is not installed."""
+    try:
+        from rosbags import rosbag2, typesys
+    except ImportError:
+        raise UserError('bags need the package rosbags: pip install rosbags') from None
+    return rosbag2, typesys
+
+
+def type_store():
+    """Message types of the newest distribution that rosbags knows; images are the same in all."""
+    _, typesys = rosbags()
+    return typesys.get_typestore(typesys.Stores.LATEST)
+
+
+@dataclass(frozen=True)
+class BagTopics:
+    """The topics of a bag that are to be fused, and whether each holds compressed images."""
+
+    rgb: str
+    thermal: str
+    compressed: dict[str, bool]
+
+
+@dataclass(frozen=True)
+class Topic:
+    """What a new bag must know to hold a topic's messages. None: a type that rosbags knows."""
+
+    name: str
+    type: str
+    definition: str | None = None
+    digest: str | None = None
+    qos: Any = field(default=(), compare=False)
+
+
+class Bag:
+    """A bag opened for reading. Raises UserError if it is none.
+
+    path: the bag's folder, or its .mcap or .db3 file. An MCAP file without its end (the recorder
+    was killed, the disk was full) is read as far as it goes; ``warning`` says so.
+    """
+
+    def __init__(self, path: Path):
+        rosbag2, _ = rosbags()
+        if not path.exists():
+            raise UserError(f'the bag {path} does not exist')
+        self.path, self.warning = path, ''
+        self._cut: list[Path] = []
+        try:
+            self._reader = rosbag2.Reader(path)
+            self._reader.open()
+            self.topics = [
+                Topic(c.topic, c.msgtype, c.msgdef.data, c.digest, c.ext.offered_qos_profiles)
+                for c in self._reader.connections
+            ]
+            self.duration = self._reader.duration * 1e-9
+            self.count = self._reader.message_count
+        except Exception as error:  # rosbags raises its own and the storage's exceptions
+            self._reader = None
+            self._recover(error)
+        self.types = {topic.name: topic.type for topic in self.topics}
+
+    def _recover(self, error: Exception) -> None:
+        """Read the beginning of MCAP files that rosbags refuses."""
+        files = sorted(self.path.glob('*.mcap')) if self.path.is_dir() else [self.path]
+        self._cut = [file for file in files if file.suffix == '.mcap']
+        found: dict[str, Topic] = {}
+        times: list[int] = []
+        for topic, time, _ in self._salvage():
+            found.setdefault(topic.name, topic)
+            times.append(time)
+        if not times:
+            raise UserError(f'{self.path} is not a rosbag2 that can be read: {error}') from error
+        self.topics, self.count = list(found.values()), len(times)
+        self.duration = (max(times) - min(times)) * 1e-9
+        self.warning = (
+            f'{self.path} is cut off ({error}); the {self.count} messages before that are used'
+        )
+
+    def _salvage(self) -> Iterator[tuple[Topic, int, bytes]]:
+        """Messages from the start of MCAP files without an index, until they break off."""
+        if not self._cut:
+            return
+        try:
+            from mcap.stream_reader import StreamReader
+        except ImportError:
+            raise UserError(
+                f'{self.path} is cut off; reading what is left needs the package mcap: '
+                'pip install mcap'
+            ) from None
+        for file in self._cut:
+            schemas, topics = {}, {}
+            with file.open('rb') as stream:
+                try:
+                    for record in StreamReader(stream).records:
+                        kind = type(record).__name__
+                        if kind == 'Schema':
+                            schemas[record.id] = record
+                        elif kind == 'Channel':
+                            schema = schemas.get(record.schema_id)
+                            topics[record.id] = Topic(
+                                record.topic,
+                                schema.name if schema else 'unknown',
+                                schema.data.decode() if schema else None,
+                                record.metadata.get('topic_type_hash', ''),
+                            )
+                        elif kind == 'Message':
+                            yield topics[record.channel_id], record.log_time, record.data
+                except Exception:  # mcap and struct raise whatever the cut leads them into
+                    continue
+
+    def __enter__(self) -> 'Bag':
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self._reader is not None:
+            self._reader.close()
+
+    def messages(self, topics: tuple[str, ...] | None = None) -> Iterator[tuple[str, int, bytes]]:
+        """(topic, time of recording in nanoseconds, serialized message) in order of time.
+
+        topics: all of them by default. Raises UserError at a damaged part.
+        """
+        if self._reader is None:
+            for topic, time, raw in self._salvage():
+                if topics is None or topic.name in topics:
+                    yield topic.name, time, raw
+            return
+        chosen = [c for c in self._reader.connections if topics is None or c.topic in topics]
+        try:
+            for connection, time, raw in self._reader.messages(connections=chosen):
+                yield connection.topic, time, raw
+        except (GeneratorExit, UserError):
+            raise
+        except Exception as error:
+            raise UserError(
+                f'{self.path} is damaged: {error}; "ros2 bag convert" or "mcap recover" may save '
+                'the rest'
+            ) from error
+
+    def choose(self, rgb: str | None, thermal: str | None) -> BagTopics:
+        """The two image topics: as named, or told apart by their names. Raises UserError."""
+        known = [topic for topic, kind in self.types.items() if kind in IMAGE_TYPES]
+        for topic in filter(None, (rgb, thermal)):
+            if topic not in self.types:
+                raise UserError(
+                    f'{self.path} has no topic {topic}; its image topics are '
+                    f'{", ".join(known) or "none"}.{nearest_names(topic, list(self.types))}'
+                )
+            if topic not in known:
+                raise UserError(
+                    f'{topic} in {self.path} holds {self.types[topic]}, expected '
+                    f'{" or ".join(IMAGE_TYPES)}'
+                )
+        warm = [t for t in known if any(name in t.lower().split('/') for name in THERMAL_NAMES)]
+        warm = warm or [t for t in known if any(name in t.lower() for name in ('thermal', 'infra'))]
+        thermal = thermal or next((t for t in warm if t != rgb), None)
+        rgb = rgb or next((t for t in known if t != thermal and t not in warm), None)
+        if rgb is None or thermal is None:
+            raise UserError(
+                f'{self.path} has the image topics {", ".join(known) or "none"}; name the two with '
+                '--rgb-topic and --thermal-topic'
+            )
+        compressed = {topic: self.types[topic] == IMAGE_TYPES[1] for topic in (rgb, thermal)}
+        return BagTopics(rgb, thermal, compressed)
+
+    def info_topic(self, image_topic: str) -> str | None:
+        """The camera_info topic beside an image topic, by ROS's naming."""
+        for base in (image_topic.rsplit('/', 1)[0], image_topic.rsplit('/', 2)[0]):
+            if self.types.get(f'{base}/camera_info') == INFO_TYPE:
+                return f'{base}/camera_info'
+        return None
+
+
+class BagWriter:
+    """A new MCAP bag of serialized messages; the folder must not exist yet."""
+
+    def __init__(self, path: Path):
+        rosbag2, _ = rosbags()
+        self._store = type_store()
+        try:
+            self._writer = rosbag2.Writer(
+                path, version=8, storage_plugin=rosbag2.StoragePlugin.MCAP
+            )
+            self._writer.open()
+        except (rosbag2.WriterError, OSError) as error:
+            raise UserError(f'the bag {path} cannot be written: {error}') from error
+        self._connections: dict[str, object] = {}
+
+    def add(self, topic: Topic) -> None:
+        """Declare a topic. Raises UserError for a type that nothing describes."""
+        described = topic.definition and topic.digest  # bags of Humble hold no digest
+        if not described and topic.type not in self._store.fielddefs:
+            if not topic.definition:
+                raise UserError(
+                    f'{topic.name} holds {topic.type}, which is no standard type and is not '
+                    'described in the bag; record it again with MCAP storage, or filter it out'
+                )
+            _, typesys = rosbags()
+            self._store.register(typesys.get_types_from_msg(topic.definition, topic.type))
+        self._connections[topic.name] = self._writer.add_connection(
+            topic.name,
+            topic.type,
+            typestore=None if described else self._store,
+            msgdef=topic.definition if described else None,
+            rihs01=topic.digest if described else None,
+            offered_qos_profiles=topic.qos,
+        )
+
+    def write(self, topic: str, time: int, raw: bytes) -> None:
+        """Append a serialized message. time: nanoseconds."""
+        self._writer.write(self._connections[topic], time, raw)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+def header_stamp(raw: bytes) -> int:
+    """Nanoseconds of the std_msgs/Header that a CDR message begins with."""
+    order = 'little' if raw[1] & 1 else 'big'
+    seconds = int.from_bytes(raw[4:8], order, signed=True)
+    return seconds * 1_000_000_000 + int.from_bytes(raw[8:12], order)
+
+
+def open_bag(path: Path) -> Bag:
+    """A bag, with its warning, if any, printed."""
+    bag = Bag(path)
+    if bag.warning:
+        print(f'warning: {bag.warning}', file=sys.stderr)
+    return bag
+
+
+def nearest_names(name: str, known: list[str]) -> str:
+    """A hint for a name that was not found: ' Did you mean a or b?', or nothing."""
+    near = difflib.get_close_matches(name, known, 2, 0.4)
+    return f' Did you mean {" or ".join(near)}?' if near else ''

@@ -1,0 +1,148 @@
+"""Data sets of image pairs: where their folders are, and which files belong together."""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from ..errors import BadImage, UserError
+from .image_files import IMAGE_SUFFIXES
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a data set keeps its images, as paths below its folder, upper or lower case.
+
+    ``thermal`` is whatever is fused into the visible image: MRI for medical pairs, whose coloured
+    partner (PET, SPECT) takes the visible's place.
+    """
+
+    name: str
+    visible: str
+    thermal: str
+
+
+LAYOUTS = (
+    Layout('ours', 'vis', 'ir'),
+    Layout('MSRS', 'vi', 'ir'),
+    Layout('MSRS', 'test/vi', 'test/ir'),
+    Layout('RoadScene', 'crop_LR_visible', 'cropinfrared'),
+    Layout('LLVIP', 'visible/test', 'infrared/test'),
+    Layout('VIFB', 'input/vi', 'input/ir'),
+    Layout('TNO', 'visible', 'infrared'),
+    Layout('plain', 'vis', 'thermal'),
+    Layout('plain', 'visible', 'thermal'),
+    Layout('plain', 'rgb', 'thermal'),
+    Layout('plain', 'rgb', 'ir'),
+    Layout('plain', 'color', 'thermal'),
+    Layout('Harvard PET', 'pet', 'mri'),
+    Layout('Harvard SPECT', 'spect', 'mri'),
+    Layout('Harvard CT', 'ct', 'mri'),
+    Layout('Harvard PET', 'test/pet', 'test/mri'),
+    Layout('Harvard SPECT', 'test/spect', 'test/mri'),
+    Layout('Harvard CT', 'test/ct', 'test/mri'),
+)
+"""Tried in this order. M3FD (Vis, Ir) and the test folders of CDDFuse (vi, ir) are among them."""
+
+
+@dataclass(frozen=True)
+class PairFiles:
+    """A visible and a thermal image file that show the same thing."""
+
+    stem: str
+    visible: Path
+    thermal: Path
+
+
+@dataclass(frozen=True)
+class PairSet:
+    """The pairs of a data set in order of stem, and the stems that have no partner."""
+
+    layout: str
+    pairs: list[PairFiles]
+    alone: list[str]
+
+
+def find_pairs(data: Path) -> PairSet:
+    """The pairs of a data set in a known layout. Raises UserError that says what is there."""
+    if not data.is_dir():
+        raise UserError(f'the data folder {data} does not exist or is not a folder')
+    for layout in LAYOUTS:
+        visible, thermal = (below(data, path) for path in (layout.visible, layout.thermal))
+        if visible and thermal:
+            pairs, alone = match_by_stem(visible, thermal)
+            return PairSet(layout.name, pairs, alone)
+    found = ', '.join(sorted(path.name for path in data.iterdir() if path.is_dir())) or 'no folder'
+    known = ', '.join(dict.fromkeys(f'{x.visible} + {x.thermal}' for x in LAYOUTS))
+    raise UserError(
+        f'{data} holds {found}; expected one folder of visible and one of thermal images, named as '
+        f'in {known}'
+    )
+
+
+def below(folder: Path, path: str) -> Path | None:
+    """A folder below another, whatever the case of its name."""
+    for name in path.split('/'):
+        match = [
+            entry for entry in sorted(folder.iterdir())
+            if entry.is_dir() and entry.name.lower() == name.lower()
+        ]  # fmt: skip
+        if not match:
+            return None
+        folder = match[0]
+    return folder
+
+
+def images_in(folder: Path) -> dict[str, Path]:
+    """The image files of a folder by stem, sorted. Raises UserError if there are none."""
+    if not folder.is_dir():
+        raise UserError(f'{folder} is not a folder')
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith('.'):
+            if path.stem in found:
+                raise UserError(
+                    f'{folder} holds two images named {path.stem} ({found[path.stem].name}, '
+                    f'{path.name}); keep one'
+                )
+            found[path.stem] = path
+    if not found:
+        raise UserError(f'{folder} holds no images ({", ".join(IMAGE_SUFFIXES)})')
+    return found
+
+
+def match_by_stem(visible: Path, thermal: Path) -> tuple[list[PairFiles], list[str]]:
+    """Pairs of equally named images in two folders, and the stems that have no partner.
+
+    Raises UserError if no stem is common to both.
+    """
+    left, right = images_in(visible), images_in(thermal)
+    pairs = [PairFiles(stem, left[stem], right[stem]) for stem in left if stem in right]
+    if not pairs:
+        raise UserError(
+            f'{visible} and {thermal} have no file name in common (such as {next(iter(left))} '
+            f'and {next(iter(right))}): images of a pair need the same stem'
+        )
+    return pairs, sorted(left.keys() ^ right.keys())
+
+
+_Files, _Read = TypeVar('_Files'), TypeVar('_Read')
+
+
+def usable(items: Sequence[_Files], read: Callable[[_Files], _Read], folder: Path) -> list[_Read]:
+    """What ``read`` makes of the items; those whose images cannot be read are left out and told.
+
+    Raises UserError if none is left, and whatever else ``read`` raises.
+    """
+    found, bad = [], []
+    for item in items:
+        try:
+            found.append(read(item))
+        except BadImage as error:
+            bad.append(str(error))
+    if bad and not found:
+        raise UserError(f'nothing in {folder} can be read; the first: {bad[0]}')
+    for sentence in bad:
+        print(f'warning: {sentence}; left out', file=sys.stderr)
+    return found

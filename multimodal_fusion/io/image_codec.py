@@ -1,0 +1,235 @@
+"""Coded images in memory to pixels: what the header says is checked before a decoder allocates it.
+
+The sizes are read here as the decoders read them, and whether the image is whole: decoders fill
+what is missing with grey, some without a word. A file that two readers could take for two sizes is
+refused, so that nothing gets past ``max_pixels``.
+
+Known are JPEG, PNG, TIFF, BMP, WebP and PNM (PGM, PPM, PAM).
+"""
+
+import re
+import struct
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+
+from ..errors import BadImage
+
+MAX_PIXELS = 64_000_000
+"""Default cap on height times width: above any camera in use, below what exhausts a robot."""
+
+
+def decode(data: np.ndarray, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """The pixels of a coded image as they are stored: uint8 or uint16, (H, W) or (H, W, 3) BGR.
+
+    data: uint8 (N,), a whole file. An alpha channel is dropped. Raises BadImage with reason
+    ``encoding``, ``size`` or ``truncated``.
+    """
+    height, width = image_size(data)
+    check_size(height, width, max_pixels)
+    try:
+        pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    except Exception as error:  # cv2.error, MemoryError: whatever damage leads the decoder into
+        raise BadImage('truncated', f'it does not decode ({error}); it is damaged') from error
+    if pixels is None or pixels.shape[:2] != (height, width):
+        raise BadImage('truncated', 'it does not decode: it is damaged')
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise BadImage('encoding', f'it holds {pixels.dtype} pixels; expected 8 or 16 bits')
+    if pixels.ndim == 3 and pixels.shape[2] == 4:
+        return cv2.cvtColor(pixels, cv2.COLOR_BGRA2BGR)
+    if pixels.ndim == 3 and pixels.shape[2] != 3:
+        raise BadImage('encoding', f'it has {pixels.shape[2]} channels; expected 1, 3 or 4')
+    return pixels
+
+
+def check_size(height: int, width: int, max_pixels: int) -> None:
+    """Raises BadImage for an empty image and one over the cap."""
+    if height < 1 or width < 1:
+        raise BadImage('size', f'the image is {width}x{height}: both sides must be at least 1')
+    if height * width > max_pixels:
+        raise BadImage(
+            'size',
+            f'the image is {width}x{height}, over the cap of {max_pixels} pixels; '
+            'raise input.max_pixels if it is meant to be that large',
+        )
+
+
+def image_size(data: np.ndarray) -> tuple[int, int]:
+    """(height, width) of a coded image. data: uint8 (N,), a whole file.
+
+    Raises BadImage: ``encoding`` for another kind of file, ``truncated`` for a damaged one.
+    """
+    raw = memoryview(np.ascontiguousarray(data))
+    start = bytes(raw[:12])
+    kind = next((kind for kind, (begins, _) in _READERS.items() if begins(start)), None)
+    if kind is None:
+        raise BadImage(
+            'encoding',
+            f'it is none of {", ".join(_READERS)}, or damaged in its first bytes: '
+            f'{start[:8].hex(" ") or "nothing"}',
+        )
+    try:
+        return _READERS[kind][1](raw)
+    except (struct.error, ValueError) as error:
+        reason = str(error) if type(error) is ValueError else 'it ends in its header'
+        raise BadImage('truncated', f'as {kind} it is cut off or damaged: {reason}') from error
+
+
+# JPEG --------------------------------------------------------------------------------------------
+
+_SIZES = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}  # start of a frame that libjpeg reads
+_SEGMENTS = {0xC4, 0xCC, 0xDA, 0xDB, 0xDC, 0xDD, 0xFE, *range(0xE0, 0xF0)} | _SIZES
+_ALONE = {0x01, *range(0xD0, 0xD8)}  # markers without a length
+
+
+def _jpeg(raw: memoryview) -> tuple[int, int]:
+    """The frame header before the first scan; the image has to go on to its end marker."""
+    data = np.frombuffer(raw, np.uint8)
+    # As libjpeg, between segments and within scans alike: what is no marker is passed over, and
+    # FF before 00 or another FF is none.
+    marks = np.flatnonzero(data[:-1] == 0xFF)
+    marks = marks[(data[marks + 1] != 0) & (data[marks + 1] != 0xFF)]
+    size, at, scanned = None, 2, False
+    for mark in marks.tolist():
+        if mark < at:  # within a segment
+            continue
+        marker, at = raw[mark + 1], mark + 2
+        if marker == 0xD9 and scanned:
+            return size
+        if marker in _ALONE:
+            continue
+        if marker not in _SEGMENTS:
+            raise ValueError(f'marker FF {marker:02X} is not expected there')
+        (length,) = struct.unpack_from('>H', raw, at)
+        if length < 2 or at + length > len(raw):
+            where = 'one of its scans' if scanned else 'its header'
+            raise ValueError(f'it ends in {where}, segment FF {marker:02X}')
+        if marker in _SIZES:
+            if size:
+                raise ValueError('it has two frame headers')
+            size = struct.unpack_from('>HH', raw, at + 3)
+        elif marker == 0xDA:
+            if not size:
+                raise ValueError('it has no frame header')
+            scanned = True
+        at += length
+    raise ValueError('its end is missing')
+
+
+# PNG ---------------------------------------------------------------------------------------------
+
+_PNG = b'\x89PNG\r\n\x1a\n'
+
+
+def _png(raw: memoryview) -> tuple[int, int]:
+    """The header chunk. All chunks have to fit into the bytes there are, up to the last one."""
+    at, size = len(_PNG), None
+    while True:
+        length, kind = struct.unpack_from('>I4s', raw, at)
+        if at + 12 + length > len(raw):
+            raise ValueError(f'chunk {kind!r} says {length} bytes, more than the image has')
+        if (kind == b'IHDR') != (size is None):
+            raise ValueError('its header is not its first chunk alone')
+        if size is None:
+            width, height = struct.unpack_from('>II', raw, at + 8)
+            size = height, width
+        if kind == b'IEND':
+            return size
+        at += 12 + length
+
+
+# TIFF --------------------------------------------------------------------------------------------
+
+_TIFF_SIZES = {256: 'width', 257: 'height', 322: 'tile width', 323: 'tile height'}
+_TIFF_TYPES = {1: 'B', 3: 'H', 4: 'I', 16: 'Q'}
+
+
+def _tiff(raw: memoryview) -> tuple[int, int]:
+    """The first page, of which alone OpenCV's imdecode makes an image; classic and BigTIFF."""
+    order = '<' if bytes(raw[:2]) == b'II' else '>'
+    big = struct.unpack_from(f'{order}H', raw, 2)[0] == 43
+    at = struct.unpack_from(f'{order}{"Q" if big else "I"}', raw, 8 if big else 4)[0]
+    count = struct.unpack_from(f'{order}{"Q" if big else "H"}', raw, at)[0]
+    entry, at = (20, at + 8) if big else (12, at + 2)
+    if at + count * entry > len(raw):
+        raise ValueError('its directory is longer than the image')
+    found: dict[str, int] = {}
+    for place in range(at, at + count * entry, entry):
+        tag, kind = struct.unpack_from(f'{order}HH', raw, place)
+        if tag not in _TIFF_SIZES:
+            continue
+        name = _TIFF_SIZES[tag]
+        if kind not in _TIFF_TYPES or name in found:
+            raise ValueError(f'its {name} is given twice, or as another type than an integer')
+        value = place + (12 if big else 8)
+        found[name] = struct.unpack_from(order + _TIFF_TYPES[kind], raw, value)[0]
+    if not {'width', 'height'} <= found.keys():
+        raise ValueError('it does not give its size')
+    # Decoders take memory for a whole tile, and tiles are rounded up to the image.
+    if found.get('tile width', 0) > 2 * found['width'] + 4096 or (
+        found.get('tile height', 0) > 2 * found['height'] + 4096
+    ):
+        raise ValueError('its tiles are larger than the image')
+    return found['height'], found['width']
+
+
+# The others --------------------------------------------------------------------------------------
+
+
+def _bmp(raw: memoryview) -> tuple[int, int]:
+    (header,) = struct.unpack_from('<I', raw, 14)
+    if header == 12:
+        width, height = struct.unpack_from('<HH', raw, 18)
+    else:
+        width, height = struct.unpack_from('<ii', raw, 18)
+    return abs(height), width  # negative: from the top down
+
+
+def _webp(raw: memoryview) -> tuple[int, int]:
+    """The first chunk: VP8X gives the canvas, VP8L and VP8 the frame."""
+    riff, kind, length = struct.unpack_from('<4xI4x4sI', raw)
+    if riff + 8 > len(raw) or length + 20 > len(raw):
+        raise ValueError('its end is missing')
+    if kind == b'VP8X':
+        width, height = (1 + int.from_bytes(raw[at : at + 3], 'little') for at in (24, 27))
+    elif kind == b'VP8L':
+        bits = struct.unpack_from('<I', raw, 21)[0]
+        width, height = 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    elif kind == b'VP8 ':
+        width, height = (side & 0x3FFF for side in struct.unpack_from('<HH', raw, 26))
+    else:
+        raise ValueError(f'its first chunk is {kind!r}')
+    return height, width
+
+
+_TOKEN = re.compile(rb'(?:\s|#[^\r\n]*[\r\n])*([^\s#]+)')
+
+
+def _pnm(raw: memoryview) -> tuple[int, int]:
+    """P1 to P6: width and height in the header. P7 (PAM): by name."""
+    head = bytes(raw[:4096])
+    if head.startswith(b'P7'):
+        head = head.partition(b'ENDHDR')[0]
+        fields = dict(re.findall(rb'^(WIDTH|HEIGHT)\s+(\d{1,9})\s*$', head, re.M))
+        if len(fields) != 2 or len(re.findall(rb'WIDTH|HEIGHT', head)) != 2:
+            raise ValueError('it does not give its size once')
+        return int(fields[b'HEIGHT']), int(fields[b'WIDTH'])
+    first = _TOKEN.match(head, 2)
+    second = first and _TOKEN.match(head, first.end())
+    if not second or not (first[1].isdigit() and second[1].isdigit()):
+        raise ValueError('its header holds no size')
+    return int(second[1]), int(first[1])
+
+
+_READERS: dict[str, tuple[Callable[[bytes], bool], Callable[[memoryview], tuple[int, int]]]] = {
+    'JPEG': (lambda start: start.startswith(b'\xff\xd8'), _jpeg),
+    'PNG': (lambda start: start.startswith(_PNG), _png),
+    'TIFF': (
+        lambda start: start[:4] in (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+'),
+        _tiff,
+    ),
+    'BMP': (lambda start: start.startswith(b'BM'), _bmp),
+    'WebP': (lambda start: start[:4] == b'RIFF' and start[8:12] == b'WEBP', _webp),
+    'PNM': (lambda start: re.match(rb'P[1-7]\s', start) is not None, _pnm),
+}

@@ -1,0 +1,1 @@
+"""Two streams to one, live or from a bag."""

@@ -1,0 +1,45 @@
+"""A frame on its way from a message to the fuser."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class ThermalFrame:
+    """A thermal image and what was decided about it on arrival.
+
+    counts: uint8 or uint16 (H, W). limits: the range that maps to 0..255, None for as it is.
+    frozen: the camera repeats itself (shutter).
+    """
+
+    counts: np.ndarray
+    limits: tuple[float, float] | None
+    frozen: bool = False
+
+
+@dataclass
+class Frame:
+    """A message on its way to being fused.
+
+    message: sensor_msgs Image or CompressedImage. arrival: when it came, in the caller's clock.
+    thermal: what was decided about a thermal frame; None while nobody wants images.
+    age: seconds from its stamp to its arrival. observing: seconds that the thermal stage took on
+    arrival.
+    """
+
+    message: Any
+    arrival: float
+    thermal: ThermalFrame | None = None
+    age: float = 0.0
+    observing: float = 0.0
+
+    @property
+    def header(self):
+        return self.message.header
+
+
+def stamp_of(header) -> int:
+    """Nanoseconds of a message header."""
+    return header.stamp.sec * 1_000_000_000 + header.stamp.nanosec

@@ -1,0 +1,361 @@
+"""Two image streams to pairs: a frame takes a partner only if neither of the two has a nearer one.
+
+Deterministic: decisions depend on stamps and their order of arrival alone, never on a clock, so a
+bag gives the same pairs live and offline.
+
+The rule
+--------
+Write r and t for the stamps of an RGB and a thermal frame, t after ``thermal_offset``. What the
+cameras took together lies a *skew* s apart; the distance of two frames is |t - r - s| (of two as
+far, the one with t - r above s is the nearer).
+
+*   **Equal rates**: s is the running skew, the circular mean of t - r modulo the period P over the
+    last 2.4 s, from -P/2 to P/2, and a pair needs a distance below P/2. It is measured on stamps
+    and not on pairs made: no wrong pair can keep it wrong.
+*   **Other rates**, or too few frames to know: s is 0, since a constant skew cannot be seen there.
+
+r and t are a pair if each is the nearest frame of the other stream to the other one, and
+|t - r| <= ``slop``. Nearest among all frames that came within the window, whether they are paired
+already or not. That is decided as soon as no frame still to come can be nearer; a stream's next
+frame comes no sooner after its newest than the shortest of its recent intervals.
+
+Why it cannot slip
+------------------
+Let frame i of both streams be taken at iP, stamped with errors of at most e < P/4 each and a true
+skew S; let |s - S| < P/2 - 2e. Then t_i - r_i - s lies within P/2 of 0, and every other t_j - r_i
+is at least P - 2e - |s - S| > P/2 off. So r_i has one candidate, t_i; if t_i was lost it has none,
+and its neighbours, each decided by its own stamps, do not notice. At the true |S| <= 0.4 P the mean
+of the differences stays within half a period as long as its own error stays below 0.1 P: 21
+differences of two stamps with a deviation of P/20 each have one of 0.015 P.
+
+Counter-examples, where nobody can know: S within a twentieth of a period of P/2 (`Rhythm.ambiguous`
+says so); rates that differ, with a skew that nobody told; a camera that starts again in another
+phase while the other goes on (for 11 frames the mean still tells the old skew).
+
+When rates are equal
+--------------------
+Recent periods lie within a tenth of each other; and over the window the two slopes of stamp against
+frame number do not differ by both more than four standard errors and as much as would move the
+streams against each other by 0.15 of a period a window. 30 Hz and 29.97 Hz move by 0.3.
+"""
+
+import cmath
+import math
+from bisect import bisect_left, bisect_right, insort
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..errors import UserError
+
+STREAMS = ('rgb', 'thermal')
+OTHER = {'rgb': 'thermal', 'thermal': 'rgb'}
+
+_WINDOW = 10_000_000_000  # nanoseconds of stamps that are remembered
+_INTERVALS = 31  # how many recent frame intervals describe a stream's rhythm
+_RUNNING = 2_400_000_000  # nanoseconds of thermal stamps over which the skew runs
+_LEAST = 3  # intervals or differences below which nothing is said
+_ALIKE = 0.1  # share by which recent periods of equal rates differ at most
+_DRIFT = 0.15  # periods a window, from which on rates are told apart
+_PACE = 500_000_000  # nanoseconds of stamps after which slopes are measured anew
+_UNSURE = 0.45  # skew in periods, from which on nobody can know
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two frames that belong together.
+
+    rgb, thermal: what was pushed. rgb_stamp, thermal_stamp: nanoseconds, as pushed.
+    gap: thermal minus RGB stamp in nanoseconds, after the offset.
+    """
+
+    rgb: Any
+    thermal: Any
+    rgb_stamp: int
+    thermal_stamp: int
+    gap: int
+
+
+@dataclass
+class Counters:
+    """What became of the frames. Every pushed frame ends in one of these, or is still waiting."""
+
+    paired: int = 0
+    unpaired: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STREAMS, 0))
+    duplicate: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STREAMS, 0))
+    late: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STREAMS, 0))
+    resets: int = 0
+
+
+@dataclass(frozen=True)
+class Rhythm:
+    """What the stamps of two streams of equal rates have in common. Nanoseconds.
+
+    period: of both. skew: thermal minus RGB of frames taken together, from -period/2 to period/2.
+    sure: the rates were measured well enough to know that they do not drift apart.
+    """
+
+    period: int
+    skew: int
+    sure: bool
+
+    @property
+    def ambiguous(self) -> bool:
+        """The skew is so near to half a period that it may as well be of the other sign."""
+        return self.sure and abs(self.skew) >= _UNSURE * self.period
+
+    @property
+    def notice(self) -> str:
+        """What a user should know, in a sentence; else empty."""
+        if not self.ambiguous:
+            return ''
+        return (
+            'the stamps differ by half a period (thermal minus rgb is '
+            f'{self.skew / 1e6:+.1f} ms of {self.period / 1e6:.1f} ms), so nobody can tell which '
+            'frames belong together: set sync.thermal_time_offset'
+        )
+
+
+class _Stream:
+    """One stream's stamps of the window, its frames that wait for a partner, and its rhythm."""
+
+    def __init__(self):
+        self.stamps: list[int] = []
+        self.lags: list[int] = []  # by how much the other stream's newest stamp was ahead of each
+        self.waiting: list[tuple[int, Any]] = []
+        self.done: int | None = None  # frames up to this stamp are paired or given up
+        self.shortest: int | None = None  # interval of the window; None while too few are known
+        self.period: float | None = None
+        self.slope: tuple[float, float] | None = None  # period over the window, standard error
+
+    @property
+    def newest(self) -> int | None:
+        return self.stamps[-1] if self.stamps else None
+
+    def add(self, stamp: int, payload: Any, lag: int) -> bool:
+        """Take a frame; returns whether the rhythm was measured anew."""
+        due = len(self.stamps) <= _INTERVALS or self.stamps[-1] // _PACE < stamp // _PACE
+        at = bisect_left(self.stamps, stamp)
+        self.stamps.insert(at, stamp)
+        self.lags.insert(at, lag)
+        insort(self.waiting, (stamp, payload), key=lambda frame: frame[0])
+        old = bisect_left(self.stamps, self.stamps[-1] - _WINDOW)
+        del self.stamps[:old], self.lags[:old]
+        if due:
+            self._learn()
+        return due
+
+    def _learn(self) -> None:
+        intervals = np.diff(self.stamps)
+        self.shortest = self.period = self.slope = None
+        if len(intervals) >= _LEAST:
+            self.shortest = int(intervals[-3 * _INTERVALS :].min())
+            recent = np.sort(intervals[-_INTERVALS:])
+            # Two fifths: it holds while less than three fifths of the frames are lost.
+            self.period = float(recent[recent <= 1.5 * recent[len(recent) * 2 // 5]].mean())
+            self.slope = _slope(np.array(self.stamps), self.period)
+
+    def nearest(self, stamp: int, upwards: bool) -> int | None:
+        """The stamp nearest to a given one; of two as near the later one if ``upwards``."""
+        at = bisect_left(self.stamps, stamp)
+        before, after = self.stamps[at - 1 : at] if at else [], self.stamps[at : at + 1]
+        if not (before and after):
+            return (before or after or [None])[0]
+        below, above = stamp - before[0], after[0] - stamp
+        return after[0] if above < below or (upwards and above == below) else before[0]
+
+    def holds(self, stamp: int) -> bool:
+        """Whether the frame of a stamp still waits."""
+        return any(frame[0] == stamp for frame in self.waiting)
+
+
+def _slope(stamps: np.ndarray, period: float) -> tuple[float, float] | None:
+    """Stamps against frame numbers: the slope and its standard error, in nanoseconds a frame.
+
+    Frames are numbered by the period of fewer of them, from the newest back: a recent period is not
+    good enough for ten seconds, and numbers counted up from interval to interval would keep each
+    error. After a pause the numbers begin anew, with an intercept of their own: a camera keeps its
+    period when it starts again.
+    """
+    part = np.concatenate(([0], np.cumsum(np.diff(stamps) > _INTERVALS / 2 * period)))
+    last = stamps[np.flatnonzero(np.diff(part, append=part[-1] + 1))]
+    since = (stamps - last[part]).astype(float)
+    slope, error, count = period, 0.0, min(_INTERVALS, len(stamps))
+    while True:
+        group = part[-count:] - part[-count]
+        size = np.bincount(group)
+        x, y = (
+            v - (np.bincount(group, weights=v) / size)[group]
+            for v in (np.rint(since[-count:] / slope), since[-count:])
+        )
+        spread, freedom = float(x @ x), count - len(size) - 1
+        if spread == 0 or freedom < 1:
+            return None
+        slope = float(x @ y) / spread
+        error = math.sqrt(float(np.square(y - slope * x).sum()) / freedom / spread)
+        if count == len(stamps):
+            return slope, error
+        count = min(count * 3 // 2, len(stamps))
+
+
+class Pairer:
+    """Pairs RGB and thermal frames by stamp; the rule is the module's.
+
+    ``rhythm`` is what the streams have in common, if their rates are equal.
+
+    slop: largest gap in nanoseconds, inclusive. thermal_offset: nanoseconds added to thermal
+    stamps (negative when the thermal clock runs ahead). queue_size: frames kept waiting per stream;
+    an older one is given up. reset_after: a stamp this many nanoseconds behind the newest of its
+    stream means that the clock jumped back (a bag that loops), and everything older is forgotten;
+    smaller steps back are frames out of order.
+
+    ``memory``: seconds. Nothing older than that decides anything: a pairer that is started so much
+    earlier makes the same pairs.
+    """
+
+    def __init__(
+        self,
+        slop: int = 50_000_000,
+        thermal_offset: int = 0,
+        queue_size: int = 20,
+        reset_after: int = 1_000_000_000,
+    ):
+        if slop < 0:
+            raise UserError(f'sync.slop is {slop} ns; it must be 0 or more')
+        if queue_size < 1:
+            raise UserError(f'sync.queue_size is {queue_size}; it must be 1 or more')
+        self.slop, self.queue_size, self.reset_after = slop, queue_size, reset_after
+        self.offset = {'rgb': 0, 'thermal': thermal_offset}
+        self.counters = Counters()
+        self.rhythm: Rhythm | None = None
+        self._streams = {name: _Stream() for name in STREAMS}
+
+    @property
+    def memory(self) -> float:
+        return (_WINDOW + 2 * self.slop + self.reset_after) * 1e-9
+
+    def push(self, name: str, stamp: int, payload: Any) -> list[Pair]:
+        """Take a frame of stream ``rgb`` or ``thermal``; returns the pairs it completes, in order.
+
+        stamp: nanoseconds.
+        """
+        stream, stamp = self._streams[name], stamp + self.offset[name]
+        if stream.newest is not None and stamp < stream.newest - self.reset_after:
+            self._jump_back(name, stamp)
+            stream = self._streams[name]
+        if stream.nearest(stamp, upwards=True) == stamp:
+            self.counters.duplicate[name] += 1
+            return []
+        if stream.done is not None and stamp < stream.done:
+            self.counters.late[name] += 1
+            return []
+        other = self._streams[OTHER[name]].newest
+        if stream.add(stamp, payload, 0 if other is None else other - stamp):
+            self.rhythm = _rhythm(**self._streams)
+        if len(stream.waiting) > self.queue_size:
+            self._give_up(name, stream.waiting[0][0])
+        return self._match()
+
+    def waiting(self, name: str) -> int:
+        """How many frames of a stream wait for a partner."""
+        return len(self._streams[name].waiting)
+
+    def _jump_back(self, name: str, stamp: int) -> None:
+        """Forget the stream's past, and of the other what is not near the new time."""
+        self.counters.resets += 1
+        self.counters.unpaired[name] += self.waiting(name)
+        self._streams[name] = _Stream()
+        other = self._streams[OTHER[name]]
+        if other.newest is not None and other.newest > stamp + self.reset_after:
+            fresh = self._streams[OTHER[name]] = _Stream()
+            for frame in other.waiting:
+                if frame[0] <= stamp + self.reset_after:
+                    fresh.add(*frame, 0)
+            self.counters.unpaired[OTHER[name]] += len(other.waiting) - len(fresh.waiting)
+
+    def _match(self) -> list[Pair]:
+        rgb, thermal = (self._streams[name] for name in STREAMS)
+        skew = self.rhythm.skew if self.rhythm else 0
+        reach = self.rhythm.period // 2 if self.rhythm else None
+        pairs = []
+        while thermal.waiting:
+            t = thermal.waiting[0][0]
+            r = rgb.nearest(t - skew, upwards=False)
+            distance = None if r is None else abs(t - r - skew)
+            fits = r is not None and abs(t - r) <= self.slop and (not reach or distance < reach)
+            # A later RGB frame that is as near loses, a later thermal one wins.
+            limit = distance if fits else (reach or self.slop + 1)
+            if not _settled(rgb, thermal, t - skew, limit, unknown=False):
+                break
+            if fits and thermal.nearest(r + skew, upwards=True) == t:
+                if not _settled(thermal, rgb, r + skew, distance + 1, unknown=True):
+                    break
+                if rgb.holds(r):
+                    pairs.append(self._take(r, t))
+                    continue
+            self._give_up('thermal', t)
+        return pairs
+
+    def _take(self, r: int, t: int) -> Pair:
+        """Pair the waiting frames of two stamps."""
+        rgb, thermal = (self._give_up(name, stamp) for name, stamp in (('rgb', r), ('thermal', t)))
+        for name in STREAMS:
+            self.counters.unpaired[name] -= 1
+        self.counters.paired += 1
+        return Pair(rgb, thermal, r, t - self.offset['thermal'], t - r)
+
+    def _give_up(self, name: str, stamp: int) -> Any:
+        """Close a stream up to a waiting frame; what waits there stays without a partner.
+
+        Returns that frame.
+        """
+        stream = self._streams[name]
+        closed = bisect_right(stream.waiting, stamp, key=lambda frame: frame[0])
+        payload = stream.waiting[closed - 1][1]
+        self.counters.unpaired[name] += closed
+        del stream.waiting[:closed]
+        stream.done = stamp
+        return payload
+
+
+def _settled(stream: _Stream, other: _Stream, ideal: int, distance: int, unknown: bool) -> bool:
+    """Whether none of the frames that a stream has yet to bring can be nearer to a stamp.
+
+    distance: of the nearest one so far, in nanoseconds. unknown: the answer while the stream has
+    neither passed the stamp nor shown its rhythm.
+    """
+    if stream.newest is None:
+        return False
+    if stream.newest >= ideal or distance == 0:
+        return True
+    if stream.shortest is None:
+        return unknown
+    if stream.newest + stream.shortest - ideal >= distance:
+        return True
+    return other.newest - max(stream.lags) >= ideal + distance
+
+
+def _rhythm(rgb: _Stream, thermal: _Stream) -> Rhythm | None:
+    """What two streams of equal rates have in common; None of others, or while unknown."""
+    if rgb.period is None or thermal.period is None:
+        return None
+    period = (rgb.period + thermal.period) / 2
+    if abs(rgb.period - thermal.period) > _ALIKE * period:
+        return None
+    sure = False
+    if rgb.slope and thermal.slope:
+        scale = _WINDOW / period**2  # from nanoseconds a frame to periods a window
+        drift = scale * abs(rgb.slope[0] - thermal.slope[0])
+        error = 4 * scale * math.hypot(rgb.slope[1], thermal.slope[1])
+        if drift > max(_DRIFT, error):
+            return None
+        sure = error < _DRIFT
+    r, t = np.array(rgb.stamps), np.array(thermal.stamps)
+    t = t[(t > t[-1] - _RUNNING) & (t <= r[-1])]
+    gaps = t - r[np.searchsorted(r, t)]  # to the RGB frame that follows
+    gaps = gaps[gaps > -1.5 * period]  # farther ones, across a pause, add up the period's error
+    if len(gaps) < _LEAST:
+        return None
+    turn = cmath.phase(np.exp(2j * math.pi / period * gaps).sum()) / (2 * math.pi)
+    return Rhythm(round(period), round(turn * period), sure)

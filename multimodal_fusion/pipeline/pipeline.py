@@ -1,0 +1,185 @@
+"""From a pair of decoded frames to the fused image: the one path of the node, files and bags."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..detect.detector import Detector
+from ..fusers.fuser import Fuser
+from ..io import messages
+from ..registration.warp import Registration
+from .frames import ThermalFrame
+from .pairing import Pair
+from .stages import no_laps
+from .stall import FreezeDetector
+from .thermal import ThermalRange, ThermalSettings, to_white_hot
+
+_RETUNED = ('score', 'iou', 'limit', 'classes')  # of a detector that stays loaded
+_FIXED = ('labels', 'layout', 'resize', 'size')
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Thermal stage, registration and fuser, with their settings. Make one with `build`.
+
+    `observe` must see every thermal frame in order of arrival, also those that are never fused;
+    `fuse` depends on its arguments alone and may run in another thread.
+    """
+
+    thermal: ThermalSettings
+    range: ThermalRange
+    freeze: FreezeDetector
+    registration: Registration
+    model: dict[str, Any]
+    fuser: Fuser
+    detection: dict[str, Any]
+    detector: Detector | None
+
+    @property
+    def notices(self) -> list[str]:
+        """Sentences on models that do not run where or as they were asked to."""
+        return [part.notice for part in (self.fuser, self.detector) if part and part.notice]
+
+    def observe(self, counts: np.ndarray, stamp: int) -> ThermalFrame:
+        """Take note of a thermal frame. counts: uint8 or uint16 (H, W). stamp: nanoseconds."""
+        return ThermalFrame(
+            counts, self.range.update(counts, stamp), self.freeze.update(counts, stamp)
+        )
+
+    def white_hot(
+        self, frame: ThermalFrame, shape: tuple[int, int], lap: Callable[[str], None] = no_laps
+    ) -> np.ndarray:
+        """The thermal image as the fuser sees it: uint8 (H, W) on the visible image's grid."""
+        grey = to_white_hot(frame.counts, frame.limits, self.thermal.polarity, self.thermal.clahe)
+        lap('thermal')
+        registered = self.registration.apply(grey, shape)
+        lap('register')
+        return registered
+
+    def detector_input(
+        self, fused: np.ndarray, visible: np.ndarray, frame: ThermalFrame
+    ) -> np.ndarray:
+        """What ``detector.input`` names, of one pair: on the grid of the fused image."""
+        if self.detection['input'] == 'thermal':
+            return self.white_hot(frame, fused.shape[:2])
+        return visible if self.detection['input'] == 'rgb' else fused
+
+    def fuse(
+        self, visible: np.ndarray, frame: ThermalFrame, lap: Callable[[str], None] = no_laps
+    ) -> np.ndarray:
+        """visible: uint8 (H, W, 3) BGR or (H, W). Returns uint8 of that shape. Raises UserError.
+
+        lap: called with the name of each stage of `stages.STAGES` that ends.
+        """
+        return self.fuse_and_mask(visible, frame, lap)[0]
+
+    def fuse_and_mask(
+        self, visible: np.ndarray, frame: ThermalFrame, lap: Callable[[str], None] = no_laps
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """As `fuse`, and the mask of a model that blends: uint8 (H, W), 255 for thermal; or None.
+
+        Raises UserError.
+        """
+        white_hot = self.white_hot(frame, visible.shape[:2], lap)
+        fused, mask = self.fuser.fuse_and_mask(visible, white_hot)
+        lap('fuse')
+        return fused, mask
+
+
+def build(values: Mapping[str, Any], previous: 'Pipeline | None' = None) -> Pipeline:
+    """A pipeline from parameter values (names as in `parameters.TABLE`). Raises UserError.
+
+    Parts whose settings are the same are taken over from ``previous``, with their memory.
+    """
+    model = _group(values, 'model')
+    thermal = thermal_settings(values)
+    freeze = FreezeDetector(values['stall.freeze_after'])
+    detection = _group(values, 'detector')
+    fuser, detector, limits = None, None, ThermalRange(thermal)
+    if previous is not None:
+        if previous.model == model:
+            fuser = previous.fuser
+        if detection['enabled'] and previous.detector is not None:
+            detector = _same_detector(previous, detection, model)
+        if previous.thermal == thermal:
+            limits = previous.range
+        if previous.freeze.after == freeze.after:
+            freeze = previous.freeze
+    if detection['enabled'] and detector is None:
+        detector = Detector(
+            detection['model'],
+            **{name: detection[name] for name in (*_RETUNED, *_FIXED)},
+            provider=model['provider'],
+            threads=model['threads'],
+            allow_unlisted=model['allow_unlisted'],
+            fp16=model['fp16'],
+        )
+    if fuser is None:
+        fuser = Fuser.load(
+            model['name'],
+            (model['provider'],),
+            model['threads'],
+            model['allow_unlisted'],
+            compiled=model['compiled'],
+            fp16=model['fp16'],
+            mask_scale=model['mask_scale'],
+        )
+        fuser.warm_up((48, 64))  # a model that cannot run is refused here, not in mid-flight
+    return Pipeline(
+        thermal=thermal,
+        range=limits,
+        freeze=freeze,
+        registration=Registration(values['registration.mode'], values['registration.homography']),
+        model=model,
+        fuser=fuser,
+        detection=detection,
+        detector=detector,
+    )
+
+
+def _same_detector(previous: Pipeline, detection: dict, model: dict) -> Detector | None:
+    """The detector there is, with the thresholds there are now; None if another must be loaded."""
+    old = previous.detection
+    runtime = ('provider', 'threads', 'allow_unlisted', 'fp16')
+    if any(detection[name] != old[name] for name in ('model', *_FIXED)) or any(
+        model[name] != previous.model[name] for name in runtime
+    ):
+        return None
+    if all(detection[name] == old[name] for name in _RETUNED):
+        return previous.detector
+    return previous.detector.retuned(**{name: detection[name] for name in _RETUNED})
+
+
+def thermal_settings(values: Mapping[str, Any]) -> ThermalSettings:
+    """The thermal stage's settings among parameter values. Raises UserError."""
+    return ThermalSettings(**_group(values, 'thermal'))
+
+
+def _group(values: Mapping[str, Any], group: str) -> dict[str, Any]:
+    """The values of one group, without its name."""
+    prefix = f'{group}.'
+    return {name[len(prefix) :]: v for name, v in values.items() if name.startswith(prefix)}
+
+
+def fuse_pair(pipeline: Pipeline, values: Mapping[str, Any], pair: Pair) -> np.ndarray | None:
+    """The fused image of a pair of observed `Frame`s; None if ``stall.policy`` holds it back.
+
+    Returns uint8 of the visible image's shape. Raises UserError.
+    """
+    return fuse_pair_and_mask(pipeline, values, pair)[0]
+
+
+def fuse_pair_and_mask(
+    pipeline: Pipeline,
+    values: Mapping[str, Any],
+    pair: Pair,
+    lap: Callable[[str], None] = no_laps,
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """As `fuse_pair`, and the mask, uint8 (H, W), where the model has blended by one."""
+    visible = messages.read_visible(pair.rgb.message, values['input.max_pixels'])
+    lap('decode')
+    if pair.thermal.thermal.frozen and values['stall.policy'] != 'fuse':
+        return (visible if values['stall.policy'] == 'visible' else None), None
+    return pipeline.fuse_and_mask(visible, pair.thermal.thermal, lap)

@@ -1,0 +1,158 @@
+"""Raw 8, 14 or 16-bit thermal to 8-bit white-hot, steady over time.
+
+Contrast is decided here and nowhere else. The range that maps to 0..255 is found per thermal frame
+with a memory (`ThermalRange`), and applied by a pure function (`to_white_hot`). A frame that was
+dropped later has still moved the range, so that live and offline runs agree on every pixel.
+"""
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from ..errors import UserError
+
+RANGES = ('auto', 'fixed', 'percentile', 'minmax')
+POLARITIES = ('white_hot', 'black_hot')
+
+# Percentiles are taken on about this many pixels: on 16 times more they move by under a count.
+_SAMPLES = 20_000
+_JUMP_BACK = 1.0  # seconds: a larger step back of the stamps is a new start
+
+
+@dataclass(frozen=True)
+class ThermalSettings:
+    """How counts become grey levels.
+
+    range: ``fixed`` (fixed_min..fixed_max), ``percentile``, ``minmax``, or ``auto``: 8-bit images
+        stay as the camera made them, more bits go by percentile.
+    fixed_min, fixed_max: limits in units, where ``unit = counts * scale + offset``
+        (scale 0.04 and offset -273.15 turn many radiometric 14-bit cameras into degrees Celsius).
+    low, high: percentiles, 0..100.
+    memory: seconds after which a change of the scene has moved the range by 63%; 0 forgets at once.
+    min_span: smallest range, in units, for 16-bit data; min_span_8bit, in grey levels, for 8-bit.
+        A flat warm scene stays flat instead of showing stretched noise.
+    polarity: ``black_hot`` cameras (hot is dark) are inverted.
+    clahe: contrast limit of local equalisation after the range; 0 is off.
+    """
+
+    range: str = 'auto'
+    fixed_min: float = 0.0
+    fixed_max: float = 16383.0
+    scale: float = 1.0
+    offset: float = 0.0
+    low: float = 1.0
+    high: float = 99.5
+    memory: float = 2.0
+    min_span: float = 200.0
+    min_span_8bit: float = 64.0
+    polarity: str = 'white_hot'
+    clahe: float = 0.0
+
+    def __post_init__(self):
+        if self.range not in RANGES:
+            raise UserError(f'thermal.range is {self.range!r}; use one of {", ".join(RANGES)}')
+        if self.polarity not in POLARITIES:
+            raise UserError(
+                f'thermal.polarity is {self.polarity!r}; use one of {", ".join(POLARITIES)}'
+            )
+        if self.range == 'fixed' and not self.fixed_min < self.fixed_max:
+            raise UserError(
+                f'thermal.fixed_min ({self.fixed_min}) must be below '
+                f'thermal.fixed_max ({self.fixed_max})'
+            )
+        if not 0 <= self.low < self.high <= 100:
+            raise UserError(
+                f'thermal.low ({self.low}) must be below thermal.high ({self.high}), '
+                'both between 0 and 100'
+            )
+        if self.scale <= 0:
+            raise UserError(f'thermal.scale is {self.scale}; it must be above 0')
+
+
+class ThermalRange:
+    """The range of counts that maps to 0..255, followed from frame to frame."""
+
+    def __init__(self, settings: ThermalSettings):
+        self.settings = settings
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the past; the next frame sets the range at once."""
+        self._low = self._high = 0.0
+        self._stamp: int | None = None
+
+    def update(self, frame: np.ndarray, stamp: int) -> tuple[float, float] | None:
+        """The range (low, high), in counts, for this frame; None leaves 8-bit data as it is.
+
+        frame: uint8 or uint16 (H, W). stamp: nanoseconds; a step back forgets the past.
+        """
+        s = self.settings
+        wide = frame.dtype == np.uint16
+        if s.range == 'auto' and not wide:
+            return None
+        if s.range == 'fixed':
+            return (s.fixed_min - s.offset) / s.scale, (s.fixed_max - s.offset) / s.scale
+        low, high = self._limits(frame)
+        since = math.inf if self._stamp is None else (stamp - self._stamp) * 1e-9
+        if -_JUMP_BACK <= since < math.inf and s.memory > 0:
+            # First-order low-pass in stamp time: the same whatever the frame rate. A frame out of
+            # order changes nothing; a clock that jumped back starts afresh.
+            keep = math.exp(-max(since, 0.0) / s.memory)
+            low += keep * (self._low - low)
+            high += keep * (self._high - high)
+        self._low, self._high, self._stamp = low, high, stamp
+        missing = (s.min_span / s.scale if wide else s.min_span_8bit) - (high - low)
+        if missing > 0:
+            low, high = low - missing / 2, high + missing / 2
+        return low, high
+
+    def _limits(self, frame: np.ndarray) -> tuple[float, float]:
+        if self.settings.range == 'minmax':
+            low, high, _, _ = cv2.minMaxLoc(frame)
+            return low, high
+        stride = max(1, math.isqrt(frame.size // _SAMPLES))
+        sample = frame[::stride, ::stride]
+        low, high = np.percentile(sample, (self.settings.low, self.settings.high))
+        return float(low), float(high)
+
+
+def to_white_hot(
+    frame: np.ndarray,
+    limits: tuple[float, float] | None,
+    polarity: str = 'white_hot',
+    clahe: float = 0.0,
+) -> np.ndarray:
+    """Map counts to 8 bits: ``255 (x - low) / (high - low)``, rounded and clipped.
+
+    frame: uint8 or uint16 (H, W). limits: (low, high) in counts, or None to leave uint8 as it is.
+    Returns uint8 (H, W), white-hot; the frame itself where there is nothing to do.
+    """
+    if limits is None:
+        if frame.dtype != np.uint8:
+            raise UserError(f'{frame.dtype} thermal data needs a range; only uint8 goes as it is')
+        grey = frame
+    else:
+        grey = _scale(frame, *limits)
+    if polarity == 'black_hot':
+        grey = cv2.bitwise_not(grey)
+    if clahe > 0:
+        grey = cv2.createCLAHE(clahe, (8, 8)).apply(grey)
+    return grey
+
+
+def _scale(frame: np.ndarray, low: float, high: float) -> np.ndarray:
+    """255 (x - low) / (high - low), rounded and clipped."""
+    alpha = 255.0 / max(high - low, 1e-9)
+    whole = max(0, round(low))
+    if low < 0 or abs(low - whole) * alpha < 0.49:
+        # The quickest way. convertScaleAbs would fold what is below the limit back up, so that is
+        # cut off first, at a whole number of counts: what remains of the limit rounds to black.
+        return cv2.convertScaleAbs(
+            cv2.subtract(frame, whole) if whole else frame,
+            alpha=alpha,
+            beta=(whole - low) * alpha,
+        )
+    # A part of a count may be a grey level here. This one call saturates at both ends by itself.
+    return cv2.addWeighted(frame, alpha, frame, 0.0, -low * alpha, dtype=cv2.CV_8U)

@@ -1,0 +1,1 @@
+"""Thermal pixels to visible pixels."""

@@ -1,0 +1,1 @@
+"""Model files: listed, checked, run by ONNX Runtime."""

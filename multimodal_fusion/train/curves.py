@@ -1,0 +1,54 @@
+"""Pictures of a training run: curves and samples."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import nn
+
+from ..io.whole_files import whole_file
+from .data.pairs import Pair, eight_bit
+
+SAMPLE_HEIGHT = 240
+
+
+def write_curves(path: Path, rows: list[dict]) -> None:
+    """Draw the loss, every term and other figures over the steps, training and validation, as PNG.
+
+    rows: of metrics.csv, numbers or their text. Training means start at the second row.
+    """
+    names = [name.removeprefix('train_') for name in rows[0] if name.startswith('train_')]
+    columns = min(4, len(names))
+    lines = -(-len(names) // columns)
+    figure = Figure(figsize=(3.2 * columns, 3.2 * lines))
+    figure.subplots_adjust(0.06, 0.16 / lines, 0.98, 1 - 0.1 / lines, 0.3, 0.35)
+    # Laid out by hand: matplotlib's own layout takes half a second each time.
+    for axes, name in zip(figure.subplots(lines, columns).flat, names, strict=False):
+        for split, first in (('train', 1), ('val', 0)):
+            if f'{split}_{name}' not in rows[0]:
+                continue
+            steps = [int(row['step']) for row in rows[first:]]
+            axes.plot(steps, [float(row[f'{split}_{name}']) for row in rows[first:]], label=split)
+        axes.set_title(name)
+        axes.set_xlabel('step')
+        axes.legend()
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, dpi=80)
+
+
+@torch.no_grad()
+def write_samples(path: Path, network: nn.Module, pairs: list[Pair]) -> None:
+    """Write thermal | visible | fused luma, one row a pair, as PNG."""
+    rows, device = [], next(network.parameters()).device
+    for pair in pairs:
+        images = (image.to(device) for image in pair.tensors())
+        fused = eight_bit(network(*images))[0, 0].cpu().numpy()
+        row = np.hstack((pair.thermal, pair.visible, fused))
+        width = round(row.shape[1] * SAMPLE_HEIGHT / row.shape[0])
+        rows.append(cv2.resize(row, (width, SAMPLE_HEIGHT), interpolation=cv2.INTER_AREA))
+    widest = max(row.shape[1] for row in rows)
+    sheet = np.vstack([np.pad(row, ((0, 0), (0, widest - row.shape[1]))) for row in rows])
+    with whole_file(path) as temporary:
+        cv2.imwrite(str(temporary), sheet)

@@ -1,0 +1,94 @@
+"""The grey training crops as one compressed file, so that they travel to another machine."""
+
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ...errors import UserError
+from ...io.image_codec import decode
+from ...io.whole_files import whole_file
+from .pairs import Folders, Pair, load_folders, spread
+
+FORMAT = 1
+LIMIT = 60_000_000  # bytes
+VALIDATION = 16  # pairs, their middles
+LOSSLESS = [cv2.IMWRITE_WEBP_QUALITY, 101]
+
+
+def pack(folder: Path, path: Path, side: int, limit: int = LIMIT, seed: int = 0) -> dict:
+    """Write crops of all training pairs, lossless, until they take ``limit`` bytes.
+
+    side: of the crops, pixels; smaller images go in whole. Pairs take turns, each time at another
+    place, so that every pair is there before one comes twice.
+    Returns what was written. Raises UserError.
+    """
+    data = load_folders(folder)
+    random = np.random.default_rng(seed)
+    validation = [pair.centre(2 * side) for pair in spread(data.validation, VALIDATION)]
+    train, size = [], 10_000 + sum(len(_encode(pair)) for pair in validation)
+    area = sum(pair.thermal.size for pair in data.train)
+    turns = max(1, round(area / side**2 / len(data.train)))
+    for _ in range(turns):
+        for pair in data.train:
+            crop = _crop(pair, side, random)
+            encoded = _encode(crop)
+            size += len(encoded) + 250  # the directory of the archive, generously
+            if size > limit:
+                break
+            train.append((pair.stem, encoded))
+        if size > limit:
+            break
+    if len(train) < 2:
+        raise UserError(f'not even two crops of {side} pixels fit into {limit} bytes')
+    with whole_file(path) as temporary, zipfile.ZipFile(temporary, 'w') as archive:
+        archive.writestr('about.txt', f'{FORMAT}\n{data.description}, {len(train)} packed crops\n')
+        for i, (stem, encoded) in enumerate(train):
+            archive.writestr(f'train/{i:05d}-{stem}.webp', encoded)
+        for i, pair in enumerate(validation):
+            archive.writestr(f'val/{i:05d}-{pair.stem}.webp', _encode(pair))
+    return {'file': str(path), 'bytes': Path(path).stat().st_size, 'crops': len(train)}
+
+
+def load_packed(path: Path) -> Folders:
+    """Read a file of `pack`. Raises UserError."""
+    found = {'train': [], 'val': []}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            version, description = archive.read('about.txt').decode().splitlines()
+            if version != str(FORMAT):
+                raise UserError(f'{path} has format {version}, this version reads {FORMAT}')
+            for name in archive.namelist()[1:]:
+                split, _, rest = name.partition('/')
+                found[split].append(_decode(rest[6:-5], archive.read(name)))
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise UserError(f'{path} is not a file of "train pack": {error}') from error
+    return Folders(found['train'], found['val'], description)
+
+
+def _crop(pair: Pair, side: int, random: np.random.Generator) -> Pair:
+    sides = [min(side, length) for length in pair.thermal.shape]
+    top, left = (
+        random.integers(length - part + 1)
+        for length, part in zip(pair.thermal.shape, sides, strict=True)
+    )
+    window = np.s_[top : top + sides[0], left : left + sides[1]]
+    return Pair(pair.stem, pair.thermal[window], pair.visible[window])
+
+
+def _encode(pair: Pair) -> bytes:
+    """Thermal above visible, one grey lossless WebP."""
+    image = np.vstack((pair.thermal, pair.visible))
+    done, content = cv2.imencode('.webp', cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), LOSSLESS)
+    if not done:
+        raise UserError('OpenCV cannot write WebP here')
+    return content.tobytes()
+
+
+def _decode(stem: str, content: bytes) -> Pair:
+    image = decode(np.frombuffer(content, np.uint8))
+    if image.ndim != 3 or len(image) % 2:
+        raise ValueError(f'{stem} is not a packed pair')
+    thermal, visible = np.split(np.ascontiguousarray(image[:, :, 0]), 2)
+    return Pair(stem, thermal, visible)

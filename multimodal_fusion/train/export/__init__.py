@@ -1,0 +1,1 @@
+"""Checkpoints to model files with cards."""

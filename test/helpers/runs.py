@@ -1,0 +1,38 @@
+"""Training runs in processes of their own, for tests of what a kill leaves behind."""
+
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+REPOSITORY = Path(__file__).parents[2]
+DEADLINE = 120.0
+
+
+def kill_under_way(command, metrics: Path, evaluations: int = 4) -> None:
+    """Start a run and kill -9 it once its metrics.csv holds so many evaluations."""
+    process = subprocess.Popen(
+        list(map(str, command)), cwd=REPOSITORY, stderr=subprocess.PIPE, text=True
+    )
+    deadline, pause = time.monotonic() + DEADLINE, threading.Event()
+    while not metrics.exists() or len(metrics.read_text().splitlines()) <= evaluations:
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline, f'no {evaluations} evaluations in {DEADLINE} s'
+        pause.wait(0.002)
+    process.kill()
+    assert process.wait(DEADLINE) == -signal.SIGKILL
+    process.stderr.close()
+
+
+def scene(seed, height=48, width=56):
+    """A smooth visible image with texture, and a thermal one with a warm square."""
+    random = np.random.default_rng(seed)
+    visible = cv2.resize(random.integers(0, 200, (9, 9), np.uint8), (width, height))
+    thermal = np.full((height, width), 30, np.uint8)
+    top, left = random.integers(0, 30, 2)
+    thermal[top : top + 14, left : left + 10] = 220
+    return visible, thermal
