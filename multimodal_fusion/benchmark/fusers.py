@@ -1,6 +1,6 @@
 """`bench`: fusers beside the machine's floors, in interleaved rounds.
 
-Measured in a process of its own (`python -m multimodal_fusion.benchmark.fusers`, a `Plan` as JSON
+Measured in a process of its own (`python -m multimodal_fusion.benchmark.fusers`, a plan as JSON
 on standard input, figures as JSON on standard output), where the BLAS of numpy has one thread.
 """
 
@@ -32,7 +32,7 @@ _PAIRS = 4  # different images, in turn
 
 
 @dataclass(frozen=True)
-class Plan:
+class BenchPlan:
     """models: names or paths. sizes: (width, height). inputs: ``luma``, ``colour``.
     pytorch: also run the mini-models by PyTorch, where it is installed."""
 
@@ -61,7 +61,7 @@ class Way:
     macs: int = 0  # multiply-adds a pixel, where they are known
 
 
-def ways(plan: Plan) -> list[Way]:
+def ways(plan: BenchPlan) -> list[Way]:
     """Every way to run the plan's models on this machine, `threads` each. Raises UserError."""
     manifest, found = Manifest.load(), []
     for model in plan.models:
@@ -76,7 +76,7 @@ def ways(plan: Plan) -> list[Way]:
     return found
 
 
-def _learned(plan: Plan, model: str, threads: int, manifest: Manifest) -> list[Way]:
+def _learned(plan: BenchPlan, model: str, threads: int, manifest: Manifest) -> list[Way]:
     name, path = find_model(model, manifest)
     weights = read_two_layer(read_model(path, manifest, plan.allow_unlisted))
     macs = MACS if weights else 0
@@ -131,7 +131,7 @@ def providers_present(wanted: list[str]) -> list[str]:
     return [name for name in wanted if name == 'cpu' or PROVIDERS[name] in offered]
 
 
-def measure_all(plan: Plan) -> dict:
+def measure_all(plan: BenchPlan) -> dict:
     """``rows`` and ``floors`` of a plan, measured in processes of their own. Raises UserError."""
     found = ways(plan)
     for way in found:
@@ -150,7 +150,7 @@ def measure_all(plan: Plan) -> dict:
     return figures
 
 
-def _in_a_process(module: str, plan: Plan, *arguments: int):
+def _in_a_process(module: str, plan: BenchPlan, *arguments: int):
     done = subprocess.run(
         [sys.executable, '-m', f'{__package__}.{module}', *map(str, arguments)],
         input=json.dumps(dataclasses.asdict(plan)),
@@ -182,7 +182,7 @@ class Case:
         return _r(np.median(np.median(self.frames, axis=1) / others))
 
 
-def _measure(plan: Plan) -> dict:
+def _measure(plan: BenchPlan) -> dict:
     found = ways(plan)
     fusers = [way.load() for way in found]
     floors = {threads: Floor(threads) for threads in plan.threads}
@@ -323,4 +323,4 @@ def _r(value: float) -> float:
 
 
 if __name__ == '__main__':
-    print(json.dumps(_measure(Plan(**json.load(sys.stdin)))))
+    print(json.dumps(_measure(BenchPlan(**json.load(sys.stdin)))))

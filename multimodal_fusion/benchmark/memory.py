@@ -8,10 +8,10 @@ import resource
 import sys
 from pathlib import Path
 
-from .fusers import Plan, images, ways
+from .fusers import BenchPlan, images, ways
 
 
-def peaks(plan: Plan, number: int) -> list[float]:
+def peaks(plan: BenchPlan, number: int) -> list[float]:
     """Peak resident MB for each size and input of the plan, whole process, in their order."""
     fuser = ways(plan)[number].load()
     found = []
@@ -43,4 +43,4 @@ def _peak_megabytes() -> float:
 
 
 if __name__ == '__main__':
-    print(json.dumps(peaks(Plan(**json.load(sys.stdin)), int(sys.argv[1]))))
+    print(json.dumps(peaks(BenchPlan(**json.load(sys.stdin)), int(sys.argv[1]))))

@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     from ..benchmark import fusers, table
 
     earlier = read_figures(args.compare) if args.compare else None
-    plan = fusers.Plan(
+    plan = fusers.BenchPlan(
         models=args.models.split(','),
         providers=fusers.providers_present(args.provider.split(',')),
         sizes=[parse_size(text) for text in args.sizes.split(',')],

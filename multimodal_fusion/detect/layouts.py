@@ -23,7 +23,7 @@ STRIDES = (8, 16, 32)
 
 
 @dataclass(frozen=True)
-class Layout:
+class OutputLayout:
     """How a model wants its input, and whether it leaves several boxes for one object.
 
     fit: of `geometry.FITS`. rgb, unit: of `geometry.Canvas`. overlaps: suppression is needed.
@@ -37,13 +37,13 @@ class Layout:
 
 
 LAYOUTS = {
-    'yolox': Layout('corner', False, False, True, '(1, cells, 5 + C)'),
-    'yolov5': Layout('centre', True, True, True, '(1, 3 cells, 5 + C)'),
-    'yolov8': Layout('centre', True, True, True, '(1, 4 + C, cells)'),
-    'yolov10': Layout('centre', True, True, False, '(1, N, 6)'),
-    'rtdetr': Layout('stretch', True, True, False, '(1, N, 4 + C)'),
-    'dfine': Layout('stretch', True, True, False, 'labels, boxes and scores'),
-    'detr': Layout('stretch', True, True, False, 'logits and pred_boxes'),
+    'yolox': OutputLayout('corner', False, False, True, '(1, cells, 5 + C)'),
+    'yolov5': OutputLayout('centre', True, True, True, '(1, 3 cells, 5 + C)'),
+    'yolov8': OutputLayout('centre', True, True, True, '(1, 4 + C, cells)'),
+    'yolov10': OutputLayout('centre', True, True, False, '(1, N, 6)'),
+    'rtdetr': OutputLayout('stretch', True, True, False, '(1, N, 4 + C)'),
+    'dfine': OutputLayout('stretch', True, True, False, 'labels, boxes and scores'),
+    'detr': OutputLayout('stretch', True, True, False, 'logits and pred_boxes'),
 }
 
 

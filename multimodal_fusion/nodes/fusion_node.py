@@ -8,8 +8,6 @@ Publishes   fused/image_raw, fused/camera_info, /diagnostics
 Parameters  multimodal_fusion/pipeline/settings.py; config/fusion.yaml
 """
 
-import math
-import signal
 import sys
 import threading
 import time
@@ -20,16 +18,13 @@ from typing import Any
 
 import numpy as np
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
 from ..errors import UserError
-from ..host.machine import keep_memory
 from ..io import messages
 from ..io.messages import BadImage
 from ..pipeline.frames import Frame, stamp_of
@@ -37,20 +32,18 @@ from ..pipeline.health import Health
 from ..pipeline.pairing import STREAMS, Pair
 from ..pipeline.pipeline import Pipeline, build, fuse_pair_and_mask
 from ..pipeline.receiver import Receiver
-from ..pipeline.settings import ROS_PARAMETERS, TABLE, check_names, checked
+from ..pipeline.settings import TABLE, checked
 from ..pipeline.stages import Laps
+from . import process
 from .detections import DetectionOutput, Work
+from .diagnostics import Diagnostics, QosWatch, Teller
 from .distro import (
-    PublisherEventCallbacks,
-    SubscriptionEventCallbacks,
     image_message,
-    policy_name,
     qos,
     spin,
-    use_profile,
 )
 from .filters import FilterPairer
-from .ros_parameters import describe
+from .ros_parameters import declare
 from .slot import Slot
 
 _PRESENT = 10.0  # seconds: an older stamp is of another time, such as a bag's
@@ -72,11 +65,11 @@ class FusionNode(Node):
         super().__init__(
             'fusion_node', automatically_declare_parameters_from_overrides=True, **options
         )
-        values = self._declare_parameters()
+        values = declare(self)
         pipeline = build(values)
         self._setup = Setup(values, pipeline, self._make_receiver(values, pipeline))
         self._infos: dict[str, CameraInfo] = {}
-        self._told: dict[str, float] = {}
+        self._tell = Teller(self).tell
         self._slot = Slot()
         self._ports: list[Any] = []
         self._connect()
@@ -91,63 +84,42 @@ class FusionNode(Node):
 
     # Set-up ------------------------------------------------------------------------------------
 
-    def _declare_parameters(self) -> dict[str, Any]:
-        """Declare the table; what the user set is checked first, so that our sentence is seen."""
-        given = {
-            name: value.value
-            for name, value in self.get_parameters_by_prefix('').items()
-            if name.split('.')[0] not in ROS_PARAMETERS
-        }
-        check_names(given)
-        values = checked({name: value for name, value in given.items() if value is not None})
-        for name, parameter in TABLE.items():
-            if name in given:
-                self.undeclare_parameter(name)
-            self.declare_parameter(name, values[name], describe(parameter), ignore_override=True)
-        return values
-
     def _connect(self) -> None:
         v = self._setup.values
         depth = v['qos.depth']
         inputs = qos(v['qos.reliability'], depth)
         outputs = qos(v['qos.output_reliability'], depth)
-        topics = {}
+        topics, kinds = {}, {}
         for name in STREAMS:
             kind, topic = Image, self.resolve_topic_name(f'{name}/image_raw')
             if v[f'input.{name}_transport'] == 'compressed':
                 # As image_transport: a remapped base topic takes its transports along.
                 kind, topic = CompressedImage, f'{topic}/compressed'
-            topics[name] = topic
-            self._ports.append(
+            topics[name], kinds[name] = topic, kind
+        self._health = Health(topics, v['stall.warn_after'], time.monotonic())
+        watch = QosWatch(self, self._health)
+        for name in STREAMS:
+            self._ports += [
                 self.create_subscription(
-                    kind,
-                    topic,
+                    kinds[name],
+                    topics[name],
                     partial(self._on_image, name),
                     inputs,
-                    event_callbacks=self._watch_qos(topic),
-                )
-            )
-        for name in STREAMS:
-            self._ports.append(
+                    event_callbacks=watch.subscription(topics[name]),
+                ),
                 self.create_subscription(
-                    CameraInfo,
-                    f'{name}/camera_info',
-                    partial(self._on_info, name),
-                    inputs,
-                )
-            )
-        events = PublisherEventCallbacks(
-            incompatible_qos=lambda event: self._on_qos('fused/image_raw', 'subscriber', event)
-        )
+                    CameraInfo, f'{name}/camera_info', partial(self._on_info, name), inputs
+                ),
+            ]
+        topic = 'fused/image_raw'
         self._fused = self.create_publisher(
-            Image, 'fused/image_raw', outputs, event_callbacks=events
+            Image, topic, outputs, event_callbacks=watch.publisher(topic)
         )
         self._fused_info = self.create_publisher(CameraInfo, 'fused/camera_info', outputs)
         self._message = image_message(Header())  # used again: publishing is over when it returns
         self._mask = self.create_publisher(Image, 'fused/blend_mask', outputs)
         self._boxes = DetectionOutput(self, outputs, self._refuse)
-        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
-        self._health = Health(topics, v['stall.warn_after'], time.monotonic())
+        self._diagnostics = Diagnostics(self)
 
     def _make_receiver(self, v: dict[str, Any], pipeline: Pipeline) -> Receiver:
         if v['sync.backend'] == 'own':
@@ -177,26 +149,25 @@ class FusionNode(Node):
             self._refuse(name, error)
             return
         if name == 'thermal':
-            self._health.frozen = frame.thermal is not None and frame.thermal.frozen
+            self._health.observed(frame.thermal is not None and frame.thermal.frozen)
         for pair in pairs:
             wanted = listened and pair.thermal.thermal is not None
             replaced = self._slot.put((pair, time.monotonic())) if wanted else False
-            self._health.idle += not wanted
-            self._health.paired(pair.gap, frame.arrival, replaced)
+            self._health.paired(pair.gap, frame.arrival, replaced, wanted)
 
     def _arrived(self, name: str, frame: Frame) -> int:
         """Note the arrival; returns the stamp in nanoseconds, that of arrival if it has none."""
         stamp, now = stamp_of(frame.header), self.get_clock().now()
         frame.age = (now.nanoseconds - stamp) * 1e-9
-        if stamp == 0:
-            self._health.unstamped += 1
+        stamped = stamp != 0
+        if not stamped:
             frame.header.stamp, stamp = now.to_msg(), now.nanoseconds
             self._tell(
                 f'{name} unstamped',
                 f'frames on {name}/image_raw carry no stamp; they are paired by their arrival',
                 every=3600.0,
             )
-        self._health.arrived(name, stamp, frame.arrival)
+        self._health.arrived(name, stamp, frame.arrival, stamped)
         return stamp
 
     def _listened(self) -> bool:
@@ -238,8 +209,9 @@ class FusionNode(Node):
         lap = Laps(handed_over)
         lap('wait')
         fused, mask = fuse_pair_and_mask(pipeline, values, pair, lap)
-        self._health.stalled += fused is None
-        if fused is not None:
+        if fused is None:
+            self._health.held_back()
+        else:
             header = getattr(pair, values['output.reference']).header
             self._publish(fused, header, lap)
             if mask is not None and self._mask.get_subscription_count() > 0:
@@ -280,16 +252,6 @@ class FusionNode(Node):
         self._health.refused(f'{stage} {reason}', str(error))
         self._tell(stage, f'{stage}: {error}', every=1.0)
 
-    def _tell(self, key: str, message: str, every: float) -> None:
-        """Warn, at most once in so many seconds for each key.
-
-        rclpy's own throttle is one for all that pass a line, and fixed once it has been used.
-        """
-        now = time.monotonic()
-        if now - self._told.get(key, -math.inf) >= every:
-            self._told[key] = now
-            self.get_logger().warning(message)
-
     # Once a second, and on changes -------------------------------------------------------------
 
     def _on_second(self) -> None:
@@ -298,30 +260,19 @@ class FusionNode(Node):
         silence = self._health.silence(*settings)
         if silence:
             self._tell('silence', silence, every=v['stall.warn_after'])
-        self._health.notice = '; '.join(self._setup.pipeline.notices)
+        self._health.noticed('; '.join(self._setup.pipeline.notices))
         pairer = self._setup.receiver.pairer
         if pairer.rhythm is not None and pairer.rhythm.ambiguous:
             self._tell('skew', pairer.rhythm.notice, every=60.0)
         report = self._health.report(*settings, pairer.counters, pairer.rhythm)
         fuser = self._setup.pipeline.fuser
-        figures = report.values | {
+        figures = {
             'fused subscribers': str(self._fused.get_subscription_count()),
             'model': fuser.name,
             'provider': fuser.provider,
             **self._boxes.figures(),
         }
-        array = DiagnosticArray()
-        array.header.stamp = self.get_clock().now().to_msg()
-        array.status = [
-            DiagnosticStatus(
-                level=bytes([report.level]),
-                name=f'{self.get_fully_qualified_name()}: fusion',
-                message=report.message,
-                hardware_id='',
-                values=[KeyValue(key=key, value=value) for key, value in figures.items()],
-            )
-        ]
-        self._diagnostics.publish(array)
+        self._diagnostics.publish(report, figures)
 
     def _on_parameters(self, changes) -> SetParametersResult:
         """Check all changes together and apply them between two frames, or say why not."""
@@ -339,7 +290,7 @@ class FusionNode(Node):
         renewed = pipeline.fuser is not old.pipeline.fuser
         detector = pipeline.detector
         renewed |= detector is not None and not detector.same_model(old.pipeline.detector)
-        self._health.warn_after = values['stall.warn_after']
+        self._health.be_patient(values['stall.warn_after'])
         if any(name.startswith('sync.') for name in given):
             receiver.pairer.counters = old.receiver.pairer.counters
         else:
@@ -348,22 +299,6 @@ class FusionNode(Node):
         if renewed:
             self._announce()
         return SetParametersResult(successful=True)
-
-    def _watch_qos(self, topic: str) -> SubscriptionEventCallbacks:
-        return SubscriptionEventCallbacks(
-            incompatible_qos=lambda event: self._on_qos(topic, 'publisher', event)
-        )
-
-    def _on_qos(self, topic: str, peer: str, event) -> None:
-        parameter = 'qos.reliability' if peer == 'publisher' else 'qos.output_reliability'
-        fitting = 'best_effort' if peer == 'publisher' else 'reliable'
-        resolved = self.resolve_topic_name(topic)
-        conflict = self._health.qos_conflicts[resolved] = (
-            f'a {peer} of {resolved} uses QoS that does not fit '
-            f'({policy_name(event.last_policy_kind)}): set {parameter} to {fitting}, or change '
-            f'the {peer}'
-        )
-        self.get_logger().warning(conflict)
 
     def close(self) -> None:
         """Finish the frame in hand and stop the worker."""
@@ -375,15 +310,8 @@ class FusionNode(Node):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until Ctrl-C. Returns 0, or 2 when its parameters cannot be used."""
-    # Our own handler: SIGINT reaches the node twice under launch (from the terminal's process
-    # group, and passed on), and the second must not cut the shutdown short.
-    done = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: done.set())
-    keep_memory()
-    use_profile()
     try:
-        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+        done = process.start(args)
     except Exception as error:  # rcl's own type is private; it comes from a bad --ros-args
         print(f'fusion_node: {error}', file=sys.stderr)
         return 2

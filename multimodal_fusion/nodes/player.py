@@ -2,7 +2,6 @@
 
 import argparse
 import csv
-import signal
 import sys
 import threading
 import time
@@ -11,16 +10,15 @@ from pathlib import Path
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
-from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from ..errors import UserError
-from ..host.machine import keep_memory
 from ..io import messages
 from ..io.sources import Item, open_source
 from ..io.whole_files import whole_file
-from .distro import qos, use_profile
+from . import process
+from .distro import qos
 
 _FRAME_IDS = {'rgb': 'rgb_optical_frame', 'thermal': 'thermal_optical_frame'}
 
@@ -109,17 +107,12 @@ def main() -> int:
         '--wait-for-fused', action='store_true', help='until somebody listens to the fused images'
     )
     args = parser.parse_args(remove_ros_args(sys.argv)[1:])
-    keep_memory()
-    use_profile()
     try:
         source = open_source(args.data, args.bag, args.seconds, args.rgb_topic, args.thermal_topic)
     except UserError as error:
         print(f'player: {error}', file=sys.stderr)
         return 2
-    done = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: done.set())
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    done = process.start()
     player = Player(source, args.speed)
     heard = player.wait_for_listeners(30.0, args.wait_for_fused)
     if heard:

@@ -2,9 +2,7 @@
 
 import argparse
 import csv
-import signal
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -13,10 +11,10 @@ from rclpy.node import Node
 from rclpy.utilities import remove_ros_args
 
 from ..errors import UserError
-from ..host.machine import keep_memory
 from ..io.bag import BagWriter, Topic, header_stamp
 from ..io.whole_files import whole_file
-from .distro import qos, use_profile
+from . import process
+from .distro import qos
 
 
 class Recorder(Node):
@@ -71,12 +69,7 @@ def main() -> int:
         '--detections', action='store_true', help='listen to them; recorded where they are JSON'
     )
     args = parser.parse_args(remove_ros_args(sys.argv)[1:])
-    done = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: done.set())
-    keep_memory()
-    use_profile()
-    rclpy.init(signal_handler_options=rclpy.signals.SignalHandlerOptions.NO)
+    done = process.start()
     try:
         recorder = Recorder(args.bag, args.detections)
     except UserError as error:

@@ -59,14 +59,14 @@ class Health:
     """
 
     def __init__(self, topics: dict[str, str], warn_after: float, start: float):
-        self.warn_after = warn_after
-        self.bad: Counter[str] = Counter()
+        self._warn_after = warn_after
+        self._bad: Counter[str] = Counter()
         self._bad_since_pair: Counter[str] = Counter()
         self._failing = ''
-        self.replaced = self.fused = self.idle = self.stalled = self.unstamped = 0
-        self.frozen = False
-        self.notice = ''
-        self.qos_conflicts: dict[str, str] = {}  # topic: what does not fit
+        self._replaced = self._fused = self._idle = self._stalled = self._unstamped = 0
+        self._frozen = False
+        self._notice = ''
+        self._conflicts: dict[str, str] = {}  # topic: what does not fit
         self._lock = threading.Lock()
         self._streams = {name: _Stream(topics[name]) for name in STREAMS}
         self._last_pair = start
@@ -75,9 +75,38 @@ class Health:
         self._gaps: deque[int] = deque(maxlen=_RECENT)
         self._stages: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_RECENT))
 
-    def arrived(self, name: str, stamp: int, now: float) -> None:
-        """A frame of stream ``rgb`` or ``thermal`` came in, usable or not."""
+    def be_patient(self, warn_after: float) -> None:
+        """Change how many seconds without a pair are too many."""
         with self._lock:
+            self._warn_after = warn_after
+
+    def noticed(self, notice: str) -> None:
+        """What a user should know of models that do not run as asked for; empty for nothing."""
+        with self._lock:
+            self._notice = notice
+
+    def conflict(self, topic: str, sentence: str) -> None:
+        """The QoS of a publisher or subscriber of a topic does not fit."""
+        with self._lock:
+            self._conflicts[topic] = sentence
+
+    def observed(self, frozen: bool) -> None:
+        """The newest thermal image does, or does not, repeat those before it."""
+        with self._lock:
+            self._frozen = frozen
+
+    def held_back(self) -> None:
+        """``stall.policy`` kept a pair from being fused."""
+        with self._lock:
+            self._stalled += 1
+
+    def arrived(self, name: str, stamp: int, now: float, stamped: bool = True) -> None:
+        """A frame of stream ``rgb`` or ``thermal`` came in, usable or not.
+
+        stamped: whether the stamp is the message's own and not that of its arrival.
+        """
+        with self._lock:
+            self._unstamped += not stamped
             stream = self._streams[name]
             stream.frames += 1
             stream.stamp = stamp
@@ -86,18 +115,22 @@ class Health:
     def refused(self, reason: str, message: str = '') -> None:
         """A frame or pair could not be used; reason is a short key such as ``rgb encoding``."""
         with self._lock:
-            self.bad[reason] += 1
+            self._bad[reason] += 1
             self._bad_since_pair[reason] += 1
             if reason.startswith('pair'):
                 self._failing = message or reason
 
-    def paired(self, gap: int, now: float, replaced: bool) -> None:
-        """A pair was made. gap: nanoseconds. replaced: it took the place of one not yet fused."""
+    def paired(self, gap: int, now: float, replaced: bool, wanted: bool = True) -> None:
+        """A pair was made. gap: nanoseconds. replaced: it took the place of one not yet fused.
+
+        wanted: somebody listens to the fused images.
+        """
         with self._lock:
             self._paired, self._last_pair = True, now
             self._bad_since_pair.clear()
             self._gaps.append(gap)
-            self.replaced += replaced
+            self._replaced += replaced
+            self._idle += not wanted
 
     def published(self, latency: float, stages: Mapping[str, float] | None = None) -> None:
         """A fused image went out, ``latency`` seconds after the later of its frames came in.
@@ -105,7 +138,7 @@ class Health:
         stages: the seconds of each stage of `stages.STAGES` that it went through.
         """
         with self._lock:
-            self.fused += 1
+            self._fused += 1
             self._failing = ''
             self._latencies.append(latency)
             for stage, seconds in (stages or {}).items():
@@ -118,7 +151,7 @@ class Health:
         """
         with self._lock:
             quiet = now - self._last_pair
-            if quiet < self.warn_after:
+            if quiet < self._warn_after:
                 return ''
             streams = '; '.join(s.describe(now) for s in self._streams.values())
             return f'no pair for {quiet:.1f} s: {streams}. {self._advice(now, slop, offset)}'
@@ -127,10 +160,10 @@ class Health:
         silent = [
             stream.topic
             for stream in self._streams.values()
-            if (age := stream.age(now)) is None or age > self.warn_after
+            if (age := stream.age(now)) is None or age > self._warn_after
         ]
         if silent:
-            conflicts = [self.qos_conflicts[t] for t in silent if t in self.qos_conflicts]
+            conflicts = [self._conflicts[t] for t in silent if t in self._conflicts]
             hint = '; '.join(conflicts) or (
                 'check that it is published under this name ("ros2 topic list", launch arguments), '
                 'that its QoS fits (qos.reliability) and that large images get through '
@@ -179,14 +212,14 @@ class Health:
                 }
             values |= {
                 'pairs': str(counters.paired),
-                'fused': str(self.fused),
-                'replaced by newer': str(self.replaced),
-                'not computed (nobody listens)': str(self.idle),
-                'held back while frozen': str(self.stalled),
-                'refused': ', '.join(f'{k} {n}' for k, n in sorted(self.bad.items())) or '0',
+                'fused': str(self._fused),
+                'replaced by newer': str(self._replaced),
+                'not computed (nobody listens)': str(self._idle),
+                'held back while frozen': str(self._stalled),
+                'refused': ', '.join(f'{k} {n}' for k, n in sorted(self._bad.items())) or '0',
                 'clock resets': str(counters.resets),
-                'frames without stamp': str(self.unstamped),
-                'thermal frozen': str(self.frozen).lower(),
+                'frames without stamp': str(self._unstamped),
+                'thermal frozen': str(self._frozen).lower(),
             }
             if self._gaps:
                 values['skew median (ms)'] = f'{np.median(self._gaps) / 1e6:.2f}'
@@ -206,12 +239,12 @@ class Health:
                 level, message = ERROR, silence
             elif self._failing:
                 level, message = ERROR, f'pairs come but cannot be fused: {self._failing}'
-            elif self.frozen:
+            elif self._frozen:
                 level, message = WARN, 'the thermal image is frozen (shutter calibration?)'
             elif rhythm is not None and rhythm.ambiguous:
                 level, message = WARN, rhythm.notice
-            elif self.qos_conflicts or self.notice:
-                level, message = WARN, '; '.join([*self.qos_conflicts.values(), self.notice][:1])
+            elif self._conflicts or self._notice:
+                level, message = WARN, '; '.join([*self._conflicts.values(), self._notice][:1])
             elif not self._paired:
                 level, message = OK, 'waiting for the first pair'
             else:

@@ -117,7 +117,7 @@ class Rhythm:
         )
 
 
-class _Stream:
+class _Stamps:
     """One stream's stamps of the window, its frames that wait for a partner, and its rhythm."""
 
     def __init__(self):
@@ -229,7 +229,7 @@ class Pairer:
         self.offset = {'rgb': 0, 'thermal': thermal_offset}
         self.counters = Counters()
         self.rhythm: Rhythm | None = None
-        self._streams = {name: _Stream() for name in STREAMS}
+        self._streams = {name: _Stamps() for name in STREAMS}
 
     @property
     def memory(self) -> float:
@@ -265,10 +265,10 @@ class Pairer:
         """Forget the stream's past, and of the other what is not near the new time."""
         self.counters.resets += 1
         self.counters.unpaired[name] += self.waiting(name)
-        self._streams[name] = _Stream()
+        self._streams[name] = _Stamps()
         other = self._streams[OTHER[name]]
         if other.newest is not None and other.newest > stamp + self.reset_after:
-            fresh = self._streams[OTHER[name]] = _Stream()
+            fresh = self._streams[OTHER[name]] = _Stamps()
             for frame in other.waiting:
                 if frame[0] <= stamp + self.reset_after:
                     fresh.add(*frame, 0)
@@ -319,7 +319,7 @@ class Pairer:
         return payload
 
 
-def _settled(stream: _Stream, other: _Stream, ideal: int, distance: int, unknown: bool) -> bool:
+def _settled(stream: _Stamps, other: _Stamps, ideal: int, distance: int, unknown: bool) -> bool:
     """Whether none of the frames that a stream has yet to bring can be nearer to a stamp.
 
     distance: of the nearest one so far, in nanoseconds. unknown: the answer while the stream has
@@ -336,7 +336,7 @@ def _settled(stream: _Stream, other: _Stream, ideal: int, distance: int, unknown
     return other.newest - max(stream.lags) >= ideal + distance
 
 
-def _rhythm(rgb: _Stream, thermal: _Stream) -> Rhythm | None:
+def _rhythm(rgb: _Stamps, thermal: _Stamps) -> Rhythm | None:
     """What two streams of equal rates have in common; None of others, or while unknown."""
     if rgb.period is None or thermal.period is None:
         return None

@@ -5,7 +5,7 @@ import math
 import cv2
 import numpy as np
 
-from .sprites import Item
+from .sprites import Placed
 from .world import (
     CAMERA,
     COLS,
@@ -68,7 +68,7 @@ class Camera:
         """A sprite standing on the ground at (x, z), facing the camera, or, with a depth, along the
         road: from z (its right edge) to z + depth (its left edge)."""
         if sprite is None:
-            return Item(z, owner, label, None, [], (0, 0, 0, 0), lights)
+            return Placed(z, owner, label, None, [], (0, 0, 0, 0), lights)
         width, height = scale * sprite.size[0], scale * sprite.size[1]
         side = 0.0 if depth else (-width if mirror else width) / 2
         corners = [
@@ -88,7 +88,7 @@ class Camera:
             min(self.width, next(walls), math.ceil(max(xs))),
             min(self.height, math.ceil(max(ys))),
         )
-        return Item(z, owner, label, sprite, corners, place, lights)
+        return Placed(z, owner, label, sprite, corners, place, lights)
 
     def _pan(self, t):
         return round(self._margin * math.sin(2 * math.pi * t / 37.0))

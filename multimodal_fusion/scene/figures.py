@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from .sprites import Canvas
+from .sprites import SpriteCanvas
 from .world import LAMP_ARM, LAMP_Y, SODIUM
 
 PHASES = 12  # drawings per walking cycle
@@ -16,7 +16,7 @@ def _person(phase, side, coat, girth):
     """A person 1 unit tall in mid-stride. Colours are relative: 128 is as bright as around it."""
     swing = math.sin(phase)
     cloth, trousers, skin = (112, 112, 115), (105, 103, 102), (126, 132, 140)
-    canvas = Canvas(0.72 if side else 0.42, 1.04, 280)
+    canvas = SpriteCanvas(0.72 if side else 0.42, 1.04, 280)
     legs, arms = [], []
     for sign in (-1, 1):
         ahead, lift = sign * swing, max(0.0, sign * math.cos(phase))
@@ -67,7 +67,7 @@ def _person(phase, side, coat, girth):
 
 def _fox(phase):
     """An animal 1 m long and 0.6 m high, running to the right."""
-    canvas, fur = Canvas(1.2, 0.7, 120), (100, 105, 112)
+    canvas, fur = SpriteCanvas(1.2, 0.7, 120), (100, 105, 112)
     for i, x in enumerate((-0.25, -0.2, 0.2, 0.25)):
         reach = 0.14 * math.sin(phase + i * 2.2)
         canvas.limb((x, 0.3), (x + reach, 0.03 + 0.04 * (i % 2)), 0.05, 0.025, fur, 25.0)
@@ -81,7 +81,7 @@ def _fox(phase):
 
 def _car_end(front, paint, running):
     """The front or the back of a car, 2 m by 1.6 m."""
-    canvas = Canvas(2.0, 1.6, 130)
+    canvas = SpriteCanvas(2.0, 1.6, 130)
     warm = 1.0 if running else 0.35
     dark = tuple(c * 0.5 for c in paint)
     for x in (-0.78, 0.78):
@@ -126,7 +126,7 @@ def _car_end(front, paint, running):
 
 def _car_side(paint):
     """The left side of a parked car, 4.2 m by 1.6 m, nose to the left."""
-    canvas = Canvas(4.2, 1.6, 90)
+    canvas = SpriteCanvas(4.2, 1.6, 90)
     canvas.poly(
         [
             (-2.05, 0.3),
@@ -152,7 +152,7 @@ def _car_side(paint):
 
 def _post():
     """A street lamp, its arm to the left, from 1.9 m left of the post to 0.1 m right of it."""
-    canvas, steel = Canvas(2.0, 6.0, 45), (34, 36, 36)
+    canvas, steel = SpriteCanvas(2.0, 6.0, 45), (34, 36, 36)
     canvas.rect(0.85, 0.0, 0.95, 5.6, steel, 9.0)
     canvas.rect(0.81, 0.0, 0.99, 0.9, steel, 13.0)
     canvas.limb((0.9, 5.6), (0.9 - LAMP_ARM, LAMP_Y + 0.2), 0.05, 0.04, steel, 9.0)

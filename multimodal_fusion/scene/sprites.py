@@ -36,7 +36,7 @@ class Sprite:
 
 
 @dataclass
-class Item:
+class Placed:
     """A sprite placed in one frame; items with the same owner belong to one object."""
 
     z: float
@@ -73,7 +73,7 @@ class Item:
         return np.s_[y0:y1, x0:x1], ink, cv2.extractChannel(pixels, 3)
 
 
-class Canvas:
+class SpriteCanvas:
     """Draws a sprite in metres (x from the middle, y from the ground), at twice its resolution."""
 
     def __init__(self, width, height, ppm):

@@ -9,7 +9,7 @@ import pytest
 from multimodal_fusion import cli
 from multimodal_fusion.benchmark import table
 from multimodal_fusion.benchmark.floor import Floor
-from multimodal_fusion.benchmark.fusers import Case, Plan, Way, images, ratios, ways
+from multimodal_fusion.benchmark.fusers import BenchPlan, Case, Way, images, ratios, ways
 from multimodal_fusion.fusers.kernel.library import library
 
 # PyTorch takes seconds to start in each of the measuring processes.
@@ -79,7 +79,7 @@ def test_ratios_are_those_of_the_rounds():
 
 def test_pytorch_runs_the_same_network():
     pytest.importorskip('torch')
-    plan = Plan(['mmdrfuse', 'mmdrfuse_plus'], ['cpu'], [(64, 48)], [1], ['luma'], 1)
+    plan = BenchPlan(['mmdrfuse', 'mmdrfuse_plus'], ['cpu'], [(64, 48)], [1], ['luma'], 1)
     found = {(way.model, way.runs): way for way in ways(plan)}
     for model in plan.models:
         pytorch, onnx = (found[model, runs].load() for runs in ('pytorch', 'onnxruntime'))

@@ -69,7 +69,7 @@ def test_the_report_counts_and_grades():
     assert report.values['replaced by newer'] == '1'
     assert report.values['skew median (ms)'] == '5.00'
     assert report.values['latency p50 (ms)'] == '5.00'
-    health.frozen = True
+    health.observed(frozen=True)
     assert health.report(2.0, 0.05, 0.0, counters).level == WARN
     assert health.report(9.0, 0.05, 0.0, counters).level == ERROR
 
@@ -103,9 +103,9 @@ def test_old_refusals_do_not_hide_a_gap():
 
 def test_only_the_conflict_of_the_silent_topic_is_blamed():
     health = make()
-    health.qos_conflicts['/fused/image_raw'] = 'a subscriber asks for more'
+    health.conflict('/fused/image_raw', 'a subscriber asks for more')
     assert 'a subscriber asks' not in health.silence(6.0, 0.05, 0.0)
-    health.qos_conflicts['/rgb/image_raw'] = 'a publisher offers less'
+    health.conflict('/rgb/image_raw', 'a publisher offers less')
     assert 'a publisher offers less' in health.silence(6.0, 0.05, 0.0)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .gradient import edge_strength
-from .shared import Pair, Plane, Triple, histogram, once
+from .shared import Plane, PlanePair, Triple, histogram, once
 
 
 def entropy_nats(counts: np.ndarray) -> float:
@@ -27,7 +27,7 @@ def level_entropy(plane: Plane) -> float:
 
 
 @once
-def level_information(pair: Pair) -> float:
+def level_information(pair: PlanePair) -> float:
     """Return the mutual information of the grey levels of two planes, nats."""
     joint = entropy_nats(joint_counts(pair.first.image, pair.second.image))
     return max(0.0, level_entropy(pair.first) + level_entropy(pair.second) - joint)

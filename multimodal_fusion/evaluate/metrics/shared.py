@@ -53,7 +53,7 @@ def check_same_shape(image: np.ndarray, name: str, other: np.ndarray, other_name
 
 
 def once(work):
-    """Make `work(holder)` run once per Plane, Pair or Triple and remember its result."""
+    """Make `work(holder)` run once per Plane, PlanePair or Triple and remember its result."""
 
     @functools.wraps(work)
     def remembered(holder):
@@ -72,7 +72,7 @@ class Plane:
         self.memory: dict = {}
 
 
-class Pair:
+class PlanePair:
     """Two planes of the same size, with the shared work done on them together so far."""
 
     def __init__(self, first: Plane, second: Plane) -> None:
@@ -92,7 +92,7 @@ class SourcePair:
         self.a = Plane(thermal, 'thermal')
         self.b = Plane(visible, 'visible')
         check_same_shape(visible, 'visible', thermal, 'thermal')
-        self.ab = Pair(self.a, self.b)
+        self.ab = PlanePair(self.a, self.b)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -113,8 +113,8 @@ class Triple:
         self.f = Plane(fused, 'fused')
         check_same_shape(fused, 'fused', sources.a.image, 'thermal')
         self.a, self.b, self.ab = sources.a, sources.b, sources.ab
-        self.af = Pair(self.a, self.f)
-        self.bf = Pair(self.b, self.f)
+        self.af = PlanePair(self.a, self.f)
+        self.bf = PlanePair(self.b, self.f)
         self.memory: dict = {}
 
     @property
@@ -147,7 +147,7 @@ def sums(plane: Plane) -> tuple[int, int, int]:
 
 
 @once
-def product_sum(pair: Pair) -> int:
+def product_sum(pair: PlanePair) -> int:
     """Return the sum over pixels of first * second, an exact whole number."""
     # Every partial sum of these float64 is a whole number under 2**53: nothing is rounded.
     centred_sum = int(np.vdot(centred(pair.first), centred(pair.second)))
@@ -168,7 +168,7 @@ def variance(plane: Plane) -> int:
     return covariance(plane, plane, sums(plane)[2])
 
 
-def pair_covariance(pair: Pair) -> int:
+def pair_covariance(pair: PlanePair) -> int:
     """Return size**2 times the population covariance of a pair, an exact whole number."""
     return covariance(pair.first, pair.second, product_sum(pair))
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from .shared import (
     MIDDLE,
-    Pair,
     Plane,
+    PlanePair,
     Triple,
     centred,
     gaussian,
@@ -73,7 +73,7 @@ def difference_correlation(images: Triple) -> float:
     return total
 
 
-def squared_error(pair: Pair) -> int:
+def squared_error(pair: PlanePair) -> int:
     """Return the sum of squared differences of a pair, an exact whole number."""
     return sums(pair.first)[2] + sums(pair.second)[2] - 2 * product_sum(pair)
 
@@ -160,7 +160,7 @@ def constants(data_range: float) -> tuple[float, float]:
 
 
 @once
-def box_ssim(pair: Pair) -> dict[int, float]:
+def box_ssim(pair: PlanePair) -> dict[int, float]:
     """Return the SSIM of a pair by data range: BOX x BOX uniform window, sample covariance."""
     size = BOX * BOX
     products = box_sum(cv2.multiply(pair.first.image, pair.second.image, dtype=cv2.CV_16U))
@@ -218,7 +218,7 @@ def gaussian_moments(plane: Plane) -> tuple[np.ndarray, np.ndarray]:
     return window_mean(image), window_mean(image * image)
 
 
-def gaussian_ssim(pair: Pair) -> float:
+def gaussian_ssim(pair: PlanePair) -> float:
     """Return the SSIM of a pair, 11x11 Gaussian window, population covariance, range 255."""
     products = window_mean(centred(pair.first) * centred(pair.second))
     total = 0.0

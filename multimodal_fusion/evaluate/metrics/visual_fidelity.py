@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .shared import Pair, Plane, Triple, centred, gaussian, inside, once, strips
+from .shared import Plane, PlanePair, Triple, centred, gaussian, inside, once, strips
 
 WINDOWS = (17, 9, 5, 3)  # side per scale; sigma is a fifth of it
 NOISE = 2.0  # variance of the visual noise, for levels of 0..255
@@ -57,7 +57,7 @@ def own_information(plane: Plane) -> float:
     )
 
 
-def passed_information(pair: Pair) -> float:
+def passed_information(pair: PlanePair) -> float:
     """Return sum ln(1 + g^2 variance / (rest + NOISE)): what the second plane tells of it."""
     information = 0.0
     for side, first, second in zip(WINDOWS, scales(pair.first), scales(pair.second), strict=True):
@@ -75,7 +75,7 @@ def passed_information(pair: Pair) -> float:
     return information
 
 
-def fidelity(pair: Pair) -> float:
+def fidelity(pair: PlanePair) -> float:
     """Return VIFp(first, second); 1 if the first image is flat and has nothing to tell."""
     own = own_information(pair.first)
     return passed_information(pair) / own if own else 1.0

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from html import escape
 
 from .charts.svg import tag
-from .view import Metric
+from .view import MetricView
 
 
 def choice(name: str, id_: str, options: Iterable[tuple[str, str]], selected: str, **data) -> str:
@@ -18,7 +18,7 @@ def choice(name: str, id_: str, options: Iterable[tuple[str, str]], selected: st
     return tag('label', f'{escape(name)} ' + tag('select', items, id=id_, **data))
 
 
-def metric_choice(id_: str, metrics: list[Metric], default: Metric | None, **data) -> str:
+def metric_choice(id_: str, metrics: list[MetricView], default: MetricView | None, **data) -> str:
     """Return the choice of a metric by name."""
     options = [(metric.name, f'{metric.name} {metric.arrow}') for metric in metrics]
     return choice('Metric', id_, options, default.name if default else '', **data)

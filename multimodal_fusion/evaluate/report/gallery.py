@@ -6,7 +6,7 @@ from html import escape
 
 from .charts.svg import tag
 from .controls import choice
-from .pictures import SOURCES, Picture, Scene, encode, extremes, layers, lead, scenes
+from .pictures import SOURCES, Picture, SceneImages, encode, extremes, layers, lead, scenes
 from .view import Model, View
 
 LABELS = {'visible': 'RGB', 'thermal': 'thermal'}
@@ -32,7 +32,7 @@ def extreme_controls(view: View) -> str:
     return choice('Model', 'extreme-model', models, first)
 
 
-def _scene(view: View, scene: Scene, number: int, picture: Picture, names: list[str]) -> str:
+def _scene(view: View, scene: SceneImages, number: int, picture: Picture, names: list[str]) -> str:
     image = view.images[scene.index]
     stem = image['stem']
     figures = []
@@ -76,7 +76,7 @@ def _layer_name(name: str, model: Model | None) -> str:
     return dot + tag('span', escape(LABELS.get(name, name)), class_='name')
 
 
-def _strip(view: View, shown: list[Scene]) -> str:
+def _strip(view: View, shown: list[SceneImages]) -> str:
     buttons = []
     for number, scene in enumerate(shown):
         stem = view.images[scene.index]['stem']
@@ -89,7 +89,7 @@ def _strip(view: View, shown: list[Scene]) -> str:
     return ''.join(buttons)
 
 
-def _data(view: View, shown: list[Scene], names: list[str]) -> dict:
+def _data(view: View, shown: list[SceneImages], names: list[str]) -> dict:
     models = [model.name for model in view.models]
     numbers = {scene.index: number for number, scene in enumerate(shown)}
     columns = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from .summary import half_width
-from .view import Metric, View, mark, plural, show_milliseconds
+from .view import MetricView, View, mark, plural, show_milliseconds
 
 _WRAP = {'best': '**{}**', 'second': '*{}*'}
 
@@ -57,7 +57,7 @@ def _average_ranks(view: View) -> list[str]:
     return ['rank ↓', *(_wrap(text, marks.get(name)) for name, text in shown.items())]
 
 
-def _metric(view: View, metric: Metric) -> list[str]:
+def _metric(view: View, metric: MetricView) -> list[str]:
     marks = view.marks(metric)
     column = [f'{escape(metric.name)} {metric.arrow}']
     for model in view.models:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from .view import Metric, Model, View
+from .view import MetricView, Model, View
 
 SOURCES = ('visible', 'thermal')
 LONG_SIDE = 640
@@ -23,7 +23,7 @@ Picture = Callable[[str, str], np.ndarray]
 
 
 @dataclass
-class Scene:
+class SceneImages:
     """One image of the data and which pictures of it are shown. reason: why it was chosen."""
 
     index: int
@@ -36,7 +36,7 @@ def layers(view: View) -> list[str]:
     return [*SOURCES, *(m.name for m in view.models if m.name not in SOURCES)]
 
 
-def extremes(view: View, model: str, metric: Metric) -> tuple[list[int], list[int]]:
+def extremes(view: View, model: str, metric: MetricView) -> tuple[list[int], list[int]]:
     """Return the images a model is best and worst at, the most extreme first; no image in both."""
     values = view.values(model, metric.name)
     known = [index for index, value in enumerate(values) if value is not None]
@@ -47,7 +47,7 @@ def extremes(view: View, model: str, metric: Metric) -> tuple[list[int], list[in
     return best, worst
 
 
-def scenes(view: View, limit: int = PICTURES) -> list[Scene]:
+def scenes(view: View, limit: int = PICTURES) -> list[SceneImages]:
     """
     Return the scenes to show, with at most `limit` pictures in all.
 
@@ -58,17 +58,17 @@ def scenes(view: View, limit: int = PICTURES) -> list[Scene]:
     if not view.images or not view.models:
         return []
     every = layers(view)
-    chosen: dict[int, Scene] = {}
+    chosen: dict[int, SceneImages] = {}
     used = 0
     whole = max(1, min(8, round(limit * 0.45 / len(every))))
     for index, reason in _telling(view):
         if len(chosen) == whole or used + len(every) > limit:
             break
         if index not in chosen:
-            chosen[index] = Scene(index, reason, list(every))
+            chosen[index] = SceneImages(index, reason, list(every))
             used += len(every)
     for index, model, reason in _extreme_order(view):
-        scene = chosen.get(index) or Scene(index, reason)
+        scene = chosen.get(index) or SceneImages(index, reason)
         wanted = [model.name] if model.baseline else [*SOURCES, model.name]
         more = [name for name in wanted if name not in scene.names]
         if used + len(more) <= limit:
@@ -107,7 +107,7 @@ def _telling(view: View) -> Iterator[tuple[int, str]]:
         yield index, ''
 
 
-def _most_different(view: View, metric: Metric) -> list[int]:
+def _most_different(view: View, metric: MetricView) -> list[int]:
     """Images by the spread of their values over the models, the widest first."""
     columns = [view.values(model.name, metric.name) for model in view.models]
     spread = []

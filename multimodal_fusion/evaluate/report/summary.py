@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from .charts.svg import tag
-from .view import Metric, Model, Score, View, mark, show_milliseconds
+from .view import MetricView, Model, Score, View, mark, show_milliseconds
 
 
 def swatch(model: Model) -> str:
@@ -61,7 +61,7 @@ def _average_rank(rank: float | None, place: str | None) -> str:
     return _cell(shown, rank, place=place, class_='rank-average')
 
 
-def _score(view: View, model: Model, metric: Metric, place: str | None) -> str:
+def _score(view: View, model: Model, metric: MetricView, place: str | None) -> str:
     score, rank = view.score(model.name, metric.name), view.rank(model.name, metric.name)
     if score.mean is None:
         return _cell('–', None, tip=f'{model.name}, {metric.name}: no value')
@@ -79,14 +79,14 @@ def _score(view: View, model: Model, metric: Metric, place: str | None) -> str:
     return _cell(metric.show(score.mean), score.mean, below, '\n'.join(tip), place)
 
 
-def interval(score: Score, metric: Metric) -> str:
+def interval(score: Score, metric: MetricView) -> str:
     """Return the 95 % interval of a mean, nothing where it has none."""
     if score.low is None or score.high is None:
         return ''
     return f'{metric.show(score.low)}–{metric.show(score.high)}'
 
 
-def half_width(score: Score, metric: Metric) -> str:
+def half_width(score: Score, metric: MetricView) -> str:
     """Return half the width of the 95 % interval of a mean behind a plus-minus sign."""
     if score.low is None or score.high is None:
         return ''

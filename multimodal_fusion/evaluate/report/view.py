@@ -58,7 +58,7 @@ class Model:
 
 
 @dataclass(frozen=True)
-class Metric:
+class MetricView:
     """One column of the tables."""
 
     name: str
@@ -121,22 +121,22 @@ class View:
         return models
 
     @cached_property
-    def metrics(self) -> list[Metric]:
+    def metrics(self) -> list[MetricView]:
         """The metrics of single images."""
         return [self._metric(metric) for metric in self.results['metrics']]
 
     @cached_property
-    def columns(self) -> list[Metric]:
+    def columns(self) -> list[MetricView]:
         """The metrics of the tables: those of images, and flicker for a sequence that has it."""
         known = {metric.name for metric in self.metrics}
         if 'flicker' in known or not (self.sequence and self.sequence.get('flicker')):
             return self.metrics
         return [*self.metrics, self._metric(_FLICKER)]
 
-    def _metric(self, metric: Mapping) -> Metric:
+    def _metric(self, metric: Mapping) -> MetricView:
         name = metric['name']
         means = (self.score(model.name, name).mean for model in self.models)
-        return Metric(
+        return MetricView(
             name,
             metric.get('label') or name,
             metric['higher_is_better'],
@@ -145,7 +145,7 @@ class View:
         )
 
     @cached_property
-    def default(self) -> Metric | None:
+    def default(self) -> MetricView | None:
         """The metric that plots show first: VIF, or else the first there is."""
         by_name = {metric.name: metric for metric in self.metrics}
         return by_name.get('VIF', self.metrics[0] if self.metrics else None)
@@ -183,7 +183,7 @@ class View:
             for image in self.images
         ]
 
-    def marks(self, metric: Metric) -> dict[str, str]:
+    def marks(self, metric: MetricView) -> dict[str, str]:
         """Return which models are 'best' and 'second' in one metric."""
         names = [model.name for model in self.models]
         ranked = {name for name in names if self.rank(name, metric.name) is not None}

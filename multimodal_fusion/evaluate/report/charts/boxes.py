@@ -6,7 +6,7 @@ from html import escape
 
 import numpy as np
 
-from ..view import Metric, Model, View
+from ..view import MetricView, Model, View
 from .svg import Scale, dots, drawing, line, tag, text
 
 WIDTH, ROW, TOP, BOTTOM, NAMES = 308, 17, 4, 20, 112
@@ -18,7 +18,7 @@ def box_plots(view: View) -> str:
     return ''.join(_panel(view, metric) for metric in view.metrics)
 
 
-def _panel(view: View, metric: Metric) -> str:
+def _panel(view: View, metric: MetricView) -> str:
     bottom = TOP + ROW * len(view.models)
     columns = {model.name: view.values(model.name, metric.name) for model in view.models}
     known = [value for values in columns.values() for value in values if value is not None]
@@ -38,7 +38,7 @@ def _panel(view: View, metric: Metric) -> str:
 
 
 def _row(
-    view: View, metric: Metric, model: Model, values: list[float | None], scale: Scale, y: float
+    view: View, metric: MetricView, model: Model, values: list[float | None], scale: Scale, y: float
 ) -> str:
     name = text(NAMES - 8, y + 3.5, shorten(model.name, 15), 'label end')
     hit = tag('rect', x=0, y=y - ROW / 2, width=WIDTH, height=ROW, class_='hit')
@@ -66,7 +66,7 @@ def _shape(values: list[float], scale: Scale, y: float) -> str:
     return whisker + box + middle + (tag('path', d=outliers, class_='outliers') if outliers else '')
 
 
-def _tip(view: View, metric: Metric, model: Model, values: list[float | None]) -> str:
+def _tip(view: View, metric: MetricView, model: Model, values: list[float | None]) -> str:
     known = [(value, index) for index, value in enumerate(values) if value is not None]
     low, median, high = np.percentile([value for value, _ in known], [25, 50, 75])
     (least, least_at), (most, most_at) = min(known), max(known)

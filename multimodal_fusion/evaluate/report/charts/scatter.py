@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from ..summary import interval
-from ..view import Metric, Model, Score, View, show_milliseconds
+from ..view import MetricView, Model, Score, View, show_milliseconds
 from .boxes import shorten
 from .svg import Scale, drawing, line, path, tag, text
 
@@ -35,7 +35,7 @@ def scatter_plots(view: View) -> str:
     )
 
 
-def _plot(view: View, metric: Metric) -> str:
+def _plot(view: View, metric: MetricView) -> str:
     times = [time[0] for m in view.models if (time := view.milliseconds(m.name)) and time[0] > 0]
     untimed = any(_untimed(view, model) for model in view.models)
     x = Scale.fit(_wide(times), LEFT + STRIP * untimed, RIGHT - 90, log=True)
@@ -70,7 +70,7 @@ def _wide(times: list[float]) -> list[float]:
     return [*times, middle / 10**0.5, middle * 10**0.5]
 
 
-def _axes(x: Scale, y: Scale, metric: Metric, scores: bool, times: bool, untimed: bool) -> str:
+def _axes(x: Scale, y: Scale, metric: MetricView, scores: bool, times: bool, untimed: bool) -> str:
     parts = []
     for value, label in y.ticks(6) if scores else []:
         parts.append(line(LEFT, y(value), RIGHT, y(value), 'grid'))
@@ -105,7 +105,7 @@ def _front(points: list[Point]) -> str:
     return tag('path', d=path(steps), class_='front')
 
 
-def _point(point: Point, metric: Metric, y: Scale) -> str:
+def _point(point: Point, metric: MetricView, y: Scale) -> str:
     score, model = point.score, point.model
     parts = []
     if score.low is not None and score.high is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..view import Metric, Model, View, finite
+from ..view import MetricView, Model, View, finite
 from .svg import Scale, dots, drawing, line, path, tag, text
 
 WIDTH, LEFT, RIGHT = 1200, 56, 1188
@@ -80,7 +80,7 @@ def curve_values(view: View) -> dict:
     }
 
 
-def _curves(view: View, metric: Metric) -> str:
+def _curves(view: View, metric: MetricView) -> str:
     x, sequence = time_scale(view), view.sequence or {}
     columns = [(model, view.values(model.name, metric.name)) for model in view.models]
     known = [value for _, values in columns for value in values if value is not None]
