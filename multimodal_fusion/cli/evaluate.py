@@ -19,7 +19,7 @@ from ..evaluate.run import detect, on_bag, on_folders, write, write_sheet
 from ..evaluate.summary import PROTOCOLS, results
 from ..evaluate.timing import time_fusion
 from ..io.whole_files import make_folder
-from ..pipeline.pipeline import thermal_settings
+from ..pipeline.preparation import Preparation
 from . import options
 
 HELP = 'Score fusers on image pairs or on a bag: metrics with intervals, ranks, cost, a report.'
@@ -99,8 +99,7 @@ def run(args: argparse.Namespace) -> int:
         contenders=tuple(rows),
         definition=definition,
         metrics=metrics,
-        thermal=thermal_settings(values),
-        registration=values['registration.mode'],
+        preparation=Preparation.of(values),
         cache=None if args.no_cache else Cache.default_folder(),
     )
     make_folder(args.out)

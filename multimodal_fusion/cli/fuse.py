@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     options.add_model(parser)
     options.add_thermal(parser)
+    options.add_params(parser)
 
 
 def run(args: argparse.Namespace) -> int:

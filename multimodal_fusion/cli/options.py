@@ -62,6 +62,10 @@ def add_bag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--thermal-topic', help='of the bag, if its name does not tell')
     parser.add_argument('--slop', type=float, help='sync.slop in seconds')
     parser.add_argument('--thermal-time-offset', type=float, help='seconds added to thermal stamps')
+    add_params(parser)
+
+
+def add_params(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--params', type=Path, help='parameter file of the node; options override')
 
 

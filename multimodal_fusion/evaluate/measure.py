@@ -15,8 +15,7 @@ from ..errors import UserError
 from ..io.datasets import PairFiles
 from ..io.image_files import read_thermal, read_visible
 from ..io.pixels import luma
-from ..pipeline.thermal import ThermalRange, ThermalSettings, to_white_hot
-from ..registration.warp import Registration
+from ..pipeline.preparation import Preparation
 from .cache import Cache
 from .contenders import Contender
 from .metrics import SourcePair, Triple, evaluate
@@ -32,8 +31,7 @@ class Plan:
     contenders: tuple[Contender, ...]
     definition: str
     metrics: tuple[str, ...]
-    thermal: ThermalSettings
-    registration: str = 'none'
+    preparation: Preparation
     cache: Path | None = None
 
 
@@ -62,9 +60,7 @@ class Sources:
     @classmethod
     def read(cls, pair: PairFiles, plan: Plan) -> 'Sources':
         visible, counts = read_visible(pair.visible), read_thermal(pair.thermal)
-        limits = ThermalRange(plan.thermal).update(counts, 0)
-        grey = to_white_hot(counts, limits, plan.thermal.polarity, plan.thermal.clahe)
-        return cls(visible, Registration(plan.registration).apply(grey, visible.shape[:2]))
+        return cls(visible, plan.preparation.still(counts, visible.shape[:2]))
 
     @cached_property
     def pair(self) -> SourcePair:

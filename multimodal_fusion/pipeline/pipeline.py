@@ -9,12 +9,12 @@ import numpy as np
 from ..detect.detector import Detector
 from ..fusers.fuser import Fuser
 from ..io import messages
-from ..registration.warp import Registration
 from .frames import ThermalFrame
 from .pairing import Pair
+from .preparation import Preparation
 from .stages import no_laps
 from .stall import FreezeDetector
-from .thermal import ThermalRange, ThermalSettings, to_white_hot
+from .thermal import ThermalRange
 
 _RETUNED = ('score', 'iou', 'limit', 'classes')  # of a detector that stays loaded
 _FIXED = ('labels', 'layout', 'resize', 'size')
@@ -22,16 +22,15 @@ _FIXED = ('labels', 'layout', 'resize', 'size')
 
 @dataclass(frozen=True)
 class Pipeline:
-    """Thermal stage, registration and fuser, with their settings. Make one with `build`.
+    """Preparation and fuser, with their settings and memory. Make one with `build`.
 
     `observe` must see every thermal frame in order of arrival, also those that are never fused;
     `fuse` depends on its arguments alone and may run in another thread.
     """
 
-    thermal: ThermalSettings
+    preparation: Preparation
     range: ThermalRange
     freeze: FreezeDetector
-    registration: Registration
     model: dict[str, Any]
     fuser: Fuser
     detection: dict[str, Any]
@@ -52,11 +51,7 @@ class Pipeline:
         self, frame: ThermalFrame, shape: tuple[int, int], lap: Callable[[str], None] = no_laps
     ) -> np.ndarray:
         """The thermal image as the fuser sees it: uint8 (H, W) on the visible image's grid."""
-        grey = to_white_hot(frame.counts, frame.limits, self.thermal.polarity, self.thermal.clahe)
-        lap('thermal')
-        registered = self.registration.apply(grey, shape)
-        lap('register')
-        return registered
+        return self.preparation.white_hot(frame.counts, frame.limits, shape, lap)
 
     def detector_input(
         self, fused: np.ndarray, visible: np.ndarray, frame: ThermalFrame
@@ -94,16 +89,16 @@ def build(values: Mapping[str, Any], previous: 'Pipeline | None' = None) -> Pipe
     Parts whose settings are the same are taken over from ``previous``, with their memory.
     """
     model = _group(values, 'model')
-    thermal = thermal_settings(values)
+    preparation = Preparation.of(values)
     freeze = FreezeDetector(values['stall.freeze_after'])
     detection = _group(values, 'detector')
-    fuser, detector, limits = None, None, ThermalRange(thermal)
+    fuser, detector, limits = None, None, ThermalRange(preparation.thermal)
     if previous is not None:
         if previous.model == model:
             fuser = previous.fuser
         if detection['enabled'] and previous.detector is not None:
             detector = _same_detector(previous, detection, model)
-        if previous.thermal == thermal:
+        if previous.preparation.thermal == preparation.thermal:
             limits = previous.range
         if previous.freeze.after == freeze.after:
             freeze = previous.freeze
@@ -128,10 +123,9 @@ def build(values: Mapping[str, Any], previous: 'Pipeline | None' = None) -> Pipe
         )
         fuser.warm_up((48, 64))  # a model that cannot run is refused here, not in mid-flight
     return Pipeline(
-        thermal=thermal,
+        preparation=preparation,
         range=limits,
         freeze=freeze,
-        registration=Registration(values['registration.mode'], values['registration.homography']),
         model=model,
         fuser=fuser,
         detection=detection,
@@ -150,11 +144,6 @@ def _same_detector(previous: Pipeline, detection: dict, model: dict) -> Detector
     if all(detection[name] == old[name] for name in _RETUNED):
         return previous.detector
     return previous.detector.retuned(**{name: detection[name] for name in _RETUNED})
-
-
-def thermal_settings(values: Mapping[str, Any]) -> ThermalSettings:
-    """The thermal stage's settings among parameter values. Raises UserError."""
-    return ThermalSettings(**_group(values, 'thermal'))
 
 
 def _group(values: Mapping[str, Any], group: str) -> dict[str, Any]:

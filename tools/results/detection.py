@@ -30,8 +30,7 @@ from multimodal_fusion.evaluate.measure import Meter, Plan, Sources
 from multimodal_fusion.host.machine import cpu_name
 from multimodal_fusion.io.datasets import PairSet, find_pairs
 from multimodal_fusion.io.whole_files import whole_file
-from multimodal_fusion.pipeline.thermal import ThermalSettings
-from multimodal_fusion.registration.warp import MODES
+from multimodal_fusion.pipeline.preparation import Preparation
 from multimodal_fusion.scene import Scene
 
 SCENE_SEEDS = range(1, 5)  # not those of config/train/detector.yaml
@@ -138,7 +137,7 @@ def free_people(truths: Sequence[Truth], findings: dict[str, Findings]) -> str:
 
 def page(args: argparse.Namespace, command: str) -> str:
     fusers = contenders(args.models.split(','), [], False, args.allow_unlisted)
-    plan = Plan(tuple(fusers), 'ours', (), ThermalSettings(), MODES[0])
+    plan = Plan(tuple(fusers), 'ours', (), Preparation())
     meter = Meter(plan)
     stems = None
     if args.stems:

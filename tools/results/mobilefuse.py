@@ -29,8 +29,7 @@ from multimodal_fusion.host.progress import progress
 from multimodal_fusion.io.datasets import PairFiles, find_pairs
 from multimodal_fusion.io.pixels import luma
 from multimodal_fusion.io.whole_files import whole_file
-from multimodal_fusion.pipeline.pipeline import thermal_settings
-from multimodal_fusion.pipeline.settings import checked
+from multimodal_fusion.pipeline.preparation import Preparation
 
 SCALES = (1.0, 0.5, 0.25)
 METRICS = PROTOCOLS['vifb-rank']
@@ -64,7 +63,7 @@ def main(words: Sequence[str] | None = None) -> int:
         (*rows, *scaled),
         'vifb',
         METRICS,
-        thermal_settings(checked({})),
+        Preparation(),
         cache=Cache.default_folder(),
     )
     measured = list(progress(measure_files(pairs, plan, args.jobs), len(pairs)))

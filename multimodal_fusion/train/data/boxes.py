@@ -17,7 +17,7 @@ from ...io.box_files import read_boxes
 from ...io.datasets import PairFiles, find_pairs, usable
 from ...io.image_files import read_thermal, read_visible
 from ...io.pixels import luma
-from ...pipeline.thermal import ThermalRange, ThermalSettings, to_white_hot
+from ...pipeline.preparation import Preparation
 from ...scene import Scene
 from ..losses.detection import Target
 
@@ -132,17 +132,13 @@ def _read(files: PairFiles, text: Path, fusers: list[Fuser], persons_only: bool)
 
 def _scenes(seeds: Iterable[int], frames: int, fusers: list[Fuser]) -> list[Sample]:
     """Frames of synthetic night roads; every second one by a 14-bit camera and its range."""
-    found = []
+    found, preparation = [], Preparation()
     for seed in seeds:
         bits = 14 if seed % 2 else 8
-        scene, limits = (
-            Scene(seed=seed, thermal_bits=bits, freeze_for=0),
-            ThermalRange(ThermalSettings()),
-        )
+        scene = Scene(seed=seed, thermal_bits=bits, freeze_for=0)
         for t in np.random.default_rng(seed).uniform(0, 200, frames):
             counts, boxes = scene.thermal(t), scene.boxes(t)
-            limits.reset()
-            thermal = to_white_hot(counts, limits.update(counts, round(t * 1e9)))
+            thermal = preparation.still(counts, counts.shape)
             corners = np.float32([(b.x0, b.y0, b.x1, b.y1) for b in boxes]).reshape(-1, 4)
             labels = np.array([CLASSES.index(b.label) for b in boxes], np.int64)
             found.append(
