@@ -1,4 +1,4 @@
-"""`bench --agreement`: the compiled kernel's pixels beside those of ONNX Runtime."""
+"""`bench agreement`: the compiled kernel's pixels beside those of ONNX Runtime."""
 
 import argparse
 import json
@@ -24,7 +24,7 @@ _NOISE = (640, 480)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('--images', type=Path, help='--agreement: a folder of image pairs as well')
+    parser.add_argument('--images', type=Path, help='agreement: a folder of image pairs as well')
 
 
 def run(args: argparse.Namespace) -> int:

@@ -80,7 +80,7 @@ def measure(
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group('--bandwidth: the link of the robot')
+    group = parser.add_argument_group('bandwidth: the link of the robot')
     group.add_argument('--data', type=Path, help='a data set of pairs (default: the night road)')
     group.add_argument('--bag', type=Path, help='or a bag')
     group.add_argument('--rgb-topic', help='of the bag, if its name does not tell')

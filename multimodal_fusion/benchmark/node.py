@@ -25,7 +25,7 @@ _PAIRS = '640x480+640x480,1280x1024+640x512:14'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group('--pipeline: the node over DDS')
+    group = parser.add_argument_group('node: the node over DDS')
     group.add_argument('--pairs', default=_PAIRS, help=f'RGB+thermal sizes (default: {_PAIRS})')
     group.add_argument('--rates', default='30', help='Hz, with commas (default: 30)')
     group.add_argument('--seconds', type=float, default=20.0, help='at each rate (default: 20)')
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
         ('psutil', 'pip install psutil'),
     ):
         if importlib.util.find_spec(module) is None:
-            raise UserError(f'bench --pipeline needs {module}: {advice}')
+            raise UserError(f'bench node needs {module}: {advice}')
     result = {
         'machine': f'{platform.machine()}, {cpu_name()}',
         'python': platform.python_version(),

@@ -13,7 +13,19 @@ import threading
 from .. import __version__
 from ..errors import UserError
 
-COMMANDS = ('demo', 'fuse', 'replay', 'evaluate', 'bench', 'models', 'doctor', 'train', 'export')
+COMMANDS = (
+    'demo', 'fuse', 'replay', 'evaluate', 'bench', 'models', 'doctor', 'data', 'train', 'ablate',
+    'export',
+)  # fmt: skip
+# Spellings of before 0.2.0, which go with it: (command, word) to what it is called now.
+_MOVED = {
+    ('train', 'pack'): ('data', 'pack'),
+    ('train', 'preview-data'): ('data', 'preview'),
+    ('train', 'ablate'): ('ablate',),
+    ('bench', '--agreement'): ('bench', 'agreement'),
+    ('bench', '--pipeline'): ('bench', 'node'),
+    ('bench', '--bandwidth'): ('bench', 'bandwidth'),
+}
 
 
 def build_parser(names=COMMANDS) -> argparse.ArgumentParser:
@@ -38,7 +50,7 @@ def build_parser(names=COMMANDS) -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    args = build_parser().parse_args(argv)
+    args = build_parser().parse_args(_renamed(sys.argv[1:] if argv is None else argv))
     args.argv = sys.argv[1:] if argv is None else argv
     if threading.current_thread() is threading.main_thread():
         # A command that is terminated cleans up as one that is interrupted: children, half files.
@@ -54,6 +66,18 @@ def main(argv: list[str] | None = None) -> int:
         # The reader of our output left (`... | head`); keep Python from complaining at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def _renamed(argv: list[str]) -> list[str]:
+    """The words with an old spelling replaced, which is told."""
+    for (command, word), now in _MOVED.items():
+        if argv[:1] == [command] and word in argv:
+            print(
+                f'multimodal_fusion: "{command} {word}" is called "{" ".join(now)}" now',
+                file=sys.stderr,
+            )
+            return [*now, *(given for given in argv[1:] if given != word)]
+    return argv
 
 
 def _interrupt(*_) -> None:

@@ -19,16 +19,20 @@ EXAMPLE = 'python -m multimodal_fusion bench --sizes 640x480 --threads 1,2 --jso
 SIZES = '256x256,640x480,640x512,1280x1024,1920x1080'
 MODELS = 'max,laplacian,mmdrfuse,mmdrfuse_plus'
 INPUTS = ('luma', 'colour')
-# Modes of their own, each a module of benchmark/ with add_arguments(parser) and run(args).
+# Beside the fusers, each a module of benchmark/ with add_arguments(parser) and run(args).
 MODES = {
     'agreement': 'pixels of the compiled kernel beside those of ONNX Runtime',
-    'pipeline': 'the node as a process, over DDS: latency, rate, CPU, memory',
+    'node': 'the node as a process, over DDS: latency, rate, CPU, memory',
     'bandwidth': 'MB/s of fusing here or there, for a data set and rate',
 }
-_MODULES = {'pipeline': 'node'}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    purposes = '; '.join(f'{mode}: {purpose}' for mode, purpose in MODES.items())
+    parser.add_argument(
+        'mode', nargs='?', choices=('fusers', *MODES), default='fusers',
+        help=f'fusers (the default): beside the floor of this machine; {purposes}',
+    )  # fmt: skip
     parser.add_argument('--json', action='store_true', help='print the figures as JSON')
     fusers = parser.add_argument_group('fusers (the default)')
     fusers.add_argument('--models', default=MODELS, help=f'names, .onnx paths (default: {MODELS})')
@@ -40,18 +44,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     fusers.add_argument('--no-torch', action='store_true', help='leave out the rows of PyTorch')
     fusers.add_argument('--compare', type=Path, help='figures of an earlier run, from --json')
     fusers.add_argument('--allow-unlisted', action='store_true', help='of .onnx paths')
-    modes = parser.add_mutually_exclusive_group()
-    for mode, purpose in MODES.items():
-        module = _mode(mode)
-        if module is not None:
-            modes.add_argument(f'--{mode}', action='store_true', help=purpose)
+    for mode in MODES:
+        if (module := _mode(mode)) is not None:
             module.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    for mode in MODES:
-        if getattr(args, mode, False):
-            return _mode(mode).run(args)
+    if args.mode in MODES:
+        module = _mode(args.mode)
+        if module is None:
+            raise UserError(f'bench {args.mode} is not part of this installation')
+        return module.run(args)
     from ..benchmark import fusers, table
 
     earlier = read_figures(args.compare) if args.compare else None
@@ -118,5 +121,5 @@ def _count(text: str, option: str) -> int:
 
 def _mode(mode: str):
     """The module of a mode."""
-    name = f'multimodal_fusion.benchmark.{_MODULES.get(mode, mode)}'
+    name = f'multimodal_fusion.benchmark.{mode}'
     return importlib.import_module(name) if importlib.util.find_spec(name) else None

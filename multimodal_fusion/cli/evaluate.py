@@ -10,16 +10,10 @@ from pathlib import Path
 from ..errors import UserError
 from ..evaluate import detection
 from ..evaluate.cache import Cache
-from ..evaluate.contenders import contenders
-from ..evaluate.detection import detection_table
-from ..evaluate.measure import Meter, Plan
-from ..evaluate.metrics import DEFINITIONS, metric_names
-from ..evaluate.report import markdown_table
-from ..evaluate.run import detect, on_bag, on_folders, write, write_sheet
-from ..evaluate.summary import PROTOCOLS, results
-from ..evaluate.timing import time_fusion
+from ..evaluate.metrics import DEFINITIONS
+from ..evaluate.run import BoxJob, Job, evaluate
+from ..evaluate.summary import PROTOCOLS
 from ..io.whole_files import make_folder
-from ..pipeline.preparation import Preparation
 from . import options
 
 HELP = 'Score fusers on image pairs or on a bag: metrics with intervals, ranks, cost, a report.'
@@ -83,66 +77,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    if (args.detector is None) != (args.labels is None) or (args.labels and args.bag):
+    if (args.detector is None) != (args.labels is None):
         raise UserError('--detector and --labels go together, with --data')
-    detector = args.detector and detection.open_detector(args.detector, bool(args.allow_unlisted))
-    definition, metrics = choose_metrics(args)
-    values = options.parameters(args)
-    rows = contenders(
-        args.models.split(','),
-        args.fused,
-        not args.no_baselines,
-        bool(args.allow_unlisted),
-        values['model.mask_scale'],
+    boxes = args.detector and BoxJob(
+        args.detector, args.labels, tuple(args.partial), args.detector_score
     )
-    plan = Plan(
-        contenders=tuple(rows),
-        definition=definition,
-        metrics=metrics,
-        preparation=Preparation.of(values),
-        cache=None if args.no_cache else Cache.default_folder(),
-    )
-    make_folder(args.out)
-    meter = Meter(plan)
-    if args.data is not None:
-        data, measured, sequence, picture, samples = on_folders(args, plan, meter)
-    else:
-        data, measured, sequence, picture, samples = on_bag(args, values, meter)
-    bad = [result for result in measured if result.message]
-    for result in bad:
-        print(f'{result.stem} is left out: {result.message}', file=sys.stderr)
-    if len(bad) == len(measured):
-        raise UserError(f'none of the {len(measured)} pairs could be measured')
-    found = results(
-        command_of(args), data, measured, rows, definition, metrics, args.protocol, sequence
-    )
-    timing = {} if args.no_timing else time_fusion(rows, meter, samples)
-    seen = detect(args, detector, found, timing, picture) if detector else []
-    write(args.out, found, timing, picture, seen)
-    if args.sheet:
-        write_sheet(args.out / 'sheet.jpg', args.sheet.split(','), found, picture)
-    print(json.dumps(found) if args.json else markdown_table(found, timing or None))
-    if detector and not args.json:
-        print(detection_table(found['detection']))
-    if not args.json:
-        print(f'written to {args.out}: report.html, results.json, per_image.csv, table.md')
-    return 2 if bad else 0
-
-
-def choose_metrics(args: argparse.Namespace) -> tuple[str, tuple[str, ...]]:
-    """The definition and the metrics asked for. Raises UserError."""
-    definition = args.definition or ('vifb' if args.protocol == 'vifb-rank' else 'ours')
-    known = metric_names(definition)
-    if args.metrics:
-        names = tuple(args.metrics.split(','))
-    else:
-        names = PROTOCOLS.get(args.protocol) or tuple(known)
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise UserError(
-            f'the definition {definition} has no metric {unknown[0]!r}; it has {", ".join(known)}'
+    make_folder(args.out)  # before any work: it may not be writable
+    found = evaluate(
+        Job(
+            data=args.data,
+            bag=args.bag,
+            models=tuple(args.models.split(',')),
+            fused=tuple(args.fused),
+            baselines=not args.no_baselines,
+            parameters=options.parameters(args),
+            definition=args.definition,
+            metrics=tuple(args.metrics.split(',')) if args.metrics else (),
+            protocol=args.protocol,
+            rgb_topic=args.rgb_topic,
+            thermal_topic=args.thermal_topic,
+            every=args.every,
+            jobs=args.jobs,
+            cache=None if args.no_cache else Cache.default_folder(),
+            timing=not args.no_timing,
+            boxes=boxes or None,
+            command=command_of(args),
         )
-    return definition, tuple(names)
+    )
+    for result in found.left_out:
+        print(f'{result.stem} is left out: {result.message}', file=sys.stderr)
+    found.write(args.out, tuple(args.sheet.split(',')) if args.sheet else ())
+    if args.json:
+        print(json.dumps(found.results))
+    else:
+        print(found.table())
+        print(f'written to {args.out}: report.html, results.json, per_image.csv, table.md')
+    return 2 if found.left_out else 0
 
 
 def command_of(args: argparse.Namespace) -> str:

@@ -9,6 +9,8 @@ from ..host.progress import warn
 from ..pipeline.pipeline import Pipeline, build
 from ..pipeline.settings import checked, from_file
 
+VGG_FILE = 'weights/vgg19_conv_fp16.npz'
+
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--model', help='a fuser that "models" lists, or an .onnx file')
@@ -119,3 +121,28 @@ def make_pipeline(values: dict[str, Any]) -> Pipeline:
     for notice in pipeline.notices:
         warn(notice)
     return pipeline
+
+
+def add_vgg(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '--vgg',
+        type=Path,
+        help=f"VGG-19 weights, .npz or torchvision's .pth (default: {VGG_FILE} beside --data)",
+    )
+    parser.add_argument(
+        '--no-perception', action='store_true', help='mmdr-*: leave the perception term out'
+    )
+
+
+def vgg(args: argparse.Namespace, data: Path) -> Path | None:
+    """The file of VGG-19, or None. Raises UserError where it is wanted and not there."""
+    if args.no_perception:
+        return None
+    path = args.vgg or data.resolve().parent / VGG_FILE
+    if not path.is_file():
+        raise UserError(
+            f'the perception term needs VGG-19 weights, and {path} is missing: give --vgg '
+            "(torchvision's vgg19-dcbb9e9d.pth from download.pytorch.org/models will do), or leave "
+            'the term out by --no-perception'
+        )
+    return path

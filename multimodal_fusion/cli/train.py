@@ -1,4 +1,4 @@
-"""``train``: run a recipe, pack training crops, preview made pairs, or make the ablation table."""
+"""``train``: run a recipe."""
 
 import json
 import sys
@@ -7,6 +7,7 @@ from pathlib import Path
 from ..errors import UserError
 from ..host.share import share_file
 from ..train import require_extra
+from . import options
 
 HELP = 'Train a fusion network, or the detector, on folders of registered pairs.'
 EXAMPLE = (
@@ -14,8 +15,6 @@ EXAMPLE = (
     '--data data/ivif --out runs/student'
 )
 PRESETS = ('paper', 'cpu', 'gpu', 'quick', 'plus')
-VGG_FILE = 'weights/vgg19_conv_fp16.npz'
-PREVIEW = 'first | second | original | mask, multi-focus and multi-lighting in turn'
 
 
 def add_arguments(parser):
@@ -23,9 +22,7 @@ def add_arguments(parser):
         'recipe',
         metavar='RECIPE',
         help='mmdr-teacher, mmdr-student, mmdrfuse, mmdrfuse_plus, mobilefuse, '
-        'mobilefuse-blending-only, mobilefuse-generative-only, ifcnn or detector; or "pack" (write '
-        'the grey training crops as one file), "preview-data" (a sheet of the pairs that '
-        'mobilefuse makes), or "ablate" (train and compare variants)',
+        'mobilefuse-blending-only, mobilefuse-generative-only, ifcnn or detector',
     )
     parser.add_argument(
         '--config',
@@ -35,7 +32,7 @@ def add_arguments(parser):
     parser.add_argument(
         '--data',
         type=Path,
-        help='folder with train/{vis,ir} and val/{vis,ir}; for mmdr-* also a file of "train pack"; '
+        help='folder with train/{vis,ir} and val/{vis,ir}; for mmdr-* also a file of "data pack"; '
         'for mobilefuse* and ifcnn a folder with images/ and foreground masks/; for detector with '
         'labels and labels_pseudo beside vis',
     )
@@ -43,7 +40,7 @@ def add_arguments(parser):
         '--out',
         type=Path,
         required=True,
-        help='run folder, such as runs/NAME; pack, preview-data: the file',
+        help='run folder, such as runs/NAME',
     )
     parser.add_argument(
         '--finetune-on',
@@ -57,20 +54,7 @@ def add_arguments(parser):
         '--resume', action='store_true', help='go on with the run in --out, if there is one'
     )
     parser.add_argument('--teacher', type=Path, help='run or checkpoint of mmdr-teacher')
-    parser.add_argument(
-        '--vgg',
-        type=Path,
-        help=f"VGG-19 weights, .npz or torchvision's .pth (default: {VGG_FILE} beside --data)",
-    )
-    parser.add_argument(
-        '--no-perception', action='store_true', help='mmdr-*: leave the perception term out'
-    )
-    parser.add_argument(
-        '--side', type=int, default=192, help='pack: side of the crops, pixels (default: 192)'
-    )
-    parser.add_argument(
-        '--rows', type=int, default=12, help='preview-data: pairs on the sheet (default: 12)'
-    )
+    options.add_vgg(parser)
     parser.add_argument('--json', action='store_true', help='print the result as JSON')
 
 
@@ -79,9 +63,7 @@ def run(args) -> int:
     from ..train.loop import DivergedError
 
     try:
-        commands = {'pack': _pack, 'ablate': _ablate, 'preview-data': _preview}
-        commands['detector'] = _detector
-        return commands.get(args.recipe, _train)(args)
+        return _detector(args) if args.recipe == 'detector' else _train(args)
     except DivergedError as error:
         print(f'multimodal_fusion train: {error}', file=sys.stderr)
         return 1
@@ -96,7 +78,7 @@ def _train(args) -> int:
     name, data = _finetuned(args) if args.finetune_on else (args.recipe, _data(args))
     recipe = find_recipe(name)
     config = _config(args, recipe.name, '-cpu' if recipe.method else '')
-    vgg = _vgg(args) if recipe.method else None
+    vgg = options.vgg(args, data) if recipe.method else None
     helpers = Helpers(args.teacher, vgg, args.start)
     best = train(recipe, config, data, args.out, args.resume, helpers)
     model = args.out / 'model.onnx'
@@ -122,38 +104,6 @@ def _data(args) -> Path:
     if args.data is None:
         raise UserError(f'train {args.recipe} needs --data, the folder to learn from')
     return args.data
-
-
-def _preview(args) -> int:
-    from ..train.config import Config
-    from ..train.data.masks import load_synthesised, write_preview
-
-    given = Path(args.config) if args.config else share_file('config/train/mobilefuse.yaml')
-    config = Config.load(given)
-    if config.synthesis is None:
-        raise UserError(f'{given} makes no pairs: it has no section "synthesis"')
-    data = load_synthesised(_data(args), config.patch, config.batch, config.seed, config.synthesis)
-    write_preview(args.out, data, args.rows)
-    facts = {'file': str(args.out), 'data': data.description, 'columns': PREVIEW}
-    print(json.dumps(facts) if args.json else '\n'.join(f'{k}: {v}' for k, v in facts.items()))
-    return 0
-
-
-def _pack(args) -> int:
-    from ..train.data.packed import pack
-
-    facts = pack(_data(args), args.out, args.side)
-    print(json.dumps(facts) if args.json else '\n'.join(f'{k}: {v}' for k, v in facts.items()))
-    return 0
-
-
-def _ablate(args) -> int:
-    from ..train.ablate import ablate
-
-    config = Path(args.config) if args.config else share_file('config/train/ablate.yaml')
-    table = ablate(config, _data(args), args.out, _vgg(args))
-    print(json.dumps(table.rows) if args.json else table.markdown())
-    return 0
 
 
 def _detector(args) -> int:
@@ -186,17 +136,3 @@ def _config(args, name: str, suffix: str) -> Path:
     if args.resume and used.exists():
         return used
     return share_file(f'config/train/{name}{suffix}.yaml')
-
-
-def _vgg(args) -> Path | None:
-    """The file of VGG-19, or None. Raises UserError where it is wanted and not there."""
-    if args.no_perception:
-        return None
-    path = args.vgg or _data(args).resolve().parent / VGG_FILE
-    if not path.is_file():
-        raise UserError(
-            f'the perception term needs VGG-19 weights, and {path} is missing: give --vgg '
-            "(torchvision's vgg19-dcbb9e9d.pth from download.pytorch.org/models will do), or leave "
-            'the term out by --no-perception'
-        )
-    return path

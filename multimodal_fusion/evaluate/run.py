@@ -1,10 +1,13 @@
-"""An evaluation from its sources to its files."""
+"""An evaluation from its sources to its files: `evaluate` takes a `Job`, gives an `Evaluation`."""
 
-import argparse
 import difflib
 import json
+import os
 import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,86 +18,242 @@ from ..host.progress import progress, warn
 from ..io.bag import open_bag
 from ..io.datasets import find_pairs
 from ..io.pixels import side_by_side
-from ..io.whole_files import whole_file
+from ..io.whole_files import make_folder, whole_file
 from ..pipeline import offline
+from ..pipeline.preparation import Preparation
+from ..pipeline.settings import checked
 from . import detection
 from .bags import measure_bag
+from .cache import Cache
+from .contenders import contenders
 from .detection import detection_table
-from .measure import Meter, Plan, Sources, measure_files
+from .measure import Meter, Plan, Result, Sources, measure_files
+from .metrics import metric_names
 from .report import markdown_table, write_report
 from .sheet import contact_sheet
-from .summary import finite, per_image_csv
+from .summary import PROTOCOLS, finite, per_image_csv, results
+from .timing import time_fusion
 
 _TIMED = 5  # images that fusion is timed on
-
-
 _SHOWN = 6  # pictures of what only the fused image shows
+_SAMPLES = 300  # pairs of a bag that are measured, unless the job says otherwise
+
+Pictures = Callable[[str, str], np.ndarray]
+"""(stem, name of a source or contender) -> uint8 (H, W, 3) or (H, W)."""
 
 
-_SAMPLES = 300  # pairs of a bag that are measured, unless --every says otherwise
+@dataclass(frozen=True)
+class BoxJob:
+    """What to detect with and what is there. labels: folder of STEM.txt by people.
+
+    partial: STEM=CLASSES, where only some classes are labelled. score: least one for recall,
+    precision and pictures.
+    """
+
+    detector: str
+    labels: Path
+    partial: tuple[str, ...] = ()
+    score: float = detection.AT
 
 
-def on_folders(args: argparse.Namespace, plan: Plan, meter: Meter):
-    """(data, results, sequence, picture, samples) for a folder of pairs."""
-    found = find_pairs(args.data)
+@dataclass(frozen=True)
+class Job:
+    """An evaluation that is asked for: of a folder of pairs (data), or of a bag.
+
+    models: names or .onnx paths. fused: folders of ready images. parameters: of the node, by name,
+    over their defaults: sync.*, thermal.*, registration.*. definition, metrics: those of the
+    protocol, or ours and all. every: seconds between measured pairs of a bag. cache: a folder, or
+    None to measure everything anew. command: what the results say made them.
+    """
+
+    data: Path | None = None
+    bag: Path | None = None
+    models: tuple[str, ...] = ('default',)
+    fused: tuple[Path, ...] = ()
+    baselines: bool = True
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    definition: str | None = None
+    metrics: tuple[str, ...] = ()
+    protocol: str | None = None
+    rgb_topic: str | None = None
+    thermal_topic: str | None = None
+    every: float | None = None
+    jobs: int = os.cpu_count() or 1
+    cache: Path | None = field(default_factory=Cache.default_folder)
+    timing: bool = True
+    boxes: BoxJob | None = None
+    command: str = ''
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was found. results, timing: as in results.json and timing.json.
+
+    left_out: pairs that could not be measured, with the reason. picture: see `Pictures`. seen:
+    (caption, picture) of objects that only the fused image shows.
+    """
+
+    results: dict
+    timing: dict
+    left_out: list[Result]
+    picture: Pictures
+    seen: list[tuple[str, np.ndarray]]
+
+    def table(self) -> str:
+        """Markdown."""
+        detected = self.results.get('detection')
+        found = markdown_table(self.results, self.timing or None)
+        return found + (f'\n{detection_table(detected)}' if detected else '')
+
+    def write(self, out: Path, sheet: tuple[str, ...] = ()) -> None:
+        """The report's files, each whole or absent; with ``sheet`` a contact sheet of these stems.
+
+        Raises UserError.
+        """
+        make_folder(out)
+        found = self.results
+        texts = {
+            'results.json': json.dumps(found, indent=1, allow_nan=False) + '\n',
+            'timing.json': json.dumps(self.timing, indent=1) + '\n',
+            'per_image.csv': per_image_csv(found),
+            'table.md': f'# {found["data"]["name"]}\n\n    {found["command"]}\n\n{self.table()}',
+        }
+        for name, text in texts.items():
+            with whole_file(out / name) as temporary:
+                temporary.write_text(text)
+        with whole_file(out / 'report.html') as temporary:
+            write_report(temporary, found, self.timing, self.picture, self.seen)
+        if sheet:
+            self._write_sheet(out / 'sheet.jpg', sheet)
+
+    def _write_sheet(self, path: Path, stems: tuple[str, ...]) -> None:
+        """The sources and every method's picture of some images. Raises UserError."""
+        known = [image['stem'] for image in self.results['images']]
+        for stem in stems:
+            if stem not in known:
+                near = difflib.get_close_matches(stem, known, 1)
+                hint = f'; did you mean {near[0]!r}?' if near else ''
+                raise UserError(f'--sheet: no image {stem!r} was measured{hint}')
+        models = (model['name'] for model in self.results['models'])
+        names = dict.fromkeys(('thermal', 'visible', *models))
+        with whole_file(path) as temporary:
+            drawn = contact_sheet(list(stems), list(names), self.picture)
+            temporary.write_bytes(cv2.imencode('.jpg', drawn, [cv2.IMWRITE_JPEG_QUALITY, 80])[1])
+
+
+def evaluate(job: Job) -> Evaluation:
+    """Measure every fuser on every pair. Raises UserError where nothing can be measured."""
+    if (job.data is None) == (job.bag is None):
+        raise UserError('an evaluation is of a folder of pairs or of a bag: give one of them')
+    if job.boxes and job.bag:
+        raise UserError('--detector and --labels go together, with --data')
+    values = checked(job.parameters)
+    unlisted = values['model.allow_unlisted']
+    detector = job.boxes and detection.open_detector(job.boxes.detector, unlisted)
+    definition, metrics = _metrics(job)
+    rows = contenders(
+        list(job.models), list(job.fused), job.baselines, unlisted, values['model.mask_scale']
+    )
+    plan = Plan(tuple(rows), definition, metrics, Preparation.of(values), job.cache)
+    meter = Meter(plan)
+    source = _on_folders(job, plan, meter) if job.data else _on_bag(job, values, meter)
+    left_out = [result for result in source.measured if result.message]
+    if len(left_out) == len(source.measured):
+        for result in left_out:
+            print(f'{result.stem} is left out: {result.message}', file=sys.stderr)
+        raise UserError(f'none of the {len(left_out)} pairs could be measured')
+    found = results(
+        job.command, source.data, source.measured, rows, definition, metrics, job.protocol,
+        source.sequence,
+    )  # fmt: skip
+    timing = time_fusion(rows, meter, source.samples) if job.timing else {}
+    seen = _detect(job.boxes, detector, found, timing, source.picture) if job.boxes else []
+    return Evaluation(found, timing, left_out, source.picture, seen)
+
+
+def _metrics(job: Job) -> tuple[str, tuple[str, ...]]:
+    """The definition and the metrics asked for. Raises UserError."""
+    definition = job.definition or ('vifb' if job.protocol == 'vifb-rank' else 'ours')
+    known = metric_names(definition)
+    names = job.metrics or PROTOCOLS.get(job.protocol) or tuple(known)
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise UserError(
+            f'the definition {definition} has no metric {unknown[0]!r}; it has {", ".join(known)}'
+        )
+    return definition, tuple(names)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What was measured. sequence: of a bag. samples: pairs to time fusion on."""
+
+    data: dict
+    measured: list[Result]
+    sequence: dict | None
+    picture: Pictures
+    samples: list[Sources]
+
+
+def _on_folders(job: Job, plan: Plan, meter: Meter) -> _Source:
+    found = find_pairs(job.data)
     if found.alone:
         print(
             f'{len(found.alone)} images have no partner and are left out: '
             f'{", ".join(found.alone[:5])}{" …" if len(found.alone) > 5 else ""}',
             file=sys.stderr,
         )
-    jobs = max(1, min(args.jobs, len(found.pairs)))
+    jobs = max(1, min(job.jobs, len(found.pairs)))
     measured = list(progress(measure_files(found.pairs, plan, jobs), len(found.pairs)))
     by_stem = {pair.stem: pair for pair in found.pairs}
     good = [result.stem for result in measured if not result.message]
-    samples = [Sources.read(by_stem[stem], plan) for stem in spread(good, _TIMED)]
-    name = '/'.join(args.data.resolve().parts[-2:])
-    return (
-        {'name': name, 'kind': 'folders', 'layout': found.layout},
+    return _Source(
+        {
+            'name': '/'.join(job.data.resolve().parts[-2:]),
+            'kind': 'folders',
+            'layout': found.layout,
+        },
         measured,
         None,
         lambda stem, name: picture_of(meter, stem, name, Sources.read(by_stem[stem], plan)),
-        samples,
+        [Sources.read(by_stem[stem], plan) for stem in spread(good, _TIMED)],
     )
 
 
-def on_bag(args: argparse.Namespace, values: dict, meter: Meter):
-    """(data, results, sequence, picture, samples) for a bag."""
-    with open_bag(args.bag) as bag:
-        topics = bag.choose(args.rgb_topic, args.thermal_topic)
-        run_ = offline.Offline(bag, topics, values)
-        every = max(1.0, bag.duration / _SAMPLES) if args.every is None else args.every
+def _on_bag(job: Job, values: Mapping[str, Any], meter: Meter) -> _Source:
+    with open_bag(job.bag) as bag:
+        topics = bag.choose(job.rgb_topic, job.thermal_topic)
+        played = offline.Offline(bag, topics, values)
+        every = max(1.0, bag.duration / _SAMPLES) if job.every is None else job.every
         measured, sequence, kept = measure_bag(
-            run_, meter, values, every, lambda steps: progress(steps, unit='messages')
+            played, meter, values, every, lambda steps: progress(steps, unit='messages')
         )
-    warn(run_.notice)
-    for sentence in run_.told.values():
+    warn(played.notice)
+    for sentence in played.told.values():
         warn(sentence)
     if not measured:
         apart = sequence['apparent_offset_s']
         raise UserError(
-            f'{args.bag} gave no pair: {run_.why_nothing()}'
-            + (f', the stamps are {apart} s apart' if apart and not run_.told else '')
+            f'{job.bag} gave no pair: {played.why_nothing()}'
+            + (f', the stamps are {apart} s apart' if apart and not played.told else '')
         )
-    samples = [kept.get(stem) for stem in spread(kept.stems(), _TIMED)]
-    return (
-        {'name': args.bag.name, 'kind': 'bag', 'topics': [topics.rgb, topics.thermal]},
+    return _Source(
+        {'name': job.bag.name, 'kind': 'bag', 'topics': [topics.rgb, topics.thermal]},
         measured,
         sequence,
         lambda stem, name: picture_of(meter, stem, name, kept.get(stem)),
-        samples,
+        [kept.get(stem) for stem in spread(kept.stems(), _TIMED)],
     )
 
 
-def detect(args, detector, found: dict, timing: dict, picture) -> list:
+def _detect(boxes: BoxJob, detector, found: dict, timing: dict, picture: Pictures) -> list:
     """Add detection to the results and its cost to the timing; returns (caption, picture) of
     objects that only the fused image shows."""
     sizes = {image['stem']: (image['height'], image['width']) for image in found['images']}
-    truths = detection.read_truth(args.labels, sizes, detection.parse_partial(args.partial))
+    truths = detection.read_truth(boxes.labels, sizes, detection.parse_partial(boxes.partial))
     models = [model['name'] for model in found['models'] if model['source'] != 'source']
     findings = detection.detect_all(detector, truths, [*detection.INPUTS, *models], picture)
-    at = args.detector_score
-    found['detection'] = finite(detection.summarise(detector, truths, findings, at))
+    found['detection'] = finite(detection.summarise(detector, truths, findings, boxes.score))
     if timing:
         timing['detection'] = {
             name: round(float(np.median(f.milliseconds)), 3) for name, f in findings.items()
@@ -103,15 +262,15 @@ def detect(args, detector, found: dict, timing: dict, picture) -> list:
     fused = (own or models)[0]
 
     def marked(stem: str, name: str) -> np.ndarray:
-        sure = [d for d in findings[name].found[stem] if d.score >= at]
+        sure = [d for d in findings[name].found[stem] if d.score >= boxes.score]
         return draw(picture(stem, name), sure)
 
     return [
         (
-            f'{stem}: {boxes} in {fused} only (RGB, thermal, {fused})',
+            f'{stem}: {count} in {fused} only (RGB, thermal, {fused})',
             side_by_side([marked(stem, name) for name in (*detection.INPUTS, fused)]),
         )
-        for stem, boxes in detection.only_fused(truths, findings, fused, at)[:_SHOWN]
+        for stem, count in detection.only_fused(truths, findings, fused, boxes.score)[:_SHOWN]
     ]
 
 
@@ -126,34 +285,3 @@ def picture_of(meter: Meter, stem: str, name: str, sources: Sources) -> np.ndarr
         return getattr(sources, name)
     contender = next(c for c in meter.plan.contenders if c.name == name)
     return meter.fuse(contender, stem, sources)
-
-
-def write(out: Path, found: dict, timing: dict, picture, seen=()) -> None:
-    """The report's files, each whole or absent."""
-    texts = {
-        'results.json': json.dumps(found, indent=1, allow_nan=False) + '\n',
-        'timing.json': json.dumps(timing, indent=1) + '\n',
-        'per_image.csv': per_image_csv(found),
-        'table.md': f'# {found["data"]["name"]}\n\n    {found["command"]}\n\n'
-        + markdown_table(found, timing or None)
-        + (f'\n{detection_table(found["detection"])}' if 'detection' in found else ''),
-    }
-    for name, text in texts.items():
-        with whole_file(out / name) as temporary:
-            temporary.write_text(text)
-    with whole_file(out / 'report.html') as temporary:
-        write_report(temporary, found, timing, picture, seen)
-
-
-def write_sheet(path: Path, stems: list[str], found: dict, picture) -> None:
-    """The sources and every method's picture of some images. Raises UserError."""
-    known = [image['stem'] for image in found['images']]
-    for stem in stems:
-        if stem not in known:
-            near = difflib.get_close_matches(stem, known, 1)
-            hint = f'; did you mean {near[0]!r}?' if near else ''
-            raise UserError(f'--sheet: no image {stem!r} was measured{hint}')
-    names = dict.fromkeys(('thermal', 'visible', *(model['name'] for model in found['models'])))
-    with whole_file(path) as temporary:
-        sheet = contact_sheet(stems, list(names), picture)
-        temporary.write_bytes(cv2.imencode('.jpg', sheet, [cv2.IMWRITE_JPEG_QUALITY, 80])[1])

@@ -117,7 +117,7 @@ def test_agreement_counts_the_pixels_that_differ(tmp_path, capsys):
         (tmp_path / name).mkdir()
         cv2.imwrite(str(tmp_path / name / 'a.png'), random.integers(0, 256, (50, 70), np.uint8))
     models = ['--models', 'max,mmdrfuse,mmdrfuse_plus']
-    assert cli.main(['bench', '--agreement', *models, '--images', str(tmp_path), '--json']) == 0
+    assert cli.main(['bench', 'agreement', *models, '--images', str(tmp_path), '--json']) == 0
     rows = json.loads(capsys.readouterr().out)
     kinds = ['float32', '16-bit'] if library().has_wide_vectors() else ['float32']
     assert [(row['model'], row['images'], row['arithmetic']) for row in rows] == [
@@ -132,7 +132,7 @@ def test_agreement_counts_the_pixels_that_differ(tmp_path, capsys):
         assert 95 < row['% equal'] <= 100 and abs(row['mean difference']) < 0.05
     thermal = random.integers(0, 60000, (50, 70), np.uint16)
     cv2.imwrite(str(tmp_path / 'ir/a.png'), thermal)
-    assert cli.main(['bench', '--agreement', '--images', str(tmp_path)]) == 2
+    assert cli.main(['bench', 'agreement', '--images', str(tmp_path)]) == 2
     assert 'is uint16; --images needs 8-bit thermal images' in capsys.readouterr().err
 
 

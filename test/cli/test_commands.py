@@ -72,3 +72,21 @@ def test_a_closed_pipe_is_no_error():
     command = f'{sys.executable} -m multimodal_fusion doctor | true'
     done = subprocess.run(['bash', '-c', command], capture_output=True, text=True, check=False)
     assert 'Traceback' not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ('old', 'now'),
+    [
+        (['train', 'pack'], 'data pack'),
+        (['train', 'preview-data'], 'data preview'),
+        (['train', 'ablate'], 'ablate'),
+        (['bench', '--agreement', '--images'], 'bench agreement'),
+    ],
+)
+def test_old_spellings_work_and_name_the_new_one(tmp_path, capsys, old, now):
+    if old[0] == 'train':
+        pytest.importorskip('torch')
+        old += ['--out', str(tmp_path / 'out'), '--data']
+    assert cli.main([*old, str(tmp_path / 'none')]) == 2
+    first = capsys.readouterr().err.splitlines()[0]
+    assert first == f'multimodal_fusion: "{" ".join(old[:2])}" is called "{now}" now'

@@ -1,4 +1,4 @@
-"""bench --pipeline as a user runs it: the real processes, a few seconds."""
+"""bench node as a user runs it: the real processes, a few seconds."""
 
 import json
 
@@ -12,7 +12,7 @@ pytest.importorskip('psutil', reason='CPU and memory need psutil; the ros extra 
 
 
 def bench(capsys, *arguments):
-    code = cli.main(['bench', '--pipeline', '--model', 'max', '--json', *arguments])
+    code = cli.main(['bench', 'node', '--model', 'max', '--json', *arguments])
     return code, json.loads(capsys.readouterr().out)
 
 
@@ -72,5 +72,5 @@ def test_a_model_that_is_not_there_ends_it_with_a_sentence():
 
 @pytest.mark.parametrize('arguments', [['--pairs', '640'], ['--rates', 'fast'], ['--rates', '0']])
 def test_arguments_that_do_not_fit(arguments, capsys):
-    assert cli.main(['bench', '--pipeline', *arguments]) == 2
+    assert cli.main(['bench', 'node', *arguments]) == 2
     assert 'expected' in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""How `bench --pipeline` steers its processes: lines of JSON on stdin, answered on stdout."""
+"""How `bench node` steers its processes: lines of JSON on stdin, answered on stdout."""
 
 import json
 import signal

@@ -1,4 +1,4 @@
-"""The floor of `bench --pipeline`: what fusion_node costs without any fusion.
+"""The floor of `bench node`: what fusion_node costs without any fusion.
 
 Two subscriptions, one publisher, the same QoS; the RGB image is copied once and published.
 """

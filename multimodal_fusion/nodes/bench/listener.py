@@ -1,4 +1,4 @@
-"""The subscriber of `bench --pipeline`: notes when each fused image came, and tells."""
+"""The subscriber of `bench node`: notes when each fused image came, and tells."""
 
 import argparse
 import sys

@@ -1,4 +1,4 @@
-"""The cameras of `bench --pipeline`: publishes prepared pairs at a rate, when it is told to."""
+"""The cameras of `bench node`: publishes prepared pairs at a rate, when it is told to."""
 
 import argparse
 import sys

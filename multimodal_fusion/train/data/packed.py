@@ -63,7 +63,7 @@ def load_packed(path: Path) -> Folders:
                 split, _, rest = name.partition('/')
                 found[split].append(_decode(rest[6:-5], archive.read(name)))
     except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise UserError(f'{path} is not a file of "train pack": {error}') from error
+        raise UserError(f'{path} is not a file of "data pack": {error}') from error
     return Folders(found['train'], found['val'], description)
 
 

@@ -182,9 +182,9 @@ def test_images_smaller_than_a_crop_are_refused(masked):
 
 
 def test_preview_is_a_sheet_of_pairs(masked, tmp_path, capsys):
-    arguments = ['train', 'preview-data', '--data', str(masked), '--rows', '5']
+    arguments = ['data', 'preview', '--data', str(masked), '--rows', '5']
     config = tmp_path / 'c.yaml'
-    packaged = build_parser(('train',)).parse_args([*arguments, '--out', str(tmp_path / 'p.png')])
+    packaged = build_parser(('data',)).parse_args([*arguments, '--out', str(tmp_path / 'p.png')])
     with pytest.raises(UserError, match=r'smaller than the 64-pixel crops'):
         packaged.run(packaged)
     from multimodal_fusion.host.share import share_file
@@ -192,7 +192,7 @@ def test_preview_is_a_sheet_of_pairs(masked, tmp_path, capsys):
     text = share_file('config/train/mobilefuse.yaml').read_text()
     config.write_text(text.replace('patch: 64', 'patch: 32'))
     arguments += ['--config', str(config), '--out', str(tmp_path / 'p.png')]
-    args = build_parser(('train',)).parse_args(arguments)
+    args = build_parser(('data',)).parse_args(arguments)
     assert args.run(args) == 0
     assert 'original' in capsys.readouterr().out
     sheet = cv2.imread(str(tmp_path / 'p.png'), cv2.IMREAD_GRAYSCALE)

@@ -377,7 +377,7 @@ def test_pack_keeps_to_its_limit(tmp_path, data):
 @pytest.mark.parametrize('content', [b'', b'no archive'])
 def test_what_is_no_pack_is_refused(tmp_path, content):
     (tmp_path / 'p.zip').write_bytes(content)
-    with pytest.raises(UserError, match='not a file of "train pack"'):
+    with pytest.raises(UserError, match='not a file of "data pack"'):
         load_packed(tmp_path / 'p.zip')
     with zipfile.ZipFile(tmp_path / 'q.zip', 'w') as archive:
         archive.writestr('about.txt', '99\nx\n')
