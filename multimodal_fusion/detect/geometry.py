@@ -25,11 +25,6 @@ class Fit:
     width: int
     height: int
 
-    def to_input(self, boxes: np.ndarray) -> np.ndarray:
-        """Corners (N, 4) from image to input pixels."""
-        offset = (self.left, self.top) * 2
-        return boxes * np.float32(self.scale * 2) + np.float32(offset)
-
     def to_image(self, boxes: np.ndarray) -> np.ndarray:
         """Corners (N, 4) from input to image pixels, clipped to the image."""
         offset = (self.left, self.top) * 2

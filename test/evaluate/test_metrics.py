@@ -26,7 +26,6 @@ from multimodal_fusion.evaluate.metrics import (
     evaluate,
     evaluate_triple,
     metric_names,
-    summarise,
 )
 from multimodal_fusion.evaluate.metrics.structural import box_ssim, gaussian_ssim
 from multimodal_fusion.evaluate.metrics.visual_fidelity import fidelity
@@ -418,7 +417,6 @@ def test_table():
     """Every metric has a direction, a documented function and our own definition."""
     lower = {name for name, metric in METRICS.items() if not metric.higher_is_better}
     assert lower == {'CE', 'Nabf', 'MSE', 'RMSE'}
-    assert {name for name, metric in METRICS.items() if metric.can_be_nan} == {'SCD'}
     for name, metric in METRICS.items():
         assert metric.name == name
         assert 'ours' in metric.definitions
@@ -431,16 +429,3 @@ def test_table():
     assert metric_names() == list(METRICS)
     ranked_by_vifb = {'AG', 'CE', 'EI', 'EN', 'MI', 'PSNR', 'RMSE', 'SF', 'SSIM', 'SD'}
     assert ranked_by_vifb <= set(metric_names('vifb'))
-
-
-def test_means_leave_nan_out_and_count_it():
-    """NaN does not spoil a mean, and the table can say how many are missing."""
-    rows = [evaluate_triple(A, B, fused, metrics=['EN', 'SCD']) for fused in FUSED.values()]
-    means = summarise(rows)
-    assert (means['EN'].count, means['EN'].left_out) == (3, 0)
-    assert (means['SCD'].count, means['SCD'].left_out) == (2, 1)
-    assert means['SCD'].mean == pytest.approx((1.395163 + 1.226295) / 2, abs=1e-5)
-    nothing = summarise([{'SCD': math.nan}])['SCD']
-    assert math.isnan(nothing.mean)
-    assert (nothing.count, nothing.left_out) == (0, 1)
-    assert summarise([]) == {}

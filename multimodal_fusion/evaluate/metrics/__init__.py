@@ -13,19 +13,16 @@ from .shared import SourcePair, Triple
 from .table import (
     DEFINITIONS,
     METRICS,
-    Mean,
     Metric,
     evaluate,
     evaluate_triple,
     metric_names,
-    summarise,
 )
 
 __all__ = [
     'DEFINITIONS',
     'METRICS',
     'Flicker',
-    'Mean',
     'Metric',
     'SourcePair',
     'Triple',
@@ -33,5 +30,4 @@ __all__ = [
     'evaluate_triple',
     'flicker',
     'metric_names',
-    'summarise',
 ]

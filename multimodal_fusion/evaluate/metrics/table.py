@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -27,7 +26,7 @@ class Metric:
     One metric.
 
     definitions: the function per definition that has this metric; smallest: least height and
-    width in pixels; can_be_nan: whether an ordinary image can leave it without a value.
+    width in pixels.
     """
 
     name: str
@@ -35,7 +34,6 @@ class Metric:
     higher_is_better: bool
     definitions: Mapping[str, Compute]
     smallest: int = 2
-    can_be_nan: bool = False
 
     @property
     def arrow(self) -> str:
@@ -81,7 +79,6 @@ def _table() -> dict[str, Metric]:
             'sum of correlations of differences',
             True,
             _same(structural.difference_correlation, 'cddfuse'),
-            can_be_nan=True,
         ),
         Metric(
             'VIF',
@@ -194,30 +191,3 @@ def evaluate_triple(
     and call `evaluate(Triple(sources, fused))` for each.
     """
     return evaluate(Triple(SourcePair(thermal, visible), fused), definition, metrics)
-
-
-@dataclass(frozen=True)
-class Mean:
-    """A mean over images, how many it is taken over and how many had no value (NaN)."""
-
-    mean: float
-    count: int
-    left_out: int
-
-
-def summarise(rows: Iterable[Mapping[str, float]]) -> dict[str, Mean]:
-    """
-    Return the mean of each metric over the results of many images.
-
-    NaN is left out of the mean and counted; a metric without any value has the mean NaN.
-    """
-    columns: dict[str, list[float]] = {}
-    for row in rows:
-        for name, value in row.items():
-            columns.setdefault(name, []).append(value)
-    result = {}
-    for name, values in columns.items():
-        kept = [value for value in values if not math.isnan(value)]
-        mean = math.fsum(kept) / len(kept) if kept else math.nan
-        result[name] = Mean(mean, len(kept), len(values) - len(kept))
-    return result
