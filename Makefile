@@ -43,6 +43,7 @@ detection: $(VENV)/.test
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 
 KERNEL := $(wildcard multimodal_fusion/fusers/kernel/*.[ch])
 

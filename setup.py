@@ -4,6 +4,12 @@ import os
 from glob import glob
 
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+try:
+    from setuptools.command.bdist_wheel import bdist_wheel
+except ImportError:  # setuptools before 70.1; colcon makes no wheels
+    bdist_wheel = None
 
 NAME = 'multimodal_fusion'
 SHARE = f'share/{NAME}'
@@ -19,7 +25,7 @@ ROS = [  # ROS 2 Kilted as PyPI wheels, for machines without an apt installation
     'mcap',
     'psutil',
 ]
-TRAIN = ['torch', 'safetensors', 'onnx', 'onnxscript', 'matplotlib']
+TRAIN = ['torch', 'safetensors', 'onnx>=1.21', 'onnxscript', 'matplotlib']  # onnx: below has CVEs
 DETECTION = ['pycocotools']  # average precision in `evaluate --detector`
 TEST = [
     *DETECTION,
@@ -28,7 +34,7 @@ TEST = [
     'ruff',
     'colcon-core',
     'colcon-ros',
-    'onnx',
+    'onnx>=1.21',
     # A compiler and an emulator for the kernel on 64-bit ARM.
     'ziglang; platform_machine == "x86_64"',
     'unicorn; platform_machine == "x86_64"',
@@ -39,11 +45,31 @@ TEST = [
     'sewar',
 ]
 
+
+class PlainLibrary(build_ext):
+    """The kernel is no Python module: its name carries no Python version."""
+
+    def get_ext_filename(self, fullname):
+        return os.path.join(*fullname.split('.')) + '.so'
+
+
+commands = {'build_ext': PlainLibrary}
+if bdist_wheel is not None:
+
+    class AnyPython(bdist_wheel):
+        """One wheel a platform, for every Python 3."""
+
+        def get_tag(self):
+            return 'py3', 'none', super().get_tag()[2]
+
+    commands['bdist_wheel'] = AnyPython
+
 # Under colcon, OpenCV, numpy and the rest come from apt by package.xml: a Python requirement on a
 # distribution name that apt does not provide (opencv-python-headless) would break the executables.
 under_colcon = 'COLCON' in os.environ or 'AMENT_PREFIX_PATH' in os.environ
 
 setup(
+    cmdclass=commands,
     install_requires=[] if under_colcon else RUN_TIME,
     # colcon cannot read the object that setuptools makes of this.
     python_requires=None if under_colcon else '>=3.10',

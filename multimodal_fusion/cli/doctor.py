@@ -113,9 +113,7 @@ def ros() -> list[Finding]:
             'Fast DDS profile',
             ', '.join(chosen) or 'none set: our nodes use config/fastdds.xml',
             True,
-            ''
-            if chosen
-            else 'camera drivers need it too for images over 0.5 MB: see "Large images" in README',
+            '' if chosen else 'camera drivers need it too for images over 0.5 MB: see docs/node.md',
         )
     )
     return findings

@@ -78,7 +78,7 @@ def check(message, max_pixels: int = MAX_PIXELS) -> Encoding:
             f'step is {message.step} bytes, but a row of {width} {message.encoding} pixels '
             f'takes {row}; the driver fills in step wrongly',
         )
-    expected, got = height * message.step, len(message.data)
+    expected, got = height * message.step, len(_buffer(message.data))
     if got != expected:
         raise BadImage(
             'truncated',
@@ -86,6 +86,21 @@ def check(message, max_pixels: int = MAX_PIXELS) -> Encoding:
             'the message was cut off or the driver fills in its fields wrongly',
         )
     return encoding
+
+
+def _buffer(data) -> memoryview:
+    """The bytes of a message's data. Raises BadImage where they lie in no memory of ours.
+
+    Lyrical's messages may carry a ``rosidl::Buffer`` instead of an ``array``, on a GPU for example.
+    """
+    try:
+        return memoryview(data)
+    except TypeError:
+        raise BadImage(
+            'encoding',
+            f'the pixels come as {type(data).__name__}, which cannot be read as bytes here: '
+            'publish images from host memory',
+        ) from None
 
 
 def as_array(message, max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -102,7 +117,7 @@ def as_array(message, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     if encoding.channels > 1:
         shape += (encoding.channels,)
         strides = (message.step, encoding.channels, 1)
-    data = np.frombuffer(message.data, np.uint8)
+    data = np.frombuffer(_buffer(message.data), np.uint8)
     return np.ndarray(shape, dtype, buffer=data, strides=strides)
 
 
@@ -143,7 +158,7 @@ def decompress(message, max_pixels: int = MAX_PIXELS) -> np.ndarray:
             f'compressed format {message.format!r} is a depth image with a header of its own; '
             'publish JPEG or PNG through the "compressed" transport',
         )
-    data = np.frombuffer(message.data, np.uint8)
+    data = np.frombuffer(_buffer(message.data), np.uint8)
     if not data[:8].tobytes().startswith(_PUBLISHED):
         raise BadImage(
             'encoding',

@@ -1,4 +1,4 @@
-"""What differs between ROS 2 distributions (Humble, Jazzy, Kilted) and middlewares."""
+"""What differs between ROS 2 distributions (Humble, Jazzy, Kilted, Lyrical) and middlewares."""
 
 import importlib.metadata
 import os
@@ -40,7 +40,7 @@ def before_kilted() -> bool:
         major = int(importlib.metadata.version('rclpy').split('.')[0])
     except (importlib.metadata.PackageNotFoundError, ValueError):
         major = 9
-    return major < 8  # Jazzy is 7, Kilted 9
+    return major < 8  # Jazzy is 7, Kilted 9, Lyrical later
 
 
 def profile_variable() -> str:

@@ -167,7 +167,7 @@ class Health:
             hint = '; '.join(conflicts) or (
                 'check that it is published under this name ("ros2 topic list", launch arguments), '
                 'that its QoS fits (qos.reliability) and that large images get through '
-                '(Fast DDS profile in README)'
+                '(Fast DDS profile in docs/node.md)'
             )
             return f'Nothing comes on {" and ".join(silent)}: {hint}'
         bad = {k: n for k, n in self._bad_since_pair.most_common() if not k.startswith('pair')}

@@ -335,7 +335,7 @@ def as_yaml() -> str:
 
 
 def as_markdown() -> str:
-    """README's parameter table."""
+    """The parameter table of docs/node.md."""
     lines = ['| parameter | default | unit, range | what it does |', '|---|---|---|---|']
     for parameter in TABLE.values():
         span = parameter.range_text().replace('|', '\\|')

@@ -184,3 +184,16 @@ def test_bad_compressed_images_are_refused_before_they_are_decoded():
 def test_arrays_without_an_encoding_are_refused():
     with pytest.raises(BadImage, match=r'got float32 \(2, 2\)'):
         messages.fields(np.zeros((2, 2), np.float32))
+
+
+def test_pixels_that_are_no_bytes_of_this_process_are_refused():
+    """Lyrical: a buffer that lies on a GPU."""
+
+    class Buffer:
+        """Without the buffer protocol."""
+
+    message = image(np.zeros((4, 4), np.uint8), 'mono8')
+    message.data = Buffer()
+    for use in (messages.check, messages.as_array, messages.read_thermal):
+        with pytest.raises(BadImage, match='the pixels come as Buffer, which .* publish images'):
+            use(message)

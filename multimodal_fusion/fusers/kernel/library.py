@@ -2,7 +2,6 @@
 
 import ctypes
 import functools
-from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 _FOLDER = Path(__file__).parent
@@ -37,14 +36,10 @@ class FixedNetwork(ctypes.Structure):
 @functools.cache
 def library() -> ctypes.CDLL | None:
     """The library, or None where it was not built or does not load on this machine."""
-    for suffix in EXTENSION_SUFFIXES:
-        path = _FOLDER / f'two_layer{suffix}'
-        if path.is_file():
-            try:
-                return _declared(ctypes.CDLL(str(path)))
-            except (OSError, AttributeError):  # made for another machine or C library
-                return None
-    return None
+    try:
+        return _declared(ctypes.CDLL(str(_FOLDER / 'two_layer.so')))
+    except (OSError, AttributeError):  # not there, or made for another machine or C library
+        return None
 
 
 def _declared(lib: ctypes.CDLL) -> ctypes.CDLL:
