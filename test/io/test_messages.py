@@ -195,5 +195,5 @@ def test_pixels_that_are_no_bytes_of_this_process_are_refused():
     message = image(np.zeros((4, 4), np.uint8), 'mono8')
     message.data = Buffer()
     for use in (messages.check, messages.as_array, messages.read_thermal):
-        with pytest.raises(BadImage, match='the pixels come as Buffer, which .* publish images'):
+        with pytest.raises(BadImage, match=r'the pixels come as Buffer, which .* publish images'):
             use(message)
