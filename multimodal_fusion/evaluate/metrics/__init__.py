@@ -8,12 +8,11 @@ Fusion metrics under named definitions (ours | cddfuse | vifb).
 ...     ours, vifb = evaluate(images), evaluate(images, 'vifb')
 """
 
+from .registry import DEFINITIONS, Metric, metric, variant
 from .sequence import Flicker, flicker
 from .shared import SourcePair, Triple
 from .table import (
-    DEFINITIONS,
     METRICS,
-    Metric,
     evaluate,
     evaluate_triple,
     metric_names,
@@ -29,5 +28,7 @@ __all__ = [
     'evaluate',
     'evaluate_triple',
     'flicker',
+    'metric',
     'metric_names',
+    'variant',
 ]

@@ -7,6 +7,7 @@ import math
 import cv2
 import numpy as np
 
+from .registry import metric, variant
 from .shared import Plane, Triple, centred, once, strips
 
 # Xydeas and Petrovic 2000: ceiling, slope and middle of the two sigmoids.
@@ -105,6 +106,7 @@ def difference_energy(image: np.ndarray) -> tuple[int, int]:
     )
 
 
+@metric('SF', 'spatial frequency', better='higher', range=(0, 361), definitions=('ours', 'cddfuse'))
 def spatial_frequency(images: Triple) -> float:
     """
     Return SF = sqrt(RF^2 + CF^2).
@@ -118,11 +120,13 @@ def spatial_frequency(images: Triple) -> float:
     return math.sqrt(rows / (height * (width - 1)) + columns / ((height - 1) * width))
 
 
+@variant('SF', 'vifb')
 def spatial_frequency_vifb(images: Triple) -> float:
     """Return SF as VIFB has it: both sums of squared differences divided by H W."""
     return math.sqrt(sum(difference_energy(images.f.image)) / images.f.image.size)
 
 
+@metric('AG', 'average gradient', better='higher', range=(0, 255), definitions=('ours', 'cddfuse'))
 def average_gradient(images: Triple) -> float:
     """
     Return AG, the mean over all pixels of sqrt((dx^2 + dy^2) / 2).
@@ -135,12 +139,14 @@ def average_gradient(images: Triple) -> float:
     return math.sqrt(0.5) * total(np.sqrt(down * down + right * right)) / down.size
 
 
+@variant('AG', 'vifb')
 def average_gradient_vifb(images: Triple) -> float:
     """Return AG as VIFB has it: the same sum divided by (H-1)(W-1)."""
     height, width = images.shape
     return average_gradient(images) * (height * width) / ((height - 1) * (width - 1))
 
 
+@metric('EI', 'edge intensity', better='higher', range=(0, 1443), definitions=('ours', 'vifb'))
 def edge_intensity(images: Triple) -> float:
     """
     Return EI, the mean Sobel magnitude of F, border pixels repeated outwards.
@@ -151,6 +157,13 @@ def edge_intensity(images: Triple) -> float:
     return total(edge_strength(images.f)) / images.f.image.size
 
 
+@metric(
+    'Qabf',
+    'edge preservation',
+    better='higher',
+    range=(0, 1),
+    definitions=('ours', 'cddfuse', 'vifb'),
+)
 def edge_preservation(images: Triple) -> float:
     """
     Return Qabf, how much of the sources' edges is found in F.
@@ -162,6 +175,7 @@ def edge_preservation(images: Triple) -> float:
     return edge_shares(images)[0]
 
 
+@metric('Nabf', 'edge artefacts', better='lower', range=(0, 1))
 def edge_artefacts(images: Triple) -> float:
     """
     Return Nabf, the share of edges that F adds and no source has.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from .gradient import edge_strength
+from .registry import metric
 from .shared import Plane, PlanePair, Triple, histogram, once
 
 
@@ -45,6 +48,9 @@ def gradient_entropy(plane: Plane) -> float:
     return entropy_nats(np.bincount(gradient_levels(plane).ravel(), minlength=256))
 
 
+@metric(
+    'EN', 'entropy, bit', better='higher', range=(0, 8), definitions=('ours', 'cddfuse', 'vifb')
+)
 def entropy(images: Triple) -> float:
     """
     Return EN, the entropy of the fused image, in bits.
@@ -55,6 +61,13 @@ def entropy(images: Triple) -> float:
     return level_entropy(images.f) / float(np.log(2))
 
 
+@metric(
+    'MI',
+    'mutual information, nat',
+    better='higher',
+    range=(0, 11.1),
+    definitions=('ours', 'cddfuse', 'vifb'),
+)
 def mutual_information(images: Triple) -> float:
     """
     Return MI = MI(A,F) + MI(B,F), in nats.
@@ -67,6 +80,13 @@ def mutual_information(images: Triple) -> float:
     return level_information(images.af) + level_information(images.bf)
 
 
+@metric(
+    'CE',
+    'cross entropy, bit',
+    better='lower',
+    range=(-math.inf, math.inf),
+    definitions=('ours', 'vifb'),
+)
 def cross_entropy(images: Triple) -> float:
     """
     Return CE, the mean over A and B of the relative entropy of the source to F, in bits.
@@ -85,6 +105,7 @@ def cross_entropy(images: Triple) -> float:
     return total / (2 * images.f.image.size)
 
 
+@metric('FMI', 'gradient feature information', better='higher', range=(0, 1))
 def feature_information(images: Triple) -> float:
     """
     Return FMI, the mutual information of gradient features, plain version.

@@ -7,6 +7,7 @@ import math
 import cv2
 import numpy as np
 
+from .registry import metric, variant
 from .shared import (
     MIDDLE,
     Plane,
@@ -27,6 +28,13 @@ BOX = 7  # side of the uniform SSIM window
 GAUSSIAN_SIDE, GAUSSIAN_SIGMA = 11, 1.5  # the SSIM window of VIFB
 
 
+@metric(
+    'SD',
+    'standard deviation',
+    better='higher',
+    range=(0, 127.5),
+    definitions=('ours', 'cddfuse', 'vifb'),
+)
 def standard_deviation(images: Triple) -> float:
     """
     Return SD = sqrt(mean((F - mean F)^2)), the population standard deviation of F.
@@ -37,6 +45,7 @@ def standard_deviation(images: Triple) -> float:
     return math.sqrt(variance(images.f)) / images.f.image.size
 
 
+@metric('CC', 'correlation', better='higher', range=(-1, 1), definitions=('ours', 'cddfuse'))
 def correlation(images: Triple) -> float:
     """
     Return CC = (r(A,F) + r(B,F)) / 2, r being Pearson's correlation.
@@ -51,6 +60,13 @@ def correlation(images: Triple) -> float:
     return total / 2
 
 
+@metric(
+    'SCD',
+    'sum of correlations of differences',
+    better='higher',
+    range=(-2, 2),
+    definitions=('ours', 'cddfuse'),
+)
 def difference_correlation(images: Triple) -> float:
     """
     Return SCD = r(F - B, A) + r(F - A, B), r being Pearson's correlation.
@@ -78,6 +94,9 @@ def squared_error(pair: PlanePair) -> int:
     return sums(pair.first)[2] + sums(pair.second)[2] - 2 * product_sum(pair)
 
 
+@metric(
+    'MSE', 'mean squared error', better='lower', range=(0, 65025), definitions=('ours', 'cddfuse')
+)
 def mean_squared_error(images: Triple) -> float:
     """
     Return MSE, the mean of MSE(A,F) and MSE(B,F).
@@ -88,6 +107,7 @@ def mean_squared_error(images: Triple) -> float:
     return both / (2 * images.f.image.size)
 
 
+@metric('RMSE', 'root mean squared error', better='lower', range=(0, 255))
 def root_mean_squared_error(images: Triple) -> float:
     """
     Return RMSE, the square root of MSE (taken after the mean over both sources).
@@ -107,6 +127,7 @@ def decibels(error: float, peak: float, size: int) -> float:
     return 10 * math.log10(peak * peak / max(error, 1 / (4 * size)))
 
 
+@metric('PSNR', 'peak signal-to-noise ratio, dB', better='higher', range=(0, math.inf))
 def peak_ratio(images: Triple) -> float:
     """
     Return PSNR = 10 log10(255^2 / MSE) in dB, MSE the mean over both sources.
@@ -117,18 +138,21 @@ def peak_ratio(images: Triple) -> float:
     return decibels(mean_squared_error(images), 255, images.f.image.size)
 
 
+@variant('PSNR', 'cddfuse')
 def peak_ratio_cddfuse(images: Triple) -> float:
     """Return PSNR as CDDFuse has it: the peak is max(F) instead of 255, at least 1."""
     peak = max(1, int(images.f.image.max()))
     return decibels(mean_squared_error(images), peak, images.f.image.size)
 
 
+@variant('RMSE', 'vifb')
 def root_mean_squared_error_vifb(images: Triple) -> float:
     """Return RMSE as VIFB has it: the mean over both sources of sqrt(squared error) / (H W)."""
     both = math.sqrt(squared_error(images.af)) + math.sqrt(squared_error(images.bf))
     return both / (2 * images.f.image.size)
 
 
+@variant('PSNR', 'vifb')
 def peak_ratio_vifb(images: Triple) -> float:
     """Return PSNR as VIFB has it: 10 log10(255^2 / RMSE of VIFB), near 58 dB for any image."""
     return decibels(root_mean_squared_error_vifb(images), 255, images.f.image.size)
@@ -184,6 +208,13 @@ def box_ssim(pair: PlanePair) -> dict[int, float]:
     return {data_range: value / products.size for data_range, value in found.items()}
 
 
+@metric(
+    'SSIM',
+    'structural similarity, range 255',
+    better='higher',
+    range=(-2, 2.1),
+    smallest=GAUSSIAN_SIDE,
+)
 def structural_similarity(images: Triple) -> float:
     """
     Return SSIM = SSIM(A,F) + SSIM(B,F), data range 255.
@@ -195,6 +226,14 @@ def structural_similarity(images: Triple) -> float:
     return box_ssim(images.af)[255] + box_ssim(images.bf)[255]
 
 
+@metric(
+    'SSIM_r2',
+    'structural similarity, range 2',
+    better='higher',
+    range=(-2, 2.1),
+    definitions=('ours', 'cddfuse'),
+    smallest=GAUSSIAN_SIDE,
+)
 def structural_similarity_range_2(images: Triple) -> float:
     """
     Return SSIM_r2: SSIM with data range 2 on images of 0..255.
@@ -233,6 +272,7 @@ def gaussian_ssim(pair: PlanePair) -> float:
     return total / products.size
 
 
+@variant('SSIM', 'vifb')
 def structural_similarity_vifb(images: Triple) -> float:
     """Return SSIM as VIFB has it: SSIM(A,F) + SSIM(B,F), 11x11 Gaussian window of sigma 1.5."""
     return gaussian_ssim(images.af) + gaussian_ssim(images.bf)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 
+from .registry import metric
 from .shared import Plane, PlanePair, Triple, centred, gaussian, inside, once, strips
 
 WINDOWS = (17, 9, 5, 3)  # side per scale; sigma is a fifth of it
@@ -81,6 +84,14 @@ def fidelity(pair: PlanePair) -> float:
     return passed_information(pair) / own if own else 1.0
 
 
+@metric(
+    'VIF',
+    'visual information fidelity',
+    better='higher',
+    range=(0, math.inf),
+    definitions=('ours', 'cddfuse'),
+    smallest=SMALLEST,
+)
 def visual_information_fidelity(images: Triple) -> float:
     """
     Return VIF = VIFp(A,F) + VIFp(B,F), levels 0..255, pixel domain, four scales.
