@@ -1,5 +1,10 @@
-"""A parameter: its default, its range, its unit, and what it is for."""
+"""A parameter: its default, its range, its unit, and what it is for.
 
+Each stage owns a frozen dataclass whose fields are made by `option`; the names that users see are
+those of the group and the field, such as ``sync.slop``.
+"""
+
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,3 +70,36 @@ _KINDS = {
     str: 'a string',
     list: 'a list of numbers',
 }
+
+
+def option(
+    default: Any,
+    description: str,
+    *,
+    unit: str = '',
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+    read_only: bool = False,
+) -> Any:
+    """A dataclass field that is also a parameter; see `Parameter` for what the words mean."""
+    facts = {
+        'default': default,
+        'description': description,
+        'unit': unit,
+        'low': low,
+        'high': high,
+        'choices': choices,
+        'read_only': read_only,
+    }
+    if isinstance(default, list):
+        return dataclasses.field(default_factory=default.copy, metadata=facts)
+    return dataclasses.field(default=default, metadata=facts)
+
+
+def parameters_of(group: str, settings: type) -> list[Parameter]:
+    """The parameters that the fields of a dataclass are, in their order."""
+    return [
+        Parameter(f'{group}.{field.name}', **field.metadata)
+        for field in dataclasses.fields(settings)
+    ]

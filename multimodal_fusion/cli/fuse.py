@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     name = args.visible.name
     output = args.output / Path(name).with_suffix('.png') if args.output.is_dir() else args.output
     fuse_pair(
-        options.make_pipeline(options.parameters(args)),
+        options.make_pipeline(options.settings(args)),
         PairFiles(name, args.visible, args.thermal),
         output,
         args,
@@ -73,7 +73,7 @@ def fuse_folders(args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
     make_folder(args.output)
-    pipeline = options.make_pipeline(options.parameters(args, thermal_memory=0.0))
+    pipeline = options.make_pipeline(options.settings(args, thermal_memory=0.0))
     failed = []
     for pair in progress(pairs):
         try:
@@ -89,7 +89,7 @@ def fuse_folders(args: argparse.Namespace) -> int:
 def fuse_videos(args: argparse.Namespace) -> int:
     """Frame by frame, to the end of the shorter video."""
     visible, thermal = Video(args.visible), Video(args.thermal)
-    pipeline = options.make_pipeline(options.parameters(args))
+    pipeline = options.make_pipeline(options.settings(args))
     step = round(1e9 / visible.rate)
     frames = min(visible.frames, thermal.frames)
     count, sink = 0, None

@@ -7,7 +7,7 @@ from typing import Any
 from ..errors import UserError
 from ..host.progress import warn
 from ..pipeline.pipeline import Pipeline, build
-from ..pipeline.settings import checked, from_file
+from ..pipeline.settings import Settings, checked, from_file
 
 VGG_FILE = 'weights/vgg19_conv_fp16.npz'
 
@@ -86,7 +86,7 @@ _PARAMETERS = {
 
 
 def parameters(args: argparse.Namespace, **defaults: Any) -> dict[str, Any]:
-    """All node parameters: from the options, else from --params, else the defaults.
+    """Node parameters by name: from the options, else from --params, else of this command.
 
     defaults: such as ``thermal_memory=0.0``, for this command alone. Raises UserError.
     """
@@ -99,7 +99,12 @@ def parameters(args: argparse.Namespace, **defaults: Any) -> dict[str, Any]:
             values[name] = given
     if getattr(args, 'thermal_range', None):
         values |= thermal_range(args.thermal_range)
-    return checked(values)
+    return values
+
+
+def settings(args: argparse.Namespace, **defaults: Any) -> Settings:
+    """As `parameters`, over the defaults and checked. Raises UserError."""
+    return checked(parameters(args, **defaults))
 
 
 def thermal_range(text: str) -> dict:
@@ -115,9 +120,9 @@ def thermal_range(text: str) -> dict:
     return {'thermal.range': 'fixed', 'thermal.fixed_min': low, 'thermal.fixed_max': high}
 
 
-def make_pipeline(values: dict[str, Any]) -> Pipeline:
-    """The pipeline of parameter values; says if the model does not run where it was asked to."""
-    pipeline = build(values)
+def make_pipeline(settings: Settings) -> Pipeline:
+    """The pipeline of settings; says if the model does not run where it was asked to."""
+    pipeline = build(settings)
     for notice in pipeline.notices:
         warn(notice)
     return pipeline

@@ -11,6 +11,7 @@ from ..io import messages
 from ..io.bag import INFO_TYPE, BagWriter, Topic, open_bag, type_store
 from ..io.whole_files import make_folder
 from ..pipeline.offline import Offline, decode
+from ..pipeline.settings import Settings
 from . import options
 
 HELP = 'Write a new bag: all topics of a bag as they are, and the fused images in between.'
@@ -30,29 +31,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.output.exists():
         raise UserError(f'{args.output} exists already; name a new folder with -o')
-    values = options.parameters(args)
+    settings = options.settings(args)
     make_folder(args.output.parent)
     # Written aside and renamed: a bag that was not finished never bears the name asked for.
     with (
         open_bag(args.bag) as bag,
         tempfile.TemporaryDirectory(dir=args.output.parent, prefix='.') as scratch,
     ):
-        fused = replay(bag, args, values, Path(scratch) / args.output.name)
+        fused = replay(bag, args, settings, Path(scratch) / args.output.name)
         shutil.move(Path(scratch) / args.output.name, args.output)
     print(f'{fused} fused images written to {args.output}')
     return 0
 
 
-def replay(bag, args: argparse.Namespace, values: dict, output: Path) -> int:
+def replay(bag, args: argparse.Namespace, settings: Settings, output: Path) -> int:
     """Copy the bag message by message, adding what it completes; returns the number of images."""
     topics = bag.choose(args.rgb_topic, args.thermal_topic)
     taken = {FUSED, FUSED_INFO} & bag.types.keys()
     if taken:
         raise UserError(f'{bag.path} holds {", ".join(taken)} already: it was replayed before')
-    reference = topics.rgb if values['output.reference'] == 'rgb' else topics.thermal
+    reference = topics.rgb if settings.output.reference == 'rgb' else topics.thermal
     info_topic = bag.info_topic(reference)
     offline, store, writer = (
-        Offline(bag, topics, values, options.make_pipeline(values)),
+        Offline(bag, topics, settings, options.make_pipeline(settings)),
         type_store(),
         BagWriter(output),
     )
@@ -70,7 +71,7 @@ def replay(bag, args: argparse.Namespace, values: dict, output: Path) -> int:
             pixels = offline.fuse(pair)
             if pixels is None:
                 continue
-            header = getattr(pair, values['output.reference']).header
+            header = getattr(pair, settings.output.reference).header
             message = image_message(store, header, pixels)
             writer.write(FUSED, step.time, store.serialize_cdr(message, message.__msgtype__))
             if info is not None:

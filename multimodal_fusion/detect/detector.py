@@ -2,11 +2,13 @@
 
 import ast
 import copy
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import UserError
+from ..parameters import option
 from ..runtime.manifest import Manifest, read_model
 from ..runtime.session import fallback_notice, open_session
 from .detection import Detection
@@ -17,6 +19,59 @@ from .suppress import suppress
 
 AUTO_SIZE = 640  # longer side for models of any size that don't say which they were trained on
 _TYPES = {'tensor(float)': np.float32, 'tensor(float16)': np.float16}
+
+
+@dataclass(frozen=True)
+class DetectorSettings:
+    """Whether, on what and how objects are detected: ``detector.*``."""
+
+    enabled: bool = option(False, 'Detect objects, while somebody listens to the detections.')
+    model: str = option(
+        'detector_person_car',
+        'Detector that "multimodal_fusion models" lists, or the path of a YOLO or DETR .onnx.',
+    )
+    input: str = option(
+        'fused',
+        'The image it sees. The boxes are in pixels of the fused image in any case.',
+        choices=('fused', 'rgb', 'thermal'),
+    )
+    every: int = option(
+        3,
+        'Detect on every n-th fused image. What is still waiting then is dropped.',
+        unit='images',
+        low=1,
+        high=1000,
+    )
+    score: float = option(0.35, 'Least score of a detection.', low=0.0, high=1.0)
+    iou: float = option(
+        0.5,
+        'Of two boxes of one class that overlap more than this, the weaker is dropped.',
+        low=0.0,
+        high=1.0,
+    )
+    limit: int = option(100, 'Detections an image at most.', low=1, high=10000)
+    classes: str = option('', 'Names of the classes to report, by comma; empty for all.')
+    labels: str = option(
+        '',
+        "File of class names, one a line; empty for the model's own (else COCO's 80).",
+    )
+    layout: str = option(
+        'auto',
+        'How to read the outputs; auto tells by metadata and shapes.',
+        choices=('auto', *LAYOUTS),
+    )
+    resize: str = option(
+        'auto',
+        'Into the corner or centre of the input with grey around it, or stretched over it.',
+        choices=('auto', *FITS),
+    )
+    size: int = option(
+        0,
+        'Longer side of the input, for models that take any; 0 for what they were trained on.',
+        unit='pixels',
+        low=0,
+        high=4096,
+    )
 
 
 class Detector:

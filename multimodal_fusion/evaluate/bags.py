@@ -2,9 +2,8 @@
 
 import itertools
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import cv2
 import numpy as np
@@ -59,7 +58,6 @@ class Trace:
 def measure_bag(
     offline: Offline,
     meter: Meter,
-    values: Mapping[str, Any],
     every: float,
     progress=iter,
 ) -> tuple[list[Result], dict, Kept]:
@@ -83,7 +81,7 @@ def measure_bag(
                 'evaluated': due,
             }
             try:
-                sources = decode(offline, pair, values)
+                sources = decode(offline, pair)
                 stem = f'{now:09.3f}s'
                 follow(flickers, contenders, meter, stem, sources)
                 if due:
@@ -99,9 +97,9 @@ def measure_bag(
     return results, describe(seen, offline, flicker), seen.kept
 
 
-def decode(offline: Offline, pair: Pair, values: Mapping[str, Any]) -> Sources:
+def decode(offline: Offline, pair: Pair) -> Sources:
     """The pair as the fuser sees it."""
-    visible = messages.read_visible(pair.rgb.message, values['input.max_pixels'])
+    visible = messages.read_visible(pair.rgb.message, offline.settings.input.max_pixels)
     thermal = offline.pipeline.white_hot(pair.thermal.thermal, visible.shape[:2])
     return Sources(visible, thermal)
 

@@ -21,7 +21,7 @@ from ..io.pixels import side_by_side
 from ..io.whole_files import make_folder, whole_file
 from ..pipeline import offline
 from ..pipeline.preparation import Preparation
-from ..pipeline.settings import checked
+from ..pipeline.settings import Settings, checked
 from . import detection
 from .bags import measure_bag
 from .cache import Cache
@@ -147,16 +147,16 @@ def evaluate(job: Job) -> Evaluation:
         raise UserError('an evaluation is of a folder of pairs or of a bag: give one of them')
     if job.boxes and job.bag:
         raise UserError('--detector and --labels go together, with --data')
-    values = checked(job.parameters)
-    unlisted = values['model.allow_unlisted']
+    settings = checked(job.parameters)
+    unlisted = settings.model.allow_unlisted
     detector = job.boxes and detection.open_detector(job.boxes.detector, unlisted)
     definition, metrics = _metrics(job)
     rows = contenders(
-        list(job.models), list(job.fused), job.baselines, unlisted, values['model.mask_scale']
+        list(job.models), list(job.fused), job.baselines, unlisted, settings.model.mask_scale
     )
-    plan = Plan(tuple(rows), definition, metrics, Preparation.of(values), job.cache)
+    plan = Plan(tuple(rows), definition, metrics, Preparation.of(settings), job.cache)
     meter = Meter(plan)
-    source = _on_folders(job, plan, meter) if job.data else _on_bag(job, values, meter)
+    source = _on_folders(job, plan, meter) if job.data else _on_bag(job, settings, meter)
     left_out = [result for result in source.measured if result.message]
     if len(left_out) == len(source.measured):
         for result in left_out:
@@ -220,13 +220,13 @@ def _on_folders(job: Job, plan: Plan, meter: Meter) -> _Source:
     )
 
 
-def _on_bag(job: Job, values: Mapping[str, Any], meter: Meter) -> _Source:
+def _on_bag(job: Job, settings: Settings, meter: Meter) -> _Source:
     with open_bag(job.bag) as bag:
         topics = bag.choose(job.rgb_topic, job.thermal_topic)
-        played = offline.Offline(bag, topics, values)
+        played = offline.Offline(bag, topics, settings)
         every = max(1.0, bag.duration / _SAMPLES) if job.every is None else job.every
         measured, sequence, kept = measure_bag(
-            played, meter, values, every, lambda steps: progress(steps, unit='messages')
+            played, meter, every, lambda steps: progress(steps, unit='messages')
         )
     warn(played.notice)
     for sentence in played.told.values():

@@ -6,6 +6,7 @@ fused = fuser.fuse(visible, thermal)   # uint8, shape of visible
 
 import difflib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -13,6 +14,7 @@ import numpy as np
 
 from ..errors import UserError
 from ..io.pixels import luma
+from ..parameters import option
 from ..runtime.manifest import Manifest, read_model
 from ..runtime.onnx_file import metadata
 from ..runtime.session import half_notice
@@ -22,6 +24,40 @@ from .onnx_fuser import load_onnx
 from .pair import check_pair, return_colour
 
 MASK_SCALE = 0.5  # see docs/results/mobilefuse.md for what it costs and saves
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """Which fuser runs, where and how: ``model.*``."""
+
+    name: str = option(
+        'default',
+        'Fuser: a name that "multimodal_fusion models" lists, "default", or an .onnx path.',
+    )
+    provider: str = option(
+        'cpu',
+        'Where learned models run; falls back to the CPU, and says so.',
+        choices=('cpu', 'cuda', 'tensorrt'),
+    )
+    threads: int = option(1, 'Threads of learned models on the CPU.', low=1, high=64)
+    compiled: bool = option(
+        True,
+        'On the CPU, run the mini-model by the compiled kernel; false: by ONNX Runtime.',
+    )
+    fp16: bool = option(
+        False,
+        'Half precision. With provider tensorrt only; else a warning says so.',
+    )
+    allow_unlisted: bool = option(
+        False,
+        'Load a model file that models.yaml does not list. Only for files you trust.',
+    )
+    mask_scale: float = option(
+        MASK_SCALE,
+        'Of models that blend by a mask: share of the image sides at which it is computed.',
+        low=0.1,
+        high=1.0,
+    )
 
 
 class Fuser:

@@ -28,6 +28,7 @@ from ..detect.detector import Detector
 from ..io import messages
 from ..pipeline.pairing import Pair
 from ..pipeline.pipeline import Pipeline
+from ..pipeline.settings import Settings
 from .distro import image_message
 from .slot import Slot
 
@@ -49,10 +50,10 @@ WITHOUT = (
 
 @dataclass(frozen=True)
 class Work:
-    """A fused pair to detect on. values: parameters as they were when it was fused."""
+    """A fused pair to detect on. settings: as they were when it was fused."""
 
     pipeline: Pipeline
-    values: dict[str, Any]
+    settings: Settings
     pair: Pair
     fused: np.ndarray
     header: Any
@@ -97,7 +98,7 @@ class DetectionOutput:
         if work.pipeline.detector is None or not self.listened():
             return
         self._offered += 1
-        if self._offered % work.values['detector.every'] == 0:
+        if self._offered % work.settings.detector.every == 0:
             self._counts['skipped'] += self._slot.put(work)
 
     def figures(self) -> dict[str, str]:
@@ -127,8 +128,8 @@ class DetectionOutput:
     def _detect(self, work: Work) -> None:
         start = time.monotonic()
         image = work.fused
-        if work.values['detector.input'] != 'fused':
-            visible = messages.read_visible(work.pair.rgb.message, work.values['input.max_pixels'])
+        if work.settings.detector.input != 'fused':
+            visible = messages.read_visible(work.pair.rgb.message, work.settings.input.max_pixels)
             image = work.pipeline.detector_input(image, visible, work.pair.thermal.thermal)
         found = work.pipeline.detector.detect(image)
         self._milliseconds = (time.monotonic() - start) * 1e3

@@ -32,7 +32,7 @@ from ..pipeline.health import Health
 from ..pipeline.pairing import STREAMS, Pair
 from ..pipeline.pipeline import Pipeline, build, fuse_pair_and_mask
 from ..pipeline.receiver import Receiver
-from ..pipeline.settings import TABLE, checked
+from ..pipeline.settings import TABLE, Settings, checked
 from ..pipeline.stages import Laps
 from . import process
 from .detections import DetectionOutput, Work
@@ -51,9 +51,9 @@ _PRESENT = 10.0  # seconds: an older stamp is of another time, such as a bag's
 
 @dataclass(frozen=True)
 class Setup:
-    """Parameter values and what was built from them; exchanged as a whole between frames."""
+    """Settings and what was built from them; exchanged as a whole between frames."""
 
-    values: dict[str, Any]
+    settings: Settings
     pipeline: Pipeline
     receiver: Receiver
 
@@ -65,9 +65,9 @@ class FusionNode(Node):
         super().__init__(
             'fusion_node', automatically_declare_parameters_from_overrides=True, **options
         )
-        values = declare(self)
-        pipeline = build(values)
-        self._setup = Setup(values, pipeline, self._make_receiver(values, pipeline))
+        settings = declare(self)
+        pipeline = build(settings)
+        self._setup = Setup(settings, pipeline, self._make_receiver(settings, pipeline))
         self._infos: dict[str, CameraInfo] = {}
         self._tell = Teller(self).tell
         self._slot = Slot()
@@ -85,18 +85,18 @@ class FusionNode(Node):
     # Set-up ------------------------------------------------------------------------------------
 
     def _connect(self) -> None:
-        v = self._setup.values
-        depth = v['qos.depth']
-        inputs = qos(v['qos.reliability'], depth)
-        outputs = qos(v['qos.output_reliability'], depth)
+        s = self._setup.settings
+        inputs = qos(s.qos.reliability, s.qos.depth)
+        outputs = qos(s.qos.output_reliability, s.qos.depth)
+        transports = {'rgb': s.input.rgb_transport, 'thermal': s.input.thermal_transport}
         topics, kinds = {}, {}
         for name in STREAMS:
             kind, topic = Image, self.resolve_topic_name(f'{name}/image_raw')
-            if v[f'input.{name}_transport'] == 'compressed':
+            if transports[name] == 'compressed':
                 # As image_transport: a remapped base topic takes its transports along.
                 kind, topic = CompressedImage, f'{topic}/compressed'
             topics[name], kinds[name] = topic, kind
-        self._health = Health(topics, v['stall.warn_after'], time.monotonic())
+        self._health = Health(topics, s.stall.warn_after, time.monotonic())
         watch = QosWatch(self, self._health)
         for name in STREAMS:
             self._ports += [
@@ -121,11 +121,12 @@ class FusionNode(Node):
         self._boxes = DetectionOutput(self, outputs, self._refuse)
         self._diagnostics = Diagnostics(self)
 
-    def _make_receiver(self, v: dict[str, Any], pipeline: Pipeline) -> Receiver:
-        if v['sync.backend'] == 'own':
-            return Receiver(v, pipeline)
-        slop, offset = round(v['sync.slop'] * 1e9), round(v['sync.thermal_time_offset'] * 1e9)
-        return Receiver(v, pipeline, FilterPairer(slop, offset, v['sync.queue_size']))
+    def _make_receiver(self, settings: Settings, pipeline: Pipeline) -> Receiver:
+        sync = settings.sync
+        if sync.backend == 'own':
+            return Receiver(settings, pipeline)
+        slop, offset = round(sync.slop * 1e9), round(sync.thermal_time_offset * 1e9)
+        return Receiver(settings, pipeline, FilterPairer(slop, offset, sync.queue_size))
 
     def _announce(self) -> None:
         fuser, detector = self._setup.pipeline.fuser, self._setup.pipeline.detector
@@ -205,14 +206,14 @@ class FusionNode(Node):
 
     def _fuse(self, pair: Pair, handed_over: float) -> None:
         setup = self._setup
-        values, pipeline = setup.values, setup.pipeline
+        settings, pipeline = setup.settings, setup.pipeline
         lap = Laps(handed_over)
         lap('wait')
-        fused, mask = fuse_pair_and_mask(pipeline, values, pair, lap)
+        fused, mask = fuse_pair_and_mask(pipeline, settings, pair, lap)
         if fused is None:
             self._health.held_back()
         else:
-            header = getattr(pair, values['output.reference']).header
+            header = getattr(pair, settings.output.reference).header
             self._publish(fused, header, lap)
             if mask is not None and self._mask.get_subscription_count() > 0:
                 self._mask.publish(messages.fill(image_message(header), mask))
@@ -224,7 +225,7 @@ class FusionNode(Node):
                 'pair': handed_over - later.arrival - later.observing,
             }
             self._health.published(lap.last - later.arrival, lap.seconds)
-            self._boxes.offer(Work(pipeline, values, pair, fused, header))
+            self._boxes.offer(Work(pipeline, settings, pair, fused, header))
 
     def _publish(self, fused: np.ndarray, header, lap: Laps) -> None:
         if self._fused.get_subscription_count() > 0:
@@ -233,7 +234,7 @@ class FusionNode(Node):
             lap('encode')
             self._fused.publish(self._message)
         lap('publish')
-        info = self._infos.get(self._setup.values['output.reference'])
+        info = self._infos.get(self._setup.settings.output.reference)
         if info is not None and self._fused_info.get_subscription_count() > 0:
             if (info.height, info.width) == fused.shape[:2]:
                 info.header = header
@@ -255,16 +256,16 @@ class FusionNode(Node):
     # Once a second, and on changes -------------------------------------------------------------
 
     def _on_second(self) -> None:
-        v = self._setup.values
-        settings = (time.monotonic(), v['sync.slop'], v['sync.thermal_time_offset'])
-        silence = self._health.silence(*settings)
+        settings = self._setup.settings
+        now = (time.monotonic(), settings.sync.slop, settings.sync.thermal_time_offset)
+        silence = self._health.silence(*now)
         if silence:
-            self._tell('silence', silence, every=v['stall.warn_after'])
+            self._tell('silence', silence, every=settings.stall.warn_after)
         self._health.noticed('; '.join(self._setup.pipeline.notices))
         pairer = self._setup.receiver.pairer
         if pairer.rhythm is not None and pairer.rhythm.ambiguous:
             self._tell('skew', pairer.rhythm.notice, every=60.0)
-        report = self._health.report(*settings, pairer.counters, pairer.rhythm)
+        report = self._health.report(*now, pairer.counters, pairer.rhythm)
         fuser = self._setup.pipeline.fuser
         figures = {
             'fused subscribers': str(self._fused.get_subscription_count()),
@@ -279,9 +280,9 @@ class FusionNode(Node):
         old = self._setup
         try:
             given = {p.name: p.value for p in changes if p.name in TABLE}
-            values = checked({**old.values, **given})
-            pipeline = build(values, old.pipeline)
-            receiver = self._make_receiver(values, pipeline)
+            settings = checked({**old.settings.flat(), **given})
+            pipeline = build(settings, old.pipeline)
+            receiver = self._make_receiver(settings, pipeline)
         except UserError as error:
             return SetParametersResult(successful=False, reason=str(error))
         except Exception as error:  # the node outlives whatever a model file does to it
@@ -290,12 +291,12 @@ class FusionNode(Node):
         renewed = pipeline.fuser is not old.pipeline.fuser
         detector = pipeline.detector
         renewed |= detector is not None and not detector.same_model(old.pipeline.detector)
-        self._health.be_patient(values['stall.warn_after'])
+        self._health.be_patient(settings.stall.warn_after)
         if any(name.startswith('sync.') for name in given):
             receiver.pairer.counters = old.receiver.pairer.counters
         else:
             receiver.pairer = old.receiver.pairer  # with the frames that wait in it
-        self._setup = Setup(values, pipeline, receiver)
+        self._setup = Setup(settings, pipeline, receiver)
         if renewed:
             self._announce()
         return SetParametersResult(successful=True)

@@ -1,16 +1,14 @@
 """The table of parameters as ROS parameters."""
 
-from typing import Any
-
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 
 from ..parameters import Parameter
-from ..pipeline.settings import ROS_PARAMETERS, TABLE, check_names, checked
+from ..pipeline.settings import ROS_PARAMETERS, TABLE, Settings, check_names, checked
 
 
-def declare(node: Node) -> dict[str, Any]:
-    """Declare the table on a node that has declared what the user set; returns all values.
+def declare(node: Node) -> Settings:
+    """Declare the table on a node that has declared what the user set; returns the settings.
 
     What the user set is checked first, so that our sentence is seen. Raises UserError.
     """
@@ -20,12 +18,13 @@ def declare(node: Node) -> dict[str, Any]:
         if name.split('.')[0] not in ROS_PARAMETERS
     }
     check_names(given)
-    values = checked({name: value for name, value in given.items() if value is not None})
+    settings = checked({name: value for name, value in given.items() if value is not None})
+    values = settings.flat()
     for name, parameter in TABLE.items():
         if name in given:
             node.undeclare_parameter(name)
         node.declare_parameter(name, values[name], describe(parameter), ignore_override=True)
-    return values
+    return settings
 
 
 def describe(parameter: Parameter) -> ParameterDescriptor:

@@ -5,6 +5,46 @@ from typing import Any
 
 import numpy as np
 
+from ..io.image_codec import MAX_PIXELS
+from ..parameters import option
+from .pairing import STREAMS
+
+
+@dataclass(frozen=True)
+class InputSettings:
+    """What comes in, and how large it may be: ``input.*``."""
+
+    rgb_transport: str = option(
+        'raw',
+        'raw: rgb/image_raw; compressed: rgb/image_raw/compressed.',
+        choices=('raw', 'compressed'),
+        read_only=True,
+    )
+    thermal_transport: str = option(
+        'raw',
+        'raw: thermal/image_raw; compressed: thermal/image_raw/compressed.',
+        choices=('raw', 'compressed'),
+        read_only=True,
+    )
+    max_pixels: int = option(
+        MAX_PIXELS,
+        'Larger images are refused before memory is taken for them.',
+        unit='pixels',
+        low=1024,
+        high=1000000000,
+    )
+
+
+@dataclass(frozen=True)
+class OutputSettings:
+    """What goes out: ``output.*``."""
+
+    reference: str = option(
+        'rgb',
+        'Camera whose stamp, frame_id and camera_info the fused image carries.',
+        choices=STREAMS,
+    )
+
 
 @dataclass(frozen=True)
 class ThermalFrame:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .pairing import STREAMS, Counters, Rhythm
+from .pairing import STREAMS, Counters
+from .rhythm import Rhythm
 
 OK, WARN, ERROR = 0, 1, 2  # as in diagnostic_msgs/DiagnosticStatus
 

@@ -1,6 +1,6 @@
 """A bag through the node's own steps, without ROS: the same pairs, the same pixels, every time."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ from .frames import Frame, stamp_of
 from .pairing import Counters, Pair
 from .pipeline import Pipeline, build, fuse_pair
 from .receiver import Receiver
+from .settings import Settings
 
 
 @dataclass
@@ -31,7 +32,7 @@ class Step:
 class Offline:
     """Plays a bag through receiving and pairing.
 
-    values: parameters as of the node. other: more topics to pass through, such as camera_info.
+    settings: as of the node. other: more topics to pass through, such as camera_info.
     refused: {reason: count} of messages and pairs that could not be used, as the node would count
     them; told: {reason: sentence} of the first of each.
     """
@@ -40,12 +41,12 @@ class Offline:
         self,
         bag: Bag,
         topics: BagTopics,
-        values: Mapping[str, Any],
+        settings: Settings,
         pipeline: Pipeline | None = None,
     ):
-        self.bag, self.topics, self.values = bag, topics, values
-        self.pipeline = pipeline or build(values)
-        self.receiver = Receiver(values, self.pipeline)
+        self.bag, self.topics, self.settings = bag, topics, settings
+        self.pipeline = pipeline or build(settings)
+        self.receiver = Receiver(settings, self.pipeline)
         self.refused: dict[str, int] = {}
         self.told: dict[str, str] = {}
 
@@ -76,7 +77,7 @@ class Offline:
     def fuse(self, pair: Pair) -> np.ndarray | None:
         """The fused image; None if ``stall.policy`` holds it back or the pair cannot be fused."""
         try:
-            return fuse_pair(self.pipeline, self.values, pair)
+            return fuse_pair(self.pipeline, self.settings, pair)
         except BadImage as error:  # what of a pair is decoded late
             self.refuse('rgb', error)
         except UserError as error:
@@ -89,10 +90,10 @@ class Offline:
             return '; '.join(self.told.values())
         c = self.counters
         if c.paired:
-            return f'stall.policy {self.values["stall.policy"]} held back all of {c.paired} pairs'
+            return f'stall.policy {self.settings.stall.policy} held back all of {c.paired} pairs'
         return (
             f'rgb {c.unpaired["rgb"]}, thermal {c.unpaired["thermal"]} without a partner within '
-            f'{self.values["sync.slop"]} s; --slop and --thermal-time-offset help'
+            f'{self.settings.sync.slop} s; --slop and --thermal-time-offset help'
         )
 
     def refuse(self, stage: str, error: UserError) -> None:

@@ -25,12 +25,13 @@ Let frame i of both streams be taken at iP, stamped with errors of at most e < P
 skew S; let |s - S| < P/2 - 2e. Then t_i - r_i - s lies within P/2 of 0, and every other t_j - r_i
 is at least P - 2e - |s - S| > P/2 off. So r_i has one candidate, t_i; if t_i was lost it has none,
 and its neighbours, each decided by its own stamps, do not notice. At the true |S| <= 0.4 P the mean
-of the differences stays within half a period as long as its own error stays below 0.1 P: 21
-differences of two stamps with a deviation of P/20 each have one of 0.015 P.
+of the differences stays within half a period as long as its own error stays below 0.1 P: the 21
+differences that 2.4 s hold at 9 Hz, of two stamps with a deviation of P/20 each, have one of
+0.015 P.
 
 Counter-examples, where nobody can know: S within a twentieth of a period of P/2 (`Rhythm.ambiguous`
 says so); rates that differ, with a skew that nobody told; a camera that starts again in another
-phase while the other goes on (for 11 frames the mean still tells the old skew).
+phase while the other goes on (for half of the 2.4 s the mean still tells the old skew).
 
 When rates are equal
 --------------------
@@ -39,27 +40,58 @@ frame number do not differ by both more than four standard errors and as much as
 streams against each other by 0.15 of a period a window. 30 Hz and 29.97 Hz move by 0.3.
 """
 
-import cmath
-import math
 from bisect import bisect_left, bisect_right, insort
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from ..errors import UserError
+from ..parameters import option
+from .rhythm import INTERVALS, WINDOW, Beat, Rhythm, rhythm
 
 STREAMS = ('rgb', 'thermal')
 OTHER = {'rgb': 'thermal', 'thermal': 'rgb'}
 
-_WINDOW = 10_000_000_000  # nanoseconds of stamps that are remembered
-_INTERVALS = 31  # how many recent frame intervals describe a stream's rhythm
-_RUNNING = 2_400_000_000  # nanoseconds of thermal stamps over which the skew runs
-_LEAST = 3  # intervals or differences below which nothing is said
-_ALIKE = 0.1  # share by which recent periods of equal rates differ at most
-_DRIFT = 0.15  # periods a window, from which on rates are told apart
 _PACE = 500_000_000  # nanoseconds of stamps after which slopes are measured anew
-_UNSURE = 0.45  # skew in periods, from which on nobody can know
+
+
+@dataclass(frozen=True)
+class SyncSettings:
+    """How the two streams are paired: ``sync.*``."""
+
+    slop: float = option(
+        0.05,
+        'Largest gap between the stamps of a pair, inclusive.',
+        unit='s',
+        low=0.0,
+        high=10.0,
+    )
+    thermal_time_offset: float = option(
+        0.0,
+        'Added to thermal stamps; negative when the thermal clock runs ahead of the RGB one.',
+        unit='s',
+        low=-3600.0,
+        high=3600.0,
+    )
+    queue_size: int = option(
+        20,
+        'Frames of each stream that wait for a partner at most.',
+        unit='frames',
+        low=1,
+        high=1000,
+    )
+    reset_after: float = option(
+        1.0,
+        'A stamp this far behind the newest means that the clock jumped back: start afresh.',
+        unit='s',
+        low=0.01,
+        high=3600.0,
+    )
+    backend: str = option(
+        'own',
+        'Pairing by this package, or by ROS message_filters where it is installed.',
+        choices=('own', 'message_filters'),
+        read_only=True,
+    )
 
 
 @dataclass(frozen=True)
@@ -88,35 +120,6 @@ class Counters:
     resets: int = 0
 
 
-@dataclass(frozen=True)
-class Rhythm:
-    """What the stamps of two streams of equal rates have in common. Nanoseconds.
-
-    period: of both. skew: thermal minus RGB of frames taken together, from -period/2 to period/2.
-    sure: the rates were measured well enough to know that they do not drift apart.
-    """
-
-    period: int
-    skew: int
-    sure: bool
-
-    @property
-    def ambiguous(self) -> bool:
-        """The skew is so near to half a period that it may as well be of the other sign."""
-        return self.sure and abs(self.skew) >= _UNSURE * self.period
-
-    @property
-    def notice(self) -> str:
-        """What a user should know, in a sentence; else empty."""
-        if not self.ambiguous:
-            return ''
-        return (
-            'the stamps differ by half a period (thermal minus rgb is '
-            f'{self.skew / 1e6:+.1f} ms of {self.period / 1e6:.1f} ms), so nobody can tell which '
-            'frames belong together: set sync.thermal_time_offset'
-        )
-
-
 class _Stamps:
     """One stream's stamps of the window, its frames that wait for a partner, and its rhythm."""
 
@@ -125,9 +128,7 @@ class _Stamps:
         self.lags: list[int] = []  # by how much the other stream's newest stamp was ahead of each
         self.waiting: list[tuple[int, Any]] = []
         self.done: int | None = None  # frames up to this stamp are paired or given up
-        self.shortest: int | None = None  # interval of the window; None while too few are known
-        self.period: float | None = None
-        self.slope: tuple[float, float] | None = None  # period over the window, standard error
+        self.beat: Beat | None = None
 
     @property
     def newest(self) -> int | None:
@@ -135,26 +136,16 @@ class _Stamps:
 
     def add(self, stamp: int, payload: Any, lag: int) -> bool:
         """Take a frame; returns whether the rhythm was measured anew."""
-        due = len(self.stamps) <= _INTERVALS or self.stamps[-1] // _PACE < stamp // _PACE
+        due = len(self.stamps) <= INTERVALS or self.stamps[-1] // _PACE < stamp // _PACE
         at = bisect_left(self.stamps, stamp)
         self.stamps.insert(at, stamp)
         self.lags.insert(at, lag)
         insort(self.waiting, (stamp, payload), key=lambda frame: frame[0])
-        old = bisect_left(self.stamps, self.stamps[-1] - _WINDOW)
+        old = bisect_left(self.stamps, self.stamps[-1] - WINDOW)
         del self.stamps[:old], self.lags[:old]
         if due:
-            self._learn()
+            self.beat = Beat.of(self.stamps)
         return due
-
-    def _learn(self) -> None:
-        intervals = np.diff(self.stamps)
-        self.shortest = self.period = self.slope = None
-        if len(intervals) >= _LEAST:
-            self.shortest = int(intervals[-3 * _INTERVALS :].min())
-            recent = np.sort(intervals[-_INTERVALS:])
-            # Two fifths: it holds while less than three fifths of the frames are lost.
-            self.period = float(recent[recent <= 1.5 * recent[len(recent) * 2 // 5]].mean())
-            self.slope = _slope(np.array(self.stamps), self.period)
 
     def nearest(self, stamp: int, upwards: bool) -> int | None:
         """The stamp nearest to a given one; of two as near the later one if ``upwards``."""
@@ -168,35 +159,6 @@ class _Stamps:
     def holds(self, stamp: int) -> bool:
         """Whether the frame of a stamp still waits."""
         return any(frame[0] == stamp for frame in self.waiting)
-
-
-def _slope(stamps: np.ndarray, period: float) -> tuple[float, float] | None:
-    """Stamps against frame numbers: the slope and its standard error, in nanoseconds a frame.
-
-    Frames are numbered by the period of fewer of them, from the newest back: a recent period is not
-    good enough for ten seconds, and numbers counted up from interval to interval would keep each
-    error. After a pause the numbers begin anew, with an intercept of their own: a camera keeps its
-    period when it starts again.
-    """
-    part = np.concatenate(([0], np.cumsum(np.diff(stamps) > _INTERVALS / 2 * period)))
-    last = stamps[np.flatnonzero(np.diff(part, append=part[-1] + 1))]
-    since = (stamps - last[part]).astype(float)
-    slope, error, count = period, 0.0, min(_INTERVALS, len(stamps))
-    while True:
-        group = part[-count:] - part[-count]
-        size = np.bincount(group)
-        x, y = (
-            v - (np.bincount(group, weights=v) / size)[group]
-            for v in (np.rint(since[-count:] / slope), since[-count:])
-        )
-        spread, freedom = float(x @ x), count - len(size) - 1
-        if spread == 0 or freedom < 1:
-            return None
-        slope = float(x @ y) / spread
-        error = math.sqrt(float(np.square(y - slope * x).sum()) / freedom / spread)
-        if count == len(stamps):
-            return slope, error
-        count = min(count * 3 // 2, len(stamps))
 
 
 class Pairer:
@@ -233,7 +195,7 @@ class Pairer:
 
     @property
     def memory(self) -> float:
-        return (_WINDOW + 2 * self.slop + self.reset_after) * 1e-9
+        return (WINDOW + 2 * self.slop + self.reset_after) * 1e-9
 
     def push(self, name: str, stamp: int, payload: Any) -> list[Pair]:
         """Take a frame of stream ``rgb`` or ``thermal``; returns the pairs it completes, in order.
@@ -252,7 +214,8 @@ class Pairer:
             return []
         other = self._streams[OTHER[name]].newest
         if stream.add(stamp, payload, 0 if other is None else other - stamp):
-            self.rhythm = _rhythm(**self._streams)
+            rgb, thermal = (self._streams[name] for name in STREAMS)
+            self.rhythm = rhythm(rgb.stamps, rgb.beat, thermal.stamps, thermal.beat)
         if len(stream.waiting) > self.queue_size:
             self._give_up(name, stream.waiting[0][0])
         return self._match()
@@ -329,33 +292,8 @@ def _settled(stream: _Stamps, other: _Stamps, ideal: int, distance: int, unknown
         return False
     if stream.newest >= ideal or distance == 0:
         return True
-    if stream.shortest is None:
+    if stream.beat is None:
         return unknown
-    if stream.newest + stream.shortest - ideal >= distance:
+    if stream.newest + stream.beat.shortest - ideal >= distance:
         return True
     return other.newest - max(stream.lags) >= ideal + distance
-
-
-def _rhythm(rgb: _Stamps, thermal: _Stamps) -> Rhythm | None:
-    """What two streams of equal rates have in common; None of others, or while unknown."""
-    if rgb.period is None or thermal.period is None:
-        return None
-    period = (rgb.period + thermal.period) / 2
-    if abs(rgb.period - thermal.period) > _ALIKE * period:
-        return None
-    sure = False
-    if rgb.slope and thermal.slope:
-        scale = _WINDOW / period**2  # from nanoseconds a frame to periods a window
-        drift = scale * abs(rgb.slope[0] - thermal.slope[0])
-        error = 4 * scale * math.hypot(rgb.slope[1], thermal.slope[1])
-        if drift > max(_DRIFT, error):
-            return None
-        sure = error < _DRIFT
-    r, t = np.array(rgb.stamps), np.array(thermal.stamps)
-    t = t[(t > t[-1] - _RUNNING) & (t <= r[-1])]
-    gaps = t - r[np.searchsorted(r, t)]  # to the RGB frame that follows
-    gaps = gaps[gaps > -1.5 * period]  # farther ones, across a pause, add up the period's error
-    if len(gaps) < _LEAST:
-        return None
-    turn = cmath.phase(np.exp(2j * math.pi / period * gaps).sum()) / (2 * math.pi)
-    return Rhythm(round(period), round(turn * period), sure)

@@ -1,17 +1,17 @@
 """From a pair of decoded frames to the fused image: the one path of the node, files and bags."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from ..detect.detector import Detector
-from ..fusers.fuser import Fuser
+from ..detect.detector import Detector, DetectorSettings
+from ..fusers.fuser import Fuser, ModelSettings
 from ..io import messages
 from .frames import ThermalFrame
 from .pairing import Pair
 from .preparation import Preparation
+from .settings import Settings
 from .stages import no_laps
 from .stall import FreezeDetector
 from .thermal import ThermalRange
@@ -31,9 +31,9 @@ class Pipeline:
     preparation: Preparation
     range: ThermalRange
     freeze: FreezeDetector
-    model: dict[str, Any]
+    model: ModelSettings
     fuser: Fuser
-    detection: dict[str, Any]
+    detection: DetectorSettings
     detector: Detector | None
 
     @property
@@ -57,9 +57,9 @@ class Pipeline:
         self, fused: np.ndarray, visible: np.ndarray, frame: ThermalFrame
     ) -> np.ndarray:
         """What ``detector.input`` names, of one pair: on the grid of the fused image."""
-        if self.detection['input'] == 'thermal':
+        if self.detection.input == 'thermal':
             return self.white_hot(frame, fused.shape[:2])
-        return visible if self.detection['input'] == 'rgb' else fused
+        return visible if self.detection.input == 'rgb' else fused
 
     def fuse(
         self, visible: np.ndarray, frame: ThermalFrame, lap: Callable[[str], None] = no_laps
@@ -83,43 +83,42 @@ class Pipeline:
         return fused, mask
 
 
-def build(values: Mapping[str, Any], previous: 'Pipeline | None' = None) -> Pipeline:
-    """A pipeline from parameter values (names as in `parameters.TABLE`). Raises UserError.
+def build(settings: Settings, previous: 'Pipeline | None' = None) -> Pipeline:
+    """A pipeline by its settings. Raises UserError.
 
     Parts whose settings are the same are taken over from ``previous``, with their memory.
     """
-    model = _group(values, 'model')
-    preparation = Preparation.of(values)
-    freeze = FreezeDetector(values['stall.freeze_after'])
-    detection = _group(values, 'detector')
+    model, detection = settings.model, settings.detector
+    preparation = Preparation.of(settings)
+    freeze = FreezeDetector(settings.stall.freeze_after)
     fuser, detector, limits = None, None, ThermalRange(preparation.thermal)
     if previous is not None:
         if previous.model == model:
             fuser = previous.fuser
-        if detection['enabled'] and previous.detector is not None:
+        if detection.enabled and previous.detector is not None:
             detector = _same_detector(previous, detection, model)
         if previous.preparation.thermal == preparation.thermal:
             limits = previous.range
         if previous.freeze.after == freeze.after:
             freeze = previous.freeze
-    if detection['enabled'] and detector is None:
+    if detection.enabled and detector is None:
         detector = Detector(
-            detection['model'],
-            **{name: detection[name] for name in (*_RETUNED, *_FIXED)},
-            provider=model['provider'],
-            threads=model['threads'],
-            allow_unlisted=model['allow_unlisted'],
-            fp16=model['fp16'],
+            detection.model,
+            **{name: getattr(detection, name) for name in (*_RETUNED, *_FIXED)},
+            provider=model.provider,
+            threads=model.threads,
+            allow_unlisted=model.allow_unlisted,
+            fp16=model.fp16,
         )
     if fuser is None:
         fuser = Fuser.load(
-            model['name'],
-            (model['provider'],),
-            model['threads'],
-            model['allow_unlisted'],
-            compiled=model['compiled'],
-            fp16=model['fp16'],
-            mask_scale=model['mask_scale'],
+            model.name,
+            (model.provider,),
+            model.threads,
+            model.allow_unlisted,
+            compiled=model.compiled,
+            fp16=model.fp16,
+            mask_scale=model.mask_scale,
         )
         fuser.warm_up((48, 64))  # a model that cannot run is refused here, not in mid-flight
     return Pipeline(
@@ -133,42 +132,38 @@ def build(values: Mapping[str, Any], previous: 'Pipeline | None' = None) -> Pipe
     )
 
 
-def _same_detector(previous: Pipeline, detection: dict, model: dict) -> Detector | None:
+def _same_detector(
+    previous: Pipeline, detection: DetectorSettings, model: ModelSettings
+) -> Detector | None:
     """The detector there is, with the thresholds there are now; None if another must be loaded."""
     old = previous.detection
     runtime = ('provider', 'threads', 'allow_unlisted', 'fp16')
-    if any(detection[name] != old[name] for name in ('model', *_FIXED)) or any(
-        model[name] != previous.model[name] for name in runtime
+    if any(getattr(detection, name) != getattr(old, name) for name in ('model', *_FIXED)) or any(
+        getattr(model, name) != getattr(previous.model, name) for name in runtime
     ):
         return None
-    if all(detection[name] == old[name] for name in _RETUNED):
+    if all(getattr(detection, name) == getattr(old, name) for name in _RETUNED):
         return previous.detector
-    return previous.detector.retuned(**{name: detection[name] for name in _RETUNED})
+    return previous.detector.retuned(**{name: getattr(detection, name) for name in _RETUNED})
 
 
-def _group(values: Mapping[str, Any], group: str) -> dict[str, Any]:
-    """The values of one group, without its name."""
-    prefix = f'{group}.'
-    return {name[len(prefix) :]: v for name, v in values.items() if name.startswith(prefix)}
-
-
-def fuse_pair(pipeline: Pipeline, values: Mapping[str, Any], pair: Pair) -> np.ndarray | None:
+def fuse_pair(pipeline: Pipeline, settings: Settings, pair: Pair) -> np.ndarray | None:
     """The fused image of a pair of observed `Frame`s; None if ``stall.policy`` holds it back.
 
     Returns uint8 of the visible image's shape. Raises UserError.
     """
-    return fuse_pair_and_mask(pipeline, values, pair)[0]
+    return fuse_pair_and_mask(pipeline, settings, pair)[0]
 
 
 def fuse_pair_and_mask(
     pipeline: Pipeline,
-    values: Mapping[str, Any],
+    settings: Settings,
     pair: Pair,
     lap: Callable[[str], None] = no_laps,
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
     """As `fuse_pair`, and the mask, uint8 (H, W), where the model has blended by one."""
-    visible = messages.read_visible(pair.rgb.message, values['input.max_pixels'])
+    visible = messages.read_visible(pair.rgb.message, settings.input.max_pixels)
     lap('decode')
-    if pair.thermal.thermal.frozen and values['stall.policy'] != 'fuse':
-        return (visible if values['stall.policy'] == 'visible' else None), None
+    if pair.thermal.thermal.frozen and settings.stall.policy != 'fuse':
+        return (visible if settings.stall.policy == 'visible' else None), None
     return pipeline.fuse_and_mask(visible, pair.thermal.thermal, lap)

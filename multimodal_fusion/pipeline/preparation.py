@@ -1,12 +1,12 @@
 """Counts to what the fuser sees: one object for the node, files, bags, evaluation and training."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from ..registration.warp import Registration
+from .settings import Settings
 from .stages import no_laps
 from .thermal import ThermalRange, ThermalSettings, to_white_hot
 
@@ -19,14 +19,10 @@ class Preparation:
     registration: Registration = field(default_factory=Registration)
 
     @classmethod
-    def of(cls, values: Mapping[str, Any]) -> 'Preparation':
-        """From parameter values (names as in `settings.TABLE`). Raises UserError."""
-        prefix = 'thermal.'
-        thermal = {name[len(prefix) :]: v for name, v in values.items() if name.startswith(prefix)}
-        return cls(
-            ThermalSettings(**thermal),
-            Registration(values['registration.mode'], values['registration.homography']),
-        )
+    def of(cls, settings: Settings) -> 'Preparation':
+        """Raises UserError where they do not fit each other."""
+        registration = settings.registration
+        return cls(settings.thermal, Registration(registration.mode, registration.homography))
 
     def white_hot(
         self,

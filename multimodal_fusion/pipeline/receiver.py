@@ -5,21 +5,20 @@ The node runs them in two threads, replay and evaluation one after the other; th
 """
 
 import time
-from collections.abc import Mapping
-from typing import Any
 
 from ..io import messages
 from .frames import Frame
-from .pairing import Pair, Pairer
+from .pairing import Pair, Pairer, SyncSettings
 from .pipeline import Pipeline
+from .settings import Settings
 
 
 class Receiver:
-    """Checks and pairs messages. values: parameters. pairer: by default this package's own."""
+    """Checks and pairs messages. pairer: by default this package's own."""
 
-    def __init__(self, values: Mapping[str, Any], pipeline: Pipeline, pairer=None):
-        self.values, self.pipeline = values, pipeline
-        self.pairer = pairer or make_pairer(values)
+    def __init__(self, settings: Settings, pipeline: Pipeline, pairer=None):
+        self.settings, self.pipeline = settings, pipeline
+        self.pairer = pairer or make_pairer(settings.sync)
 
     def take(self, name: str, frame: Frame, stamp: int, observe: bool = True) -> list[Pair]:
         """Take a frame of stream ``rgb`` or ``thermal``; returns the pairs it completes.
@@ -27,7 +26,7 @@ class Receiver:
         stamp: nanoseconds. observe: whether thermal frames are decoded and looked at.
         Raises BadImage for a message that cannot be used.
         """
-        limit = self.values['input.max_pixels']
+        limit = self.settings.input.max_pixels
         if not messages.is_compressed(frame.message):
             messages.check(frame.message, limit)
         if name == 'thermal' and observe:
@@ -38,11 +37,11 @@ class Receiver:
         return self.pairer.push(name, stamp, frame)
 
 
-def make_pairer(values: Mapping[str, Any]) -> Pairer:
+def make_pairer(sync: SyncSettings) -> Pairer:
     """This package's pairer with the ``sync.*`` parameters."""
     return Pairer(
-        round(values['sync.slop'] * 1e9),
-        round(values['sync.thermal_time_offset'] * 1e9),
-        values['sync.queue_size'],
-        round(values['sync.reset_after'] * 1e9),
+        round(sync.slop * 1e9),
+        round(sync.thermal_time_offset * 1e9),
+        sync.queue_size,
+        round(sync.reset_after * 1e9),
     )

@@ -8,266 +8,93 @@ import difflib
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from ..detect.geometry import FITS
-from ..detect.layouts import LAYOUTS
+from ..detect.detector import DetectorSettings
 from ..errors import UserError
-from ..fusers.fuser import MASK_SCALE
-from ..io import messages
-from ..parameters import Parameter
-from ..registration import warp
-from . import pairing, stall, thermal
+from ..fusers.fuser import ModelSettings
+from ..parameters import Parameter, option, parameters_of
+from ..registration.warp import RegistrationSettings
+from .frames import InputSettings, OutputSettings
+from .pairing import SyncSettings
+from .stall import StallSettings
 from .thermal import ThermalSettings
 
-TABLE = {
-    parameter.name: parameter
-    for parameter in (
-        Parameter(
-            'model.name', 'default',
-            'Fuser: a name that "multimodal_fusion models" lists, "default", or an .onnx path.',
-        ),
-        Parameter(
-            'model.provider', 'cpu',
-            'Where learned models run; falls back to the CPU, and says so.',
-            choices=('cpu', 'cuda', 'tensorrt'),
-        ),
-        Parameter(
-            'model.threads', 1,
-            'Threads of learned models on the CPU.',
-            low=1, high=64,
-        ),
-        Parameter(
-            'model.compiled', True,
-            'On the CPU, run the mini-model by the compiled kernel; false: by ONNX Runtime.',
-        ),
-        Parameter(
-            'model.fp16', False,
-            'Half precision. With provider tensorrt only; else a warning says so.',
-        ),
-        Parameter(
-            'model.allow_unlisted', False,
-            'Load a model file that models.yaml does not list. Only for files you trust.',
-        ),
-        Parameter(
-            'model.mask_scale', MASK_SCALE,
-            'Of models that blend by a mask: share of the image sides at which it is computed.',
-            low=0.1, high=1.0,
-        ),
-        Parameter(
-            'input.rgb_transport', 'raw',
-            'raw: rgb/image_raw; compressed: rgb/image_raw/compressed.',
-            choices=('raw', 'compressed'), read_only=True,
-        ),
-        Parameter(
-            'input.thermal_transport', 'raw',
-            'raw: thermal/image_raw; compressed: thermal/image_raw/compressed.',
-            choices=('raw', 'compressed'), read_only=True,
-        ),
-        Parameter(
-            'input.max_pixels', messages.MAX_PIXELS,
-            'Larger images are refused before memory is taken for them.',
-            unit='pixels', low=1024, high=1_000_000_000,
-        ),
-        Parameter(
-            'sync.slop', 0.05,
-            'Largest gap between the stamps of a pair, inclusive.',
-            unit='s', low=0.0, high=10.0,
-        ),
-        Parameter(
-            'sync.thermal_time_offset', 0.0,
-            'Added to thermal stamps; negative when the thermal clock runs ahead of the RGB one.',
-            unit='s', low=-3600.0, high=3600.0,
-        ),
-        Parameter(
-            'sync.queue_size', 20,
-            'Frames of each stream that wait for a partner at most.',
-            unit='frames', low=1, high=1000,
-        ),
-        Parameter(
-            'sync.reset_after', 1.0,
-            'A stamp this far behind the newest means that the clock jumped back: start afresh.',
-            unit='s', low=0.01, high=3600.0,
-        ),
-        Parameter(
-            'sync.backend', 'own',
-            'Pairing by this package, or by ROS message_filters where it is installed.',
-            choices=('own', 'message_filters'), read_only=True,
-        ),
-        Parameter(
-            'thermal.range', ThermalSettings.range,
-            'What maps to black and white; auto: 8-bit images stay, more bits go by percentile.',
-            choices=thermal.RANGES,
-        ),
-        Parameter(
-            'thermal.fixed_min', ThermalSettings.fixed_min,
-            'Black of the fixed range.', unit='counts x scale + offset', low=-1e6, high=1e6,
-        ),
-        Parameter(
-            'thermal.fixed_max', ThermalSettings.fixed_max,
-            'White of the fixed range.', unit='counts x scale + offset', low=-1e6, high=1e6,
-        ),
-        Parameter(
-            'thermal.scale', ThermalSettings.scale,
-            'Units per count: 0.04 for many radiometric 14-bit cameras (then in kelvin).',
-            low=1e-6, high=1e6,
-        ),
-        Parameter(
-            'thermal.offset', ThermalSettings.offset,
-            'Added after scale: -273.15 turns kelvin into degrees Celsius.',
-            low=-1e6, high=1e6,
-        ),
-        Parameter(
-            'thermal.low', ThermalSettings.low,
-            'Percentile that maps to black.', unit='%', low=0.0, high=100.0,
-        ),
-        Parameter(
-            'thermal.high', ThermalSettings.high,
-            'Percentile that maps to white.', unit='%', low=0.0, high=100.0,
-        ),
-        Parameter(
-            'thermal.memory', ThermalSettings.memory,
-            'Time constant with which percentile and minmax follow the scene; 0 forgets at once.',
-            unit='s', low=0.0, high=600.0,
-        ),
-        Parameter(
-            'thermal.min_span', ThermalSettings.min_span,
-            'Smallest range of more-than-8-bit data: keeps a flat scene flat.',
-            unit='counts x scale', low=0.0, high=65535.0,
-        ),
-        Parameter(
-            'thermal.min_span_8bit', ThermalSettings.min_span_8bit,
-            'Smallest range of 8-bit data, where it is stretched at all.',
-            unit='grey levels', low=0.0, high=255.0,
-        ),
-        Parameter(
-            'thermal.polarity', ThermalSettings.polarity,
-            'Whether hot is white or black in the images that come in.',
-            choices=thermal.POLARITIES,
-        ),
-        Parameter(
-            'thermal.clahe', ThermalSettings.clahe,
-            'Contrast limit of local equalisation (CLAHE) after the range; 0 is off.',
-            low=0.0, high=40.0,
-        ),
-        Parameter(
-            'registration.mode', 'none',
-            'Thermal to RGB pixels: registered already, same field of view, or by homography.',
-            choices=warp.MODES,
-        ),
-        Parameter(
-            'registration.homography', [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
-            'Nine numbers, row by row, that take thermal pixels to RGB pixels.',
-        ),
-        Parameter(
-            'output.reference', 'rgb',
-            'Camera whose stamp, frame_id and camera_info the fused image carries.',
-            choices=pairing.STREAMS,
-        ),
-        Parameter(
-            'stall.warn_after', 5.0,
-            'Without a pair for this long, the node says what is wrong with which topic.',
-            unit='s', low=0.5, high=3600.0,
-        ),
-        Parameter(
-            'stall.freeze_after', 0.3,
-            'A thermal image repeated for this long counts as frozen (shutter calibration).',
-            unit='s', low=0.0, high=60.0,
-        ),
-        Parameter(
-            'stall.policy', 'fuse',
-            'While thermal is frozen: fuse the frozen image, publish the RGB image, or nothing.',
-            choices=stall.POLICIES,
-        ),
-        Parameter(
-            'detector.enabled', False,
-            'Detect objects, while somebody listens to the detections.',
-        ),
-        Parameter(
-            'detector.model', 'detector_person_car',
-            'Detector that "multimodal_fusion models" lists, or the path of a YOLO or DETR .onnx.',
-        ),
-        Parameter(
-            'detector.input', 'fused',
-            'The image it sees. The boxes are in pixels of the fused image in any case.',
-            choices=('fused', 'rgb', 'thermal'),
-        ),
-        Parameter(
-            'detector.every', 3,
-            'Detect on every n-th fused image. What is still waiting then is dropped.',
-            unit='images', low=1, high=1000,
-        ),
-        Parameter(
-            'detector.score', 0.35,
-            'Least score of a detection.', low=0.0, high=1.0,
-        ),
-        Parameter(
-            'detector.iou', 0.5,
-            'Of two boxes of one class that overlap more than this, the weaker is dropped.',
-            low=0.0, high=1.0,
-        ),
-        Parameter(
-            'detector.limit', 100,
-            'Detections an image at most.', low=1, high=10_000,
-        ),
-        Parameter(
-            'detector.classes', '',
-            'Names of the classes to report, by comma; empty for all.',
-        ),
-        Parameter(
-            'detector.labels', '',
-            "File of class names, one a line; empty for the model's own (else COCO's 80).",
-        ),
-        Parameter(
-            'detector.layout', 'auto',
-            'How to read the outputs; auto tells by metadata and shapes.',
-            choices=('auto', *LAYOUTS),
-        ),
-        Parameter(
-            'detector.resize', 'auto',
-            'Into the corner or centre of the input with grey around it, or stretched over it.',
-            choices=('auto', *FITS),
-        ),
-        Parameter(
-            'detector.size', 0,
-            'Longer side of the input, for models that take any; 0 for what they were trained on.',
-            unit='pixels', low=0, high=4096,
-        ),
-        Parameter(
-            'qos.reliability', 'best_effort',
-            'Of the image subscriptions. best_effort receives from every publisher.',
-            choices=('best_effort', 'reliable'), read_only=True,
-        ),
-        Parameter(
-            'qos.depth', 5,
-            'History depth of subscriptions and publishers.',
-            unit='messages', low=1, high=1000, read_only=True,
-        ),
-        Parameter(
-            'qos.output_reliability', 'reliable',
-            'Of the publishers. reliable reaches every subscriber.',
-            choices=('best_effort', 'reliable'), read_only=True,
-        ),
-    )
-}  # fmt: skip
 
+@dataclass(frozen=True)
+class QosSettings:
+    """Quality of service of subscriptions and publishers: ``qos.*``."""
+
+    reliability: str = option(
+        'best_effort',
+        'Of the image subscriptions. best_effort receives from every publisher.',
+        choices=('best_effort', 'reliable'),
+        read_only=True,
+    )
+    depth: int = option(
+        5,
+        'History depth of subscriptions and publishers.',
+        unit='messages',
+        low=1,
+        high=1000,
+        read_only=True,
+    )
+    output_reliability: str = option(
+        'reliable',
+        'Of the publishers. reliable reaches every subscriber.',
+        choices=('best_effort', 'reliable'),
+        read_only=True,
+    )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings, by stage."""
+
+    model: ModelSettings = field(default_factory=ModelSettings)
+    input: InputSettings = field(default_factory=InputSettings)
+    sync: SyncSettings = field(default_factory=SyncSettings)
+    thermal: ThermalSettings = field(default_factory=ThermalSettings)
+    registration: RegistrationSettings = field(default_factory=RegistrationSettings)
+    output: OutputSettings = field(default_factory=OutputSettings)
+    stall: StallSettings = field(default_factory=StallSettings)
+    detector: DetectorSettings = field(default_factory=DetectorSettings)
+    qos: QosSettings = field(default_factory=QosSettings)
+
+    def flat(self) -> dict[str, Any]:
+        """By the names that ROS has for them, such as ``sync.slop``."""
+        return {
+            f'{group.name}.{item.name}': getattr(getattr(self, group.name), item.name)
+            for group in fields(self)
+            for item in fields(group.type)
+        }
+
+
+_GROUPS: dict[str, type] = {group.name: group.type for group in fields(Settings)}
+
+TABLE: dict[str, Parameter] = {
+    parameter.name: parameter
+    for name, group in _GROUPS.items()
+    for parameter in parameters_of(name, group)
+}
+"""Every parameter, by name, in the order of documents."""
 
 ROS_PARAMETERS = ('use_sim_time', 'start_type_description_service', 'qos_overrides')
 """Parameters that rclpy itself declares."""
 
 
-def defaults() -> dict[str, Any]:
-    """All parameters at their defaults."""
-    return {name: parameter.default for name, parameter in TABLE.items()}
-
-
-def checked(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Defaults overlaid with values, each checked. Raises UserError for unknown or unfit ones."""
+def checked(values: Mapping[str, Any]) -> Settings:
+    """Settings from values by name, over the defaults. Raises UserError where one does not fit."""
     check_names(values)
-    return {**defaults(), **{name: TABLE[name].check(value) for name, value in values.items()}}
+    given: dict[str, dict[str, Any]] = {group: {} for group in _GROUPS}
+    for name, value in values.items():
+        group, _, leaf = name.partition('.')
+        given[group][leaf] = TABLE[name].check(value)
+    return Settings(**{group: kind(**given[group]) for group, kind in _GROUPS.items()})
 
 
 def check_names(names: Iterable[str]) -> None:

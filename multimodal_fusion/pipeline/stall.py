@@ -1,8 +1,37 @@
 """A thermal camera that calibrates itself closes its shutter and repeats one image for seconds."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
+from ..parameters import option
+
 POLICIES = ('fuse', 'visible', 'drop')
+
+
+@dataclass(frozen=True)
+class StallSettings:
+    """What to say and do when a stream stops or stands still: ``stall.*``."""
+
+    warn_after: float = option(
+        5.0,
+        'Without a pair for this long, the node says what is wrong with which topic.',
+        unit='s',
+        low=0.5,
+        high=3600.0,
+    )
+    freeze_after: float = option(
+        0.3,
+        'A thermal image repeated for this long counts as frozen (shutter calibration).',
+        unit='s',
+        low=0.0,
+        high=60.0,
+    )
+    policy: str = option(
+        'fuse',
+        'While thermal is frozen: fuse the frozen image, publish the RGB image, or nothing.',
+        choices=POLICIES,
+    )
 
 
 class FreezeDetector:

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from ..errors import UserError
+from ..parameters import option
 
 RANGES = ('auto', 'fixed', 'percentile', 'minmax')
 POLARITIES = ('white_hot', 'black_hot')
@@ -37,18 +38,71 @@ class ThermalSettings:
     clahe: contrast limit of local equalisation after the range; 0 is off.
     """
 
-    range: str = 'auto'
-    fixed_min: float = 0.0
-    fixed_max: float = 16383.0
-    scale: float = 1.0
-    offset: float = 0.0
-    low: float = 1.0
-    high: float = 99.5
-    memory: float = 2.0
-    min_span: float = 200.0
-    min_span_8bit: float = 64.0
-    polarity: str = 'white_hot'
-    clahe: float = 0.0
+    range: str = option(
+        'auto',
+        'What maps to black and white; auto: 8-bit images stay, more bits go by percentile.',
+        choices=RANGES,
+    )
+    fixed_min: float = option(
+        0.0,
+        'Black of the fixed range.',
+        unit='counts x scale + offset',
+        low=-1000000.0,
+        high=1000000.0,
+    )
+    fixed_max: float = option(
+        16383.0,
+        'White of the fixed range.',
+        unit='counts x scale + offset',
+        low=-1000000.0,
+        high=1000000.0,
+    )
+    scale: float = option(
+        1.0,
+        'Units per count: 0.04 for many radiometric 14-bit cameras (then in kelvin).',
+        low=1e-06,
+        high=1000000.0,
+    )
+    offset: float = option(
+        0.0,
+        'Added after scale: -273.15 turns kelvin into degrees Celsius.',
+        low=-1000000.0,
+        high=1000000.0,
+    )
+    low: float = option(1.0, 'Percentile that maps to black.', unit='%', low=0.0, high=100.0)
+    high: float = option(99.5, 'Percentile that maps to white.', unit='%', low=0.0, high=100.0)
+    memory: float = option(
+        2.0,
+        'Time constant with which percentile and minmax follow the scene; 0 forgets at once.',
+        unit='s',
+        low=0.0,
+        high=600.0,
+    )
+    min_span: float = option(
+        200.0,
+        'Smallest range of more-than-8-bit data: keeps a flat scene flat.',
+        unit='counts x scale',
+        low=0.0,
+        high=65535.0,
+    )
+    min_span_8bit: float = option(
+        64.0,
+        'Smallest range of 8-bit data, where it is stretched at all.',
+        unit='grey levels',
+        low=0.0,
+        high=255.0,
+    )
+    polarity: str = option(
+        'white_hot',
+        'Whether hot is white or black in the images that come in.',
+        choices=POLARITIES,
+    )
+    clahe: float = option(
+        0.0,
+        'Contrast limit of local equalisation (CLAHE) after the range; 0 is off.',
+        low=0.0,
+        high=40.0,
+    )
 
     def __post_init__(self):
         if self.range not in RANGES:

@@ -1,13 +1,30 @@
 """Thermal pixels to RGB pixels."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from ..errors import UserError
+from ..parameters import option
 
 MODES = ('none', 'resize', 'homography')
+
+
+@dataclass(frozen=True)
+class RegistrationSettings:
+    """How thermal pixels come to lie on RGB pixels: ``registration.*``."""
+
+    mode: str = option(
+        'none',
+        'Thermal to RGB pixels: registered already, same field of view, or by homography.',
+        choices=MODES,
+    )
+    homography: list[float] = option(
+        [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
+        'Nine numbers, row by row, that take thermal pixels to RGB pixels.',
+    )
 
 
 class Registration:

@@ -24,7 +24,7 @@ def test_the_shipped_yaml_is_the_table():
     text = (ROOT / 'config' / 'fusion.yaml').read_text()
     assert text == settings.as_yaml()
     values = dict(flat(yaml.safe_load(text)['/**']['ros__parameters']))
-    assert values == settings.defaults()
+    assert values == settings.Settings().flat()
     assert all(type(values[name]) is type(p.default) for name, p in settings.TABLE.items())
 
 
@@ -34,11 +34,11 @@ def test_the_documents_hold_the_table():
 
 
 def test_defaults_pass_their_own_checks():
-    assert settings.checked(settings.defaults()) == settings.defaults()
+    assert settings.checked(settings.Settings().flat()) == settings.Settings()
 
 
 def test_whole_numbers_do_for_numbers():
-    assert settings.checked({'sync.slop': 1})['sync.slop'] == 1.0
+    assert settings.checked({'sync.slop': 1}).sync.slop == 1.0
 
 
 BAD = [
