@@ -27,7 +27,7 @@ from std_msgs.msg import Header
 from ..errors import UserError
 from ..io import messages
 from ..io.messages import BadImage
-from ..pipeline.frames import Frame, stamp_of
+from ..pipeline.frames import Frame, misfit, stamp_of
 from ..pipeline.health import Health
 from ..pipeline.pairing import STREAMS, Pair
 from ..pipeline.pipeline import Pipeline, build, fuse_pair_and_mask
@@ -236,16 +236,11 @@ class FusionNode(Node):
         lap('publish')
         info = self._infos.get(self._setup.settings.output.reference)
         if info is not None and self._fused_info.get_subscription_count() > 0:
-            if (info.height, info.width) == fused.shape[:2]:
+            if sentence := misfit(info, fused):
+                self._tell('camera_info', sentence, every=60.0)
+            else:
                 info.header = header
                 self._fused_info.publish(info)
-            else:
-                self._tell(
-                    'camera_info',
-                    f'camera_info of output.reference is for {info.width}x{info.height} images, '
-                    f'the fused ones are {fused.shape[1]}x{fused.shape[0]}: it is not passed on',
-                    every=60.0,
-                )
 
     def _refuse(self, stage: str, error: Exception) -> None:
         """Count a frame that cannot be used, and say so at most once a second."""

@@ -83,3 +83,14 @@ class Frame:
 def stamp_of(header) -> int:
     """Nanoseconds of a message header."""
     return header.stamp.sec * 1_000_000_000 + header.stamp.nanosec
+
+
+def misfit(info, fused: np.ndarray) -> str:
+    """Why a CameraInfo cannot go with a fused image, in a sentence; empty if it can."""
+    height, width = fused.shape[:2]
+    if (info.height, info.width) == (height, width):
+        return ''
+    return (
+        f'camera_info of output.reference is for {info.width}x{info.height} images, the fused ones '
+        f'are {width}x{height}: it is not passed on'
+    )

@@ -166,3 +166,21 @@ def test_types_of_their_own_and_bags_without_digests_are_copied(tmp_path):
     output = BagWriter(tmp_path / 'none')
     with pytest.raises(UserError, match='no standard type and is not described in the bag'):
         output.add(Topic('/reading', 'own_msgs/msg/Reading'))
+
+
+def test_camera_info_of_another_size_is_not_passed_on(tmp_path, capsys):
+    """As in the node: the images of the bag are 64x48, its calibration is of 65x48 ones."""
+    whole = bags.flight(tmp_path / 'whole', bags.Planted(seconds=2.0))
+    width = (64).to_bytes(4, 'little')
+
+    def widen(topic, _, raw):
+        raw = bytes(raw)
+        at = raw.rindex(width, 0, 64) if topic.endswith('camera_info') else len(raw)
+        return raw[:at] + (65).to_bytes(4, 'little') + raw[at + 4 :] if at < len(raw) else raw
+
+    path = bags.rewritten(whole, tmp_path / 'in', widen)
+    assert replay(path, '-o', tmp_path / 'out') == 0
+    out, err = capsys.readouterr()
+    assert 'camera_info size' in out and 'is for 65x48 images, the fused ones are 64x48' in err
+    topics = [topic for topic, _, _ in bags.read(tmp_path / 'out')]
+    assert '/fused/image_raw' in topics and '/fused/camera_info' not in topics
