@@ -2,15 +2,11 @@
 Tests of multimodal_fusion.evaluate.metrics.
 
 The independent checks compare with scikit-image, scikit-learn, sewar and with plain float64
-forms of the equations written below.  Tests on real images read ivif/val/{vis,ir} from the
-folder in MULTIMODAL_FUSION_DATA, else from shared/data beside the repository, and skip if it is
-not there.
+forms of the equations written below.  Where no real images are, rendered ones stand in for them.
 """
 
 import math
-import os
 import warnings
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -30,6 +26,7 @@ from multimodal_fusion.evaluate.metrics import (
 from multimodal_fusion.evaluate.metrics.structural import box_ssim, gaussian_ssim
 from multimodal_fusion.evaluate.metrics.visual_fidelity import fidelity
 
+from ..helpers.data import validation_pairs
 from ..helpers.golden import FUSED, A, B
 
 
@@ -53,22 +50,13 @@ def partly_flat(seed):
     return image
 
 
-def data_folder():
-    """Return the folder of the real images, whether or not it is there."""
-    beside = Path(__file__).resolve().parents[2].parent / 'shared' / 'data'
-    return Path(os.environ.get('MULTIMODAL_FUSION_DATA', beside))
-
-
 def real_pair(stem):
-    """Return thermal and visible luma of a real pair, or skip."""
-    folder = data_folder() / 'ivif' / 'val'
-    images = [
-        cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) if path.is_file() else None
-        for path in (folder / 'ir' / f'{stem}.png', folder / 'vis' / f'{stem}.jpg')
-    ]
-    if any(image is None for image in images):
-        pytest.skip(f'no image pair {stem} in {folder}; set MULTIMODAL_FUSION_DATA')
-    return images
+    """Return thermal and visible luma of a real pair, or of a rendered one in its place."""
+    folder = validation_pairs()
+    if not (folder / 'ir' / f'{stem}.png').is_file():
+        stem = f'road_{REAL.index(stem)}'
+    paths = folder / 'ir' / f'{stem}.png', folder / 'vis' / f'{stem}.jpg'
+    return [cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in paths]
 
 
 REAL = ['msrs_00229D', 'msrs_00690N', 'llvip_030001', 'm3fd_00512']

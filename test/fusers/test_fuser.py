@@ -16,7 +16,7 @@ from multimodal_fusion.io.pixels import luma
 from multimodal_fusion.runtime import session as runtime
 from multimodal_fusion.runtime.manifest import Manifest
 
-from ..helpers.data import DATA, needs_data
+from ..helpers.data import validation_pairs
 from ..helpers.models import LUMA_MAXIMUM, manifest_of, onnx_bytes, two_layer
 
 rng = np.random.default_rng(0)
@@ -292,12 +292,12 @@ def test_a_manifest_that_is_none(tmp_path):
         Manifest.load(path)
 
 
-@needs_data
 @pytest.mark.parametrize('name', list(classical.CLASSICAL))
 def test_real_pairs(name):
     from multimodal_fusion.io.image_files import read_thermal, read_visible
 
-    pairs, _ = match_by_stem(DATA / 'ivif/val/vis', DATA / 'ivif/val/ir')
+    folder = validation_pairs()
+    pairs, _ = match_by_stem(folder / 'vis', folder / 'ir')
     fuser = Fuser.load(name)
     for pair in pairs[::16]:
         visible, thermal = read_visible(pair.visible), read_thermal(pair.thermal)

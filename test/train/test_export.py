@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from pathlib import Path
 
 import cv2
@@ -12,8 +11,9 @@ import yaml
 
 ort = pytest.importorskip('onnxruntime')
 
+from ..helpers.data import every, validation_pairs
+
 REPOSITORY = Path(__file__).resolve().parents[2]
-DATA = Path(os.environ.get('MULTIMODAL_FUSION_DATA', REPOSITORY.parent / 'shared' / 'data'))
 SIZES = [(32, 32), (33, 47), (255, 257), (480, 640)]
 METADATA = {
     *('name', 'kind', 'parameters', 'opset', 'trained_on', 'config_hash', 'commit', 'licence'),
@@ -245,11 +245,9 @@ def test_shipped_mini_model_keeps_both_sources(name):
 
 @pytest.mark.parametrize('name', MINI)
 def test_shipped_mini_model_stays_near_the_maximum_on_validation_pairs(name):
-    folder = DATA / 'ivif/val'
-    if not folder.is_dir():
-        pytest.skip(f'no data at {DATA}; set MULTIMODAL_FUSION_DATA')
+    folder = validation_pairs()
     model = session(REPOSITORY / 'models' / MANIFEST['models'][name]['file'])
-    for path in sorted((folder / 'ir').iterdir())[::8]:
+    for path in every((folder / 'ir').iterdir(), 8):
         thermal = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
         visible = cv2.imread(str(folder / 'vis' / f'{path.stem}.jpg'), cv2.IMREAD_GRAYSCALE)
         fused, expected = fuse(model, thermal, visible), np.maximum(thermal, visible)
@@ -260,12 +258,10 @@ def test_shipped_mini_model_stays_near_the_maximum_on_validation_pairs(name):
 
 @pytest.mark.parametrize('name', BLENDERS)
 def test_shipped_blender_decides_and_stays_between_its_sources(name):
-    folder = DATA / 'ivif/val'
-    if not folder.is_dir():
-        pytest.skip(f'no data at {DATA}; set MULTIMODAL_FUSION_DATA')
+    folder = validation_pairs()
     entry = MANIFEST['models'][name]
     model = session(REPOSITORY / 'models' / entry['file'])
-    for path in sorted((folder / 'ir').iterdir())[::16]:
+    for path in every((folder / 'ir').iterdir(), 16):
         thermal = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)[..., None]
         colour = cv2.imread(str(folder / 'vis' / f'{path.stem}.jpg'))
         grey = cv2.cvtColor(colour, cv2.COLOR_BGR2GRAY)[..., None]

@@ -16,7 +16,7 @@ from multimodal_fusion.fusers.kernel.weights import read_two_layer
 from multimodal_fusion.fusers.pair import return_colour
 from multimodal_fusion.io.pixels import luma
 
-from ...helpers.data import DATA, needs_data
+from ...helpers.data import every, validation_pairs
 from ...helpers.kernel import SHIPPED, SIZES, needs_kernel, noise, shipped
 from ...helpers.models import onnx_bytes, random_two_layer, two_layer
 
@@ -76,13 +76,13 @@ def test_every_pixel_is_that_of_onnx_runtime(model, size):
 
 
 @needs_kernel
-@needs_data
 @pytest.mark.parametrize('name', SHIPPED)
 def test_real_images_too(name):
     ours, runtime = compiled(shipped(name)), Runtime(shipped(name))
-    for path in sorted((DATA / 'ivif/val/ir').iterdir())[::16]:
+    folder = validation_pairs()
+    for path in every((folder / 'ir').iterdir(), 16):
         thermal = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-        visible = cv2.imread(str(DATA / 'ivif/val/vis' / f'{path.stem}.jpg'))
+        visible = cv2.imread(str(folder / 'vis' / f'{path.stem}.jpg'))
         assert_rarely_off(ours.fuse(visible, thermal), runtime.fuse(visible, thermal))
 
 
