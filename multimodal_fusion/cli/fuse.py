@@ -83,7 +83,7 @@ def fuse_folders(args: argparse.Namespace) -> int:
     for line in failed:
         print(line, file=sys.stderr)
     print(f'{len(pairs) - len(failed)} of {len(pairs)} pairs fused into {args.output}')
-    return 2 if failed else 0
+    return 2 if failed and len(failed) == len(pairs) else 0
 
 
 def fuse_videos(args: argparse.Namespace) -> int:

@@ -85,26 +85,24 @@ _PARAMETERS = {
 }
 
 
-def parameters(args: argparse.Namespace, **defaults: Any) -> dict[str, Any]:
-    """Node parameters by name: from the options, else from --params, else of this command.
+def parameters(args: argparse.Namespace, **fixed: Any) -> dict[str, Any]:
+    """Node parameters by name: from the options, else from --params.
 
-    defaults: such as ``thermal_memory=0.0``, for this command alone. Raises UserError.
+    fixed: what this command has to have, such as ``thermal_memory=0.0``. Raises UserError.
     """
-    values = {name.replace('_', '.', 1): value for name, value in defaults.items()}
-    if getattr(args, 'params', None):
-        values |= from_file(args.params)
+    values = from_file(args.params) if getattr(args, 'params', None) else {}
     for option, name in _PARAMETERS.items():
         given = getattr(args, option, None)
         if given is not None:
             values[name] = given
     if getattr(args, 'thermal_range', None):
         values |= thermal_range(args.thermal_range)
-    return values
+    return values | {name.replace('_', '.', 1): value for name, value in fixed.items()}
 
 
-def settings(args: argparse.Namespace, **defaults: Any) -> Settings:
+def settings(args: argparse.Namespace, **fixed: Any) -> Settings:
     """As `parameters`, over the defaults and checked. Raises UserError."""
-    return checked(parameters(args, **defaults))
+    return checked(parameters(args, **fixed))
 
 
 def thermal_range(text: str) -> dict:

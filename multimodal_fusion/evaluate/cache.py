@@ -1,6 +1,8 @@
 """Results by content hash: what was measured once is not measured again."""
 
+import contextlib
 import hashlib
+import importlib.metadata
 import json
 import math
 import os
@@ -12,17 +14,27 @@ from ..io.whole_files import whole_file
 
 _PACKAGE = Path(__file__).parent.parent
 # Whole packages: a list of files would miss the one that is added next.
-_CODE = ('io', 'runtime', 'fusers', 'registration', 'pipeline', 'evaluate')
+_CODE = ('io', 'runtime', 'fusers', 'registration', 'detect', 'pipeline', 'evaluate')
+
+
+def _libraries() -> dict[str, str]:
+    """Versions of what computes the pixels and the figures, of those that are there."""
+    names = ('numpy', 'opencv-python-headless', 'opencv-python', 'onnxruntime', 'PyWavelets')
+    found = {}
+    for name in names:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 @lru_cache
 def code_hash(package: Path = _PACKAGE) -> str:
     """Changes with every change of the code that makes or measures fused images."""
-    digest = hashlib.sha256()
-    for name in _CODE:
-        for path in sorted((package / name).rglob('*')):
-            if path.suffix in ('.py', '.c', '.h', '.so'):
-                digest.update(f'{path.relative_to(package)}\0'.encode() + path.read_bytes())
+    digest = hashlib.sha256(str(sorted(_libraries().items())).encode())
+    files = [path for name in _CODE for path in (package / name).rglob('*')]
+    for path in sorted([*files, *package.glob('*.py')]):
+        if path.suffix in ('.py', '.c', '.h', '.so'):
+            digest.update(f'{path.relative_to(package)}\0'.encode() + path.read_bytes())
     return digest.hexdigest()
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from .. import __version__
 
+_QUIET = {'check': True, 'capture_output': True, 'text': True}
+
 
 def commit() -> str | None:
     """The commit of the checkout that the package runs from, with ``-dirty`` where it was edited.
@@ -12,14 +14,14 @@ def commit() -> str | None:
     None if it runs from no checkout of its own: a repository around site-packages is another's.
     """
     checkout = Path(__file__).resolve().parents[2]
-    if not ((checkout / '.git').exists() and (checkout / 'package.xml').is_file()):
-        return None
-    command = ['git', '-C', str(checkout), 'describe', '--always', '--dirty', '--abbrev=12']
+    git = ['git', f'--git-dir={checkout / ".git"}', f'--work-tree={checkout}']
     try:
-        described = subprocess.run(command, capture_output=True, text=True)
-    except OSError:
+        # Whether it follows this very file tells a checkout of ours from another repository.
+        subprocess.run([*git, 'ls-files', '--error-unmatch', __file__], **_QUIET)
+        words = ('describe', '--always', '--dirty', '--abbrev=12', '--exclude=*')
+        return subprocess.run([*git, *words], **_QUIET).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
         return None
-    return described.stdout.strip() if described.returncode == 0 else None
 
 
 def code_version() -> str:

@@ -26,10 +26,11 @@ def decode(data: np.ndarray, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     data: uint8 (N,), a whole file. An alpha channel is dropped. Raises BadImage with reason
     ``encoding``, ``size`` or ``truncated``.
     """
-    height, width = image_size(data)
+    height, width, end = read_header(data)
     check_size(height, width, max_pixels)
     try:
-        pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+        # What lies behind the end is not handed on: decoders have read chunks there, too.
+        pixels = cv2.imdecode(data[:end], cv2.IMREAD_UNCHANGED)
     except Exception as error:  # cv2.error, MemoryError: whatever damage leads the decoder into
         raise BadImage('truncated', f'it does not decode ({error}); it is damaged') from error
     if pixels is None or pixels.shape[:2] != (height, width):
@@ -55,8 +56,8 @@ def check_size(height: int, width: int, max_pixels: int) -> None:
         )
 
 
-def image_size(data: np.ndarray) -> tuple[int, int]:
-    """(height, width) of a coded image. data: uint8 (N,), a whole file.
+def read_header(data: np.ndarray) -> tuple[int, int, int]:
+    """(height, width, end in bytes) of a coded image. data: uint8 (N,), a whole file.
 
     Raises BadImage: ``encoding`` for another kind of file, ``truncated`` for a damaged one.
     """
@@ -83,20 +84,24 @@ _SEGMENTS = {0xC4, 0xCC, 0xDA, 0xDB, 0xDC, 0xDD, 0xFE, *range(0xE0, 0xF0)} | _SI
 _ALONE = {0x01, *range(0xD0, 0xD8)}  # markers without a length
 
 
-def _jpeg(raw: memoryview) -> tuple[int, int]:
+def _jpeg(raw: memoryview) -> tuple[int, int, int]:
     """The frame header before the first scan; the image has to go on to its end marker."""
     data = np.frombuffer(raw, np.uint8)
     # As libjpeg, between segments and within scans alike: what is no marker is passed over, and
     # FF before 00 or another FF is none.
     marks = np.flatnonzero(data[:-1] == 0xFF)
     marks = marks[(data[marks + 1] != 0) & (data[marks + 1] != 0xFF)]
-    size, at, scanned = None, 2, False
+    size, at, scanned, huffman = None, 2, False, True
     for mark in marks.tolist():
         if mark < at:  # within a segment
             continue
         marker, at = raw[mark + 1], mark + 2
         if marker == 0xD9 and scanned:
-            return size
+            height, width = size
+            # Huffman codes take a bit or more for each block of 8x8; arithmetic ones may take less.
+            if huffman and height * width > 64 * 8 * at:
+                raise ValueError(f'{at} bytes cannot hold {width}x{height} pixels')
+            return height, width, at
         if marker in _ALONE:
             continue
         if marker not in _SEGMENTS:
@@ -108,7 +113,7 @@ def _jpeg(raw: memoryview) -> tuple[int, int]:
         if marker in _SIZES:
             if size:
                 raise ValueError('it has two frame headers')
-            size = struct.unpack_from('>HH', raw, at + 3)
+            size, huffman = struct.unpack_from('>HH', raw, at + 3), marker < 0xC9
         elif marker == 0xDA:
             if not size:
                 raise ValueError('it has no frame header')
@@ -122,7 +127,7 @@ def _jpeg(raw: memoryview) -> tuple[int, int]:
 _PNG = b'\x89PNG\r\n\x1a\n'
 
 
-def _png(raw: memoryview) -> tuple[int, int]:
+def _png(raw: memoryview) -> tuple[int, int, int]:
     """The header chunk. All chunks have to fit into the bytes there are, up to the last one."""
     at, size = len(_PNG), None
     while True:
@@ -135,7 +140,7 @@ def _png(raw: memoryview) -> tuple[int, int]:
             width, height = struct.unpack_from('>II', raw, at + 8)
             size = height, width
         if kind == b'IEND':
-            return size
+            return *size, at + 12 + length
         at += 12 + length
 
 
@@ -145,7 +150,7 @@ _TIFF_SIZES = {256: 'width', 257: 'height', 322: 'tile width', 323: 'tile height
 _TIFF_TYPES = {1: 'B', 3: 'H', 4: 'I', 16: 'Q'}
 
 
-def _tiff(raw: memoryview) -> tuple[int, int]:
+def _tiff(raw: memoryview) -> tuple[int, int, int]:
     """The first page, of which alone OpenCV's imdecode makes an image; classic and BigTIFF."""
     order = '<' if bytes(raw[:2]) == b'II' else '>'
     big = struct.unpack_from(f'{order}H', raw, 2)[0] == 43
@@ -171,22 +176,22 @@ def _tiff(raw: memoryview) -> tuple[int, int]:
         found.get('tile height', 0) > 2 * found['height'] + 4096
     ):
         raise ValueError('its tiles are larger than the image')
-    return found['height'], found['width']
+    return found['height'], found['width'], len(raw)
 
 
 # The others --------------------------------------------------------------------------------------
 
 
-def _bmp(raw: memoryview) -> tuple[int, int]:
+def _bmp(raw: memoryview) -> tuple[int, int, int]:
     (header,) = struct.unpack_from('<I', raw, 14)
     if header == 12:
         width, height = struct.unpack_from('<HH', raw, 18)
     else:
         width, height = struct.unpack_from('<ii', raw, 18)
-    return abs(height), width  # negative: from the top down
+    return abs(height), width, len(raw)  # negative: from the top down
 
 
-def _webp(raw: memoryview) -> tuple[int, int]:
+def _webp(raw: memoryview) -> tuple[int, int, int]:
     """The first chunk: VP8X gives the canvas, VP8L and VP8 the frame."""
     riff, kind, length = struct.unpack_from('<4xI4x4sI', raw)
     if riff + 8 > len(raw) or length + 20 > len(raw):
@@ -200,13 +205,13 @@ def _webp(raw: memoryview) -> tuple[int, int]:
         width, height = (side & 0x3FFF for side in struct.unpack_from('<HH', raw, 26))
     else:
         raise ValueError(f'its first chunk is {kind!r}')
-    return height, width
+    return height, width, riff + 8
 
 
 _TOKEN = re.compile(rb'(?:\s|#[^\r\n]*[\r\n])*([^\s#]+)')
 
 
-def _pnm(raw: memoryview) -> tuple[int, int]:
+def _pnm(raw: memoryview) -> tuple[int, int, int]:
     """P1 to P6: width and height in the header. P7 (PAM): by name."""
     head = bytes(raw[:4096])
     if head.startswith(b'P7'):
@@ -214,15 +219,17 @@ def _pnm(raw: memoryview) -> tuple[int, int]:
         fields = dict(re.findall(rb'^(WIDTH|HEIGHT)\s+(\d{1,9})\s*$', head, re.M))
         if len(fields) != 2 or len(re.findall(rb'WIDTH|HEIGHT', head)) != 2:
             raise ValueError('it does not give its size once')
-        return int(fields[b'HEIGHT']), int(fields[b'WIDTH'])
+        return int(fields[b'HEIGHT']), int(fields[b'WIDTH']), len(raw)
     first = _TOKEN.match(head, 2)
     second = first and _TOKEN.match(head, first.end())
     if not second or not (first[1].isdigit() and second[1].isdigit()):
         raise ValueError('its header holds no size')
-    return int(second[1]), int(first[1])
+    return int(second[1]), int(first[1]), len(raw)
 
 
-_READERS: dict[str, tuple[Callable[[bytes], bool], Callable[[memoryview], tuple[int, int]]]] = {
+_READERS: dict[
+    str, tuple[Callable[[bytes], bool], Callable[[memoryview], tuple[int, int, int]]]
+] = {
     'JPEG': (lambda start: start.startswith(b'\xff\xd8'), _jpeg),
     'PNG': (lambda start: start.startswith(_PNG), _png),
     'TIFF': (

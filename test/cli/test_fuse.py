@@ -95,10 +95,29 @@ def test_a_bad_pair_in_a_folder_is_told_and_the_others_are_fused(tmp_path, capsy
         save(tmp_path / 'vis' / f'{stem}.png', 40, 50, 3)
     save(tmp_path / 'ir' / 'a.png', 40, 50)
     save(tmp_path / 'ir' / 'b.png', 30, 50)
-    assert fuse(tmp_path / 'vis', tmp_path / 'ir', '-o', tmp_path / 'out', '--model', 'max') == 2
+    assert fuse(tmp_path / 'vis', tmp_path / 'ir', '-o', tmp_path / 'out', '--model', 'max') == 0
     out, err = capsys.readouterr()
     assert '1 of 2 pairs fused' in out and 'they must be registered to the same size' in err
     assert [p.name for p in (tmp_path / 'out').iterdir()] == ['a.png']
+    (tmp_path / 'ir' / 'a.png').write_text('no picture')
+    assert fuse(tmp_path / 'vis', tmp_path / 'ir', '-o', tmp_path / 'none', '--model', 'max') == 2
+    assert '0 of 2 pairs fused' in capsys.readouterr().out
+
+
+def test_in_a_folder_the_range_of_one_picture_is_not_that_of_the_next(tmp_path):
+    """Pictures of a folder have no past, whatever thermal.memory a parameter file gives the node."""
+    for i, level in enumerate((5000, 20000)):
+        save(tmp_path / 'vis' / f'{i}.png', 40, 50, 3)
+        path = save(tmp_path / 'ir' / f'{i}.png', 40, 50, bits=12)
+        cv2.imwrite(str(path), cv2.imread(str(path), -1) + level)
+    params = tmp_path / 'robot.yaml'
+    params.write_text('/**:\n  ros__parameters:\n    thermal: {memory: 2.0}\n')
+    options = ('--model', 'max', '--params', params)
+    assert fuse(tmp_path / 'vis', tmp_path / 'ir', '-o', tmp_path / 'both', *options) == 0
+    second = tmp_path / 'vis/1.png', tmp_path / 'ir/1.png'
+    assert fuse(*second, '-o', tmp_path / 'alone.png', *options) == 0
+    both, alone = read_pixels(tmp_path / 'both/1.png'), read_pixels(tmp_path / 'alone.png')
+    assert np.array_equal(both, alone)
 
 
 def video(path, frames):

@@ -39,7 +39,7 @@ def test_results_as_objects_and_files(pairs, tmp_path):
 def test_the_command_gives_the_same(pairs, tmp_path):
     arguments = ['--data', pairs, '--models', 'max', '--no-baselines', '--metrics', 'EN']
     out = ['--no-cache', '--no-timing', '--jobs', '1', '--out', tmp_path / 'out']
-    assert cli.main(['evaluate', *map(str, (*arguments, *out))]) == 2  # one was left out
+    assert cli.main(['evaluate', *map(str, (*arguments, *out))]) == 0
     written = json.loads((tmp_path / 'out/results.json').read_text())
     job = Job(pairs, models=('max',), baselines=False, metrics=('EN',), cache=None, jobs=1)
     assert {**evaluate(job).results, 'command': written['command']} == written

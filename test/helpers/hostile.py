@@ -33,6 +33,13 @@ def hidden_frame(side: int) -> bytes:
     return whole[:2] + b'\xff\x00\x00\x06' + comment + tables + large + rest
 
 
+def jpeg_of(side: int) -> bytes:
+    """A JPEG of a few hundred bytes that says to be side x side."""
+    whole = jpeg(np.zeros((8, 8), np.uint8))
+    at = whole.index(b'\xff\xc0') + 5
+    return whole[:at] + struct.pack('>HH', side, side) + whole[at + 4 :]
+
+
 def chunk(kind: bytes, content: bytes, length: int | None = None) -> bytes:
     """A PNG chunk; ``length`` is what it says, if that is not true."""
     said = len(content) if length is None else length
@@ -54,6 +61,7 @@ def images() -> dict[str, bytes]:
         'png chunk of 4 GB': png(64, 64, length=0xFF7FFFFF),
         'png of 100000x100000': png(100_000, 100_000),
         'jpeg cut': jpeg(np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8))[:-900],
+        'jpeg of 8000x8000': jpeg_of(8000),
         'no image': bytes(range(256)),
         'nothing': b'',
     }

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from multimodal_fusion.errors import BadImage
-from multimodal_fusion.io.image_codec import decode, image_size
+from multimodal_fusion.io.image_codec import decode, read_header
 
 from ..helpers.hostile import chunk, hidden_frame, images, jpeg, png, segment
 
@@ -65,7 +65,8 @@ WHOLE = {
 def test_whole_images_of_every_kind_are_read(name):
     """47 rows of 63 pixels, and the very pixels that the decoder gives."""
     data = of(WHOLE[name])
-    assert image_size(data) == (47, 63)
+    height, width, end = read_header(data)
+    assert (height, width) == (47, 63) and end <= len(data)
     pixels = decode(data)
     assert pixels.shape[:2] == (47, 63)
     expected = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
@@ -83,7 +84,8 @@ def test_images_that_lie_are_refused_before_a_decoder_sees_them(name, monkeypatc
 
 def test_the_sentences_say_what_came():
     for content, text in (
-        (hidden_frame(65500), 'the image is 65500x65500, over the cap of 64000000 pixels; raise'),
+        (hidden_frame(65500), '3[0-9][0-9] bytes cannot hold 65500x65500 pixels'),
+        (png(9000, 9000), 'the image is 9000x9000, over the cap of 64000000 pixels; raise'),
         (png(64, 64, length=4_000_000_000), "chunk b'IDAT' says 4000000000 bytes, more than the"),
         (jpeg(COLOUR)[:-2], 'as JPEG it is cut off or damaged: its end is missing'),
         (b'GIF89a' + bytes(99), 'none of JPEG, PNG, .* or damaged in its first bytes: 47 49'),
@@ -97,7 +99,18 @@ def test_an_image_cut_anywhere_is_refused(name):
     whole = WHOLE[name]
     for cut in np.linspace(1, len(whole) - 1, 50).astype(int):
         with pytest.raises(BadImage):
-            image_size(of(whole[:cut]))
+            read_header(of(whole[:cut]))
+
+
+def test_what_lies_behind_the_end_does_not_reach_the_decoder(monkeypatch):
+    """OpenCV 5 took 4 GB for a chunk behind the last one."""
+    seen, decoder = [], cv2.imdecode
+    monkeypatch.setattr(
+        cv2, 'imdecode', lambda data, how: seen.append(len(data)) or decoder(data, how)
+    )
+    for name in ('png', 'jpeg', 'webp'):
+        decode(of(WHOLE[name] + chunk(b'IDAT', b'', 4_000_000_000)))
+    assert seen == [len(WHOLE[name]) for name in ('png', 'jpeg', 'webp')]
 
 
 def test_what_the_decoder_raises_is_a_bad_image(monkeypatch):
@@ -158,20 +171,20 @@ def test_no_decoder_finds_another_size(content):
     """
     data = of(content)
     try:
-        size = image_size(data)
+        *size, end = read_header(data)
     except BadImage:
         return
     if size[0] * size[1] > 1_000_000:
         return  # would be refused by a cap
     try:
-        pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if len(data) else None
+        pixels = cv2.imdecode(data[:end], cv2.IMREAD_UNCHANGED) if len(data) else None
     except cv2.error:
         return
     if pixels is None:
         return
-    assert pixels.shape[:2] == size
+    assert pixels.shape[:2] == tuple(size)
     try:
-        with Image.open(io.BytesIO(content)) as image:
-            assert image.size[::-1] == size
+        with Image.open(io.BytesIO(content[:end])) as image:
+            assert image.size[::-1] == tuple(size)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return

@@ -352,7 +352,8 @@ def rows_of(folder):
 
 
 def test_packed_crops_train_and_keep_their_pixels(tmp_path, data, no_export, capsys):
-    args = parse('pack', '--data', data, '--out', tmp_path / 'p.zip', '--side', 40)
+    words = ['data', 'pack', '--data', data, '--out', tmp_path / 'p.zip', '--side', 40]
+    args = build_parser(('data',)).parse_args([str(word) for word in words])
     assert args.run(args) == 0
     assert 'crops: ' in capsys.readouterr().out
     packed, whole = load_packed(tmp_path / 'p.zip'), load_folders(data)
