@@ -105,7 +105,7 @@ def test_a_bad_pair_in_a_folder_is_told_and_the_others_are_fused(tmp_path, capsy
 
 
 def test_in_a_folder_the_range_of_one_picture_is_not_that_of_the_next(tmp_path):
-    """Pictures of a folder have no past, whatever thermal.memory a parameter file gives the node."""
+    """Pictures of a folder have no past, whatever thermal.memory a parameter file has."""
     for i, level in enumerate((5000, 20000)):
         save(tmp_path / 'vis' / f'{i}.png', 40, 50, 3)
         path = save(tmp_path / 'ir' / f'{i}.png', 40, 50, bits=12)
