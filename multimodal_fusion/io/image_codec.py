@@ -146,37 +146,51 @@ def _png(raw: memoryview) -> tuple[int, int, int]:
 
 # TIFF --------------------------------------------------------------------------------------------
 
-_TIFF_SIZES = {256: 'width', 257: 'height', 322: 'tile width', 323: 'tile height'}
 _TIFF_TYPES = {1: 'B', 3: 'H', 4: 'I', 16: 'Q'}
+_WIDTH, _HEIGHT, _ORIENTATION, _STRIP_BYTES = 256, 257, 274, 279
+_TILE_WIDTH, _TILE_HEIGHT, _TILE_BYTES = 322, 323, 325
+_TILE = 4096 * 4096  # pixels; a larger tile must not be larger than the image, which it fills up
 
 
 def _tiff(raw: memoryview) -> tuple[int, int, int]:
     """The first page, of which alone OpenCV's imdecode makes an image; classic and BigTIFF."""
-    order = '<' if bytes(raw[:2]) == b'II' else '>'
-    big = struct.unpack_from(f'{order}H', raw, 2)[0] == 43
-    at = struct.unpack_from(f'{order}{"Q" if big else "I"}', raw, 8 if big else 4)[0]
-    count = struct.unpack_from(f'{order}{"Q" if big else "H"}', raw, at)[0]
-    entry, at = (20, at + 8) if big else (12, at + 2)
-    if at + count * entry > len(raw):
-        raise ValueError('its directory is longer than the image')
-    found: dict[str, int] = {}
-    for place in range(at, at + count * entry, entry):
-        tag, kind = struct.unpack_from(f'{order}HH', raw, place)
-        if tag not in _TIFF_SIZES:
-            continue
-        name = _TIFF_SIZES[tag]
-        if kind not in _TIFF_TYPES or name in found:
-            raise ValueError(f'its {name} is given twice, or as another type than an integer')
-        value = place + (12 if big else 8)
-        found[name] = struct.unpack_from(order + _TIFF_TYPES[kind], raw, value)[0]
-    if not {'width', 'height'} <= found.keys():
-        raise ValueError('it does not give its size')
-    # Decoders take memory for a whole tile, and tiles are rounded up to the image.
-    if found.get('tile width', 0) > 2 * found['width'] + 4096 or (
-        found.get('tile height', 0) > 2 * found['height'] + 4096
-    ):
+    tags = _tiff_tags(raw)
+    if max((*tags.get(_STRIP_BYTES, ()), *tags.get(_TILE_BYTES, ())), default=0) > len(raw):
+        raise ValueError('a part of it is longer than the image')
+    height, width = (tags.get(tag, (0,))[0] for tag in (_HEIGHT, _WIDTH))
+    tile = tags.get(_TILE_HEIGHT, (height,))[0] * tags.get(_TILE_WIDTH, (width,))[0]
+    if tile > max(_TILE, 2 * height * width):
         raise ValueError('its tiles are larger than the image')
-    return found['height'], found['width'], len(raw)
+    if 5 <= tags.get(_ORIENTATION, (1,))[0] <= 8:  # it lies on its side, and OpenCV puts it up
+        height, width = width, height
+    return height, width, len(raw)
+
+
+def _tiff_tags(raw: memoryview) -> dict[int, tuple[int, ...]]:
+    """The values of the tags named above, as far as they are there."""
+    order = '<' if raw[0] == ord('I') else '>'
+    big = struct.unpack_from(f'{order}H', raw, 2)[0] == 43  # BigTIFF, of 64-bit offsets
+    word, size = ('Q', 8) if big else ('I', 4)
+    at = struct.unpack_from(order + word, raw, size)[0]
+    count = struct.unpack_from(f'{order}{"Q" if big else "H"}', raw, at)[0]
+    at += 8 if big else 2
+    used = (_WIDTH, _HEIGHT, _ORIENTATION, _STRIP_BYTES, _TILE_WIDTH, _TILE_HEIGHT, _TILE_BYTES)
+    tags: dict[int, tuple[int, ...]] = {}
+    for place in range(at, at + min(count, 0xFFFF) * (4 + 2 * size), 4 + 2 * size):
+        tag, kind, many = struct.unpack_from(f'{order}HH{word}', raw, place)
+        if tag not in used:
+            continue
+        form = f'{order}{many}{_TIFF_TYPES.get(kind, "x")}'
+        if struct.calcsize(form) > len(raw):
+            raise ValueError('its directory is longer than the image')
+        value = place + 4 + size
+        if struct.calcsize(form) > size:
+            value = struct.unpack_from(order + word, raw, value)[0]
+        values = struct.unpack_from(form, raw, value)
+        # Of two that differ, decoders do not all take the same one.
+        if not values or tags.setdefault(tag, values) != values:
+            raise ValueError('its directory contradicts itself')
+    return tags
 
 
 # The others --------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import threading
+from collections.abc import Callable
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -73,15 +74,25 @@ def make_executor():
     return EventsExecutor()
 
 
-def spin(node: Node, done: threading.Event) -> None:
-    """Serve a node until ``done`` is set or ROS is shut down."""
+def spin(
+    node: Node, done: threading.Event, outlive: Callable[[Exception], None] | None = None
+) -> None:
+    """Serve a node until ``done`` is set or ROS is shut down.
+
+    outlive: is told of what would end the node, such as a message that rclpy cannot take apart.
+    """
     executor = make_executor()
     executor.add_node(node)
     try:
         while not done.is_set() and rclpy.ok():
-            executor.spin_once(timeout_sec=0.2)
-    except ExternalShutdownException:
-        pass
+            try:
+                executor.spin_once(timeout_sec=0.2)
+            except ExternalShutdownException:
+                break
+            except Exception as error:
+                if outlive is None:
+                    raise
+                outlive(error)
     finally:
         executor.shutdown()
 

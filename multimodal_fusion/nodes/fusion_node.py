@@ -296,6 +296,10 @@ class FusionNode(Node):
             self._announce()
         return SetParametersResult(successful=True)
 
+    def outlive(self, error: Exception) -> None:
+        """Count what a message led rclpy itself into, and go on."""
+        self._refuse('message', error)
+
     def close(self) -> None:
         """Finish the frame in hand and stop the worker."""
         self._slot.close()
@@ -318,7 +322,7 @@ def main(args: list[str] | None = None) -> int:
         rclpy.shutdown()
         return 2
     try:
-        spin(node, done)
+        spin(node, done, node.outlive)
     finally:
         node.close()
         rclpy.try_shutdown()

@@ -1,7 +1,6 @@
 """ONNX Runtime sessions: providers, threads, and what to say when it is not as asked for."""
 
 import os
-import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -60,16 +59,16 @@ def open_session(
     options.log_severity_level = 3
     # Idle threads would spin on cores that the robot needs for other work.
     options.add_session_config_entry('session.intra_op.allow_spinning', '0')
-    with tempfile.TemporaryDirectory() as empty:
-        # Checked bytes name no other file; if they did, it would be looked for here, and not in the
-        # working folder.
-        options.add_session_config_entry(
-            'session.model_external_initializers_file_folder_path', empty
-        )
-        try:
-            return ort.InferenceSession(content, options, providers=present)
-        except Exception as error:  # the runtime's own exception types share no base class
-            raise UserError(f'{path} was refused by onnxruntime: {error}') from error
+    # What was checked is what is read: ONNX, and no other file. Should the check miss one, it would
+    # be looked for in the working folder; below this path there can be none, not even by "..".
+    options.add_session_config_entry('session.load_model_format', 'ONNX')
+    options.add_session_config_entry(
+        'session.model_external_initializers_file_folder_path', os.devnull
+    )
+    try:
+        return ort.InferenceSession(content, options, providers=present)
+    except Exception as error:  # the runtime's own exception types share no base class
+        raise UserError(f'{path} was refused by onnxruntime: {error}') from error
 
 
 def engine_folder() -> Path:

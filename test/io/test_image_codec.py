@@ -75,6 +75,13 @@ def test_whole_images_of_every_kind_are_read(name):
     assert np.array_equal(pixels, expected)
 
 
+@pytest.mark.parametrize('orientation', range(1, 9))
+def test_a_tiff_on_its_side_is_put_up_as_opencv_does(orientation):
+    content = by_pillow('TIFF', COLOUR, tiffinfo={274: orientation})
+    expected = cv2.imdecode(of(content), cv2.IMREAD_UNCHANGED)
+    assert np.array_equal(decode(of(content)), expected)
+
+
 @pytest.mark.parametrize('name', images())
 def test_images_that_lie_are_refused_before_a_decoder_sees_them(name, monkeypatch):
     monkeypatch.setattr(cv2, 'imdecode', lambda *_: pytest.fail('the decoder was called'))
