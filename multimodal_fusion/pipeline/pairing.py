@@ -247,17 +247,17 @@ class Pairer:
             r = rgb.nearest(t - skew, upwards=False)
             distance = None if r is None else abs(t - r - skew)
             fits = r is not None and abs(t - r) <= self.slop and (not reach or distance < reach)
-            # A later RGB frame that is as near loses, a later thermal one wins.
-            limit = distance if fits else (reach or self.slop + 1)
-            if not _settled(rgb, thermal, t - skew, limit, unknown=False):
-                break
-            if fits and thermal.nearest(r + skew, upwards=True) == t:
+            if fits and thermal.nearest(r + skew, upwards=True) == t and rgb.holds(r):
+                # A later RGB frame that is as near loses, a later thermal one wins.
+                if not _settled(rgb, thermal, t - skew, distance, unknown=False):
+                    break
                 if not _settled(thermal, rgb, r + skew, distance + 1, unknown=True):
                     break
-                if rgb.holds(r):
-                    pairs.append(self._take(r, t))
-                    continue
-            self._give_up('thermal', t)
+                pairs.append(self._take(r, t))
+            elif _passed(rgb, thermal, t - skew, reach or self.slop + 1):
+                self._give_up('thermal', t)
+            else:  # whatever the rhythm was: rates change
+                break
         return pairs
 
     def _take(self, r: int, t: int) -> Pair:
@@ -290,10 +290,16 @@ def _settled(stream: _Stamps, other: _Stamps, ideal: int, distance: int, unknown
     """
     if stream.newest is None:
         return False
-    if stream.newest >= ideal or distance == 0:
+    if distance == 0 or _passed(stream, other, ideal, distance):
         return True
     if stream.beat is None:
         return unknown
-    if stream.newest + stream.beat.shortest - ideal >= distance:
-        return True
-    return other.newest - max(stream.lags) >= ideal + distance
+    return stream.newest + stream.beat.shortest - ideal >= distance
+
+
+def _passed(stream: _Stamps, other: _Stamps, ideal: int, distance: int) -> bool:
+    """Whether a stream has come as far as a stamp, or what is missing of it must be lost: the other
+    stream is farther ahead than it ever was when a frame of this one came."""
+    if stream.newest is None:
+        return False
+    return stream.newest >= ideal or other.newest - max(stream.lags) >= ideal + distance

@@ -336,3 +336,13 @@ def test_a_pairer_started_its_memory_earlier_makes_the_same_pairs(case, seed, st
             made[pairer] += pairer.push(name, stamp, stamp)
     kept = [[p for p in made[pairer] if min(p.rgb, p.thermal) >= after] for pairer in made]
     assert kept[0] == kept[1]
+
+
+def test_a_rate_that_rises_costs_no_pair():
+    """Ten frames at 10 Hz, then 30 Hz: the shortest interval so far says nothing of the next."""
+    pairer, time, made = Pairer(), 1000.0, []
+    for i in range(40):
+        time += 100 if i < 10 else 1000 / 30
+        made += pairer.push('thermal', round(time * MS), i)
+        made += pairer.push('rgb', round((time + 0.4) * MS), i)
+    assert [(p.rgb, p.thermal) for p in made] == [(i, i) for i in range(40)]
