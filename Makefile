@@ -44,6 +44,7 @@ detection: $(VENV)/.test
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 KERNEL := $(wildcard multimodal_fusion/fusers/kernel/*.[ch])
 

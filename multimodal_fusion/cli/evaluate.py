@@ -69,10 +69,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f'least score for recall, precision and pictures (default: {detection.AT})',
     )  # fmt: skip
     parser.add_argument('--json', action='store_true', help='print the results as JSON')
-    parser.add_argument('--allow-unlisted', action='store_true', default=None,
-                        help='load models that models.yaml does not list')  # fmt: skip
-    options.add_mask_scale(parser)
-    options.add_thermal(parser)
+    options.add_parameters(parser, 'model.allow_unlisted')
+    options.add_pipeline(parser)
     options.add_bag(parser)
 
 

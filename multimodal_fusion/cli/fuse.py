@@ -26,9 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--side-by-side', action='store_true', help='write visible | thermal | fused'
     )
-    options.add_model(parser)
-    options.add_thermal(parser)
-    options.add_params(parser)
+    options.add_parameters(parser, *options.MODEL)
+    options.add_pipeline(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -4,98 +4,92 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from ..errors import UserError
 from ..host.progress import warn
 from ..pipeline.pipeline import Pipeline, build
-from ..pipeline.settings import Settings, checked, from_file
+from ..pipeline.settings import TABLE, Settings, checked, from_file
 
 VGG_FILE = 'weights/vgg19_conv_fp16.npz'
 
 
-def add_model(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('--model', help='a fuser that "models" lists, or an .onnx file')
-    add_runtime(parser)
+# Options that are parameters of the node. Their type, choices, default and help come from there.
+MODEL = ('model.name', 'model.allow_unlisted', 'model.provider', 'model.threads', 'model.compiled')
+_NAMES = {'model.name': '--model', 'registration.mode': '--registration'}
 
 
-def add_runtime(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        '--allow-unlisted',
-        action='store_true',
-        default=None,
-        help='load a model that models.yaml does not list',
-    )
-    parser.add_argument('--provider', help='cpu (default), cuda or tensorrt')
-    parser.add_argument('--threads', type=int, help='threads of the model (default: 1)')
-    parser.add_argument(
-        '--no-compiled',
-        dest='compiled',
-        action='store_false',
-        default=None,
-        help='run the mini-model by ONNX Runtime, not by the compiled kernel',
-    )
-    add_mask_scale(parser)
+def add_parameters(parser: argparse.ArgumentParser, *names: str) -> None:
+    """Options for parameters, by the last part of their names: ``--slop`` for ``sync.slop``.
+
+    A boolean that is on by default gets ``--no-...``. What is not given stays None.
+    """
+    for parameter in map(TABLE.__getitem__, names):
+        leaf = parameter.name.partition('.')[2]
+        option = _NAMES.get(parameter.name, '--' + leaf.replace('_', '-'))
+        help_ = f'{parameter.name}: {parameter.description}'.replace('%', '%%')
+        if isinstance(parameter.default, bool):
+            on = parameter.default
+            parser.add_argument(
+                option.replace('--', '--no-') if on else option,
+                dest=parameter.name,
+                action='store_false' if on else 'store_true',
+                default=None,
+                help=f'false for {help_}' if on else help_,
+            )
+        else:
+            limits = ', '.join(filter(None, (parameter.range_text(), parameter.unit)))
+            parser.add_argument(
+                option,
+                dest=parameter.name,
+                type=type(parameter.default),
+                metavar=leaf.upper(),
+                help=f'{help_} ({limits}{"; " * bool(limits)}default: {parameter.default})',
+            )
 
 
-def add_mask_scale(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        '--mask-scale',
-        type=float,
-        help='model.mask_scale, 0.1 to 1, of models that blend by a mask',
-    )
-
-
-def add_thermal(parser: argparse.ArgumentParser) -> None:
+def add_pipeline(parser: argparse.ArgumentParser) -> None:
+    """What every command has that prepares thermal images and registers them."""
     parser.add_argument(
         '--thermal-range',
         metavar='RANGE',
         help='auto (default: 8-bit stays, 16-bit by percentile), percentile, minmax, or MIN:MAX '
         'in counts',
     )
-    parser.add_argument('--polarity', help='white_hot (default) or black_hot')
+    add_parameters(parser, 'thermal.polarity', 'registration.mode', 'model.mask_scale')
+    parser.add_argument('--params', type=Path, help='parameter file of the node; options override')
     parser.add_argument(
-        '--registration',
-        choices=('none', 'resize'),
-        help='none (default) or resize: scale thermal to the visible size',
+        '--set',
+        action='append',
+        default=[],
+        metavar='NAME=VALUE',
+        help='any other parameter of the node, such as thermal.memory=0.5; may be given again',
     )
 
 
 def add_bag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--rgb-topic', help='of the bag, if its name does not tell')
     parser.add_argument('--thermal-topic', help='of the bag, if its name does not tell')
-    parser.add_argument('--slop', type=float, help='sync.slop in seconds')
-    parser.add_argument('--thermal-time-offset', type=float, help='seconds added to thermal stamps')
-    add_params(parser)
-
-
-def add_params(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('--params', type=Path, help='parameter file of the node; options override')
-
-
-_PARAMETERS = {
-    'model': 'model.name',
-    'allow_unlisted': 'model.allow_unlisted',
-    'provider': 'model.provider',
-    'threads': 'model.threads',
-    'compiled': 'model.compiled',
-    'mask_scale': 'model.mask_scale',
-    'polarity': 'thermal.polarity',
-    'registration': 'registration.mode',
-    'slop': 'sync.slop',
-    'thermal_time_offset': 'sync.thermal_time_offset',
-}
+    add_parameters(parser, 'sync.slop', 'sync.thermal_time_offset')
 
 
 def parameters(args: argparse.Namespace, **fixed: Any) -> dict[str, Any]:
-    """Node parameters by name: from the options, else from --params.
+    """Node parameters by name: from the options, else from --set, else from --params.
 
     fixed: what this command has to have, such as ``thermal_memory=0.0``. Raises UserError.
     """
-    values = from_file(args.params) if getattr(args, 'params', None) else {}
-    for option, name in _PARAMETERS.items():
-        given = getattr(args, option, None)
-        if given is not None:
-            values[name] = given
-    if getattr(args, 'thermal_range', None):
+    values = from_file(args.params) if args.params else {}
+    for text in args.set:
+        name, equals, value = text.partition('=')
+        try:
+            values[name] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            equals = ''
+        if not equals:
+            raise UserError(f'--set is {text!r}; give NAME=VALUE, such as sync.slop=0.05')
+    given = {name: value for name, value in vars(args).items() if name in TABLE}
+    values |= {name: value for name, value in given.items() if value is not None}
+    if args.thermal_range:
         values |= thermal_range(args.thermal_range)
     return values | {name.replace('_', '.', 1): value for name, value in fixed.items()}
 

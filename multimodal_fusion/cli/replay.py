@@ -21,8 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('bag', type=Path, help='rosbag2: folder, .mcap or .db3')
     parser.add_argument('-o', '--output', type=Path, required=True, help='folder of the new bag')
     options.add_bag(parser)
-    options.add_model(parser)
-    options.add_thermal(parser)
+    options.add_parameters(parser, *options.MODEL)
+    options.add_pipeline(parser)
 
 
 def run(args: argparse.Namespace) -> int:

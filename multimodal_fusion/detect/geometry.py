@@ -27,10 +27,9 @@ class Fit:
 
     def to_image(self, boxes: np.ndarray) -> np.ndarray:
         """Corners (N, 4) from input to image pixels, clipped to the image."""
-        offset = (self.left, self.top) * 2
-        boxes = (boxes - np.float32(offset)) / np.float32(self.scale * 2)
-        height, width = self.image
-        return np.clip(boxes, 0, np.float32((width, height, width, height)))
+        offset = np.array((self.left, self.top) * 2, np.float32)
+        boxes = (boxes - offset) / np.array(self.scale * 2, np.float32)
+        return np.clip(boxes, 0, np.array(self.image[::-1] * 2, np.float32))
 
 
 def fit(image: tuple[int, int], size: tuple[int, int], how: str) -> Fit:
@@ -53,7 +52,8 @@ def tight(image: tuple[int, int], longest: int, multiple: int = 32) -> tuple[int
     """The smallest input for an image whose longer side becomes ``longest``, both (height, width),
     in multiples of the coarsest stride."""
     scale = longest / max(image)
-    return tuple(max(multiple, multiple * -(-round(n * scale) // multiple)) for n in image)
+    height, width = (max(multiple, multiple * -(-round(n * scale) // multiple)) for n in image)
+    return height, width
 
 
 class Canvas:
@@ -63,9 +63,9 @@ class Canvas:
     0..255. dtype: float32 or float16.
     """
 
-    def __init__(self, how: str, rgb: bool, unit: bool, dtype: np.dtype):
+    def __init__(self, how: str, rgb: bool, unit: bool, dtype: np.typing.DTypeLike):
         self.how, self.rgb, self.unit, self.dtype = how, rgb, unit, np.dtype(dtype)
-        self._fit = None
+        self._fit: Fit | None = None
 
     def blob(self, image: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, Fit]:
         """image: uint8 (H, W, 3) BGR or (H, W). Returns (1, 3, *size) of dtype, which the next call

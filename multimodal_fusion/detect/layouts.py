@@ -189,7 +189,7 @@ def grid(size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _extent(size: tuple[int, int]) -> np.ndarray:
-    return np.float32((size[1], size[0], size[1], size[0]))
+    return np.array((size[1], size[0]) * 2, np.float32)
 
 
 def _corners(boxes: np.ndarray) -> np.ndarray:

@@ -18,7 +18,8 @@ def maximum(thermal: np.ndarray, visible: np.ndarray) -> np.ndarray:
 
 def laplacian(thermal: np.ndarray, visible: np.ndarray) -> np.ndarray:
     """Laplacian pyramid (Burt and Adelson): larger detail per level, mean of the base."""
-    a, b = thermal.astype(np.float32), visible.astype(np.float32)
+    a: np.ndarray = thermal.astype(np.float32)
+    b: np.ndarray = visible.astype(np.float32)
     sizes, details = [], []
     for _ in range(_levels(a.shape)):
         small_a, small_b = cv2.pyrDown(a), cv2.pyrDown(b)

@@ -60,7 +60,9 @@ def load_onnx(
 
     def blended(visible: np.ndarray, thermal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         small = (blending.reduced(image, mask_scale) for image in (visible, thermal))
-        mask = blending.enlarge(whole(*small)[1], thermal.shape)
+        mask = whole(*small)[1]
+        assert mask is not None  # it blends
+        mask = blending.enlarge(mask, thermal.shape)
         return blending.blend(thermal, visible, mask), mask
 
     provider = session.get_providers()[0]

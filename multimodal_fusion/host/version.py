@@ -5,8 +5,6 @@ from pathlib import Path
 
 from .. import __version__
 
-_QUIET = {'check': True, 'capture_output': True, 'text': True}
-
 
 def commit() -> str | None:
     """The commit of the checkout that the package runs from, with ``-dirty`` where it was edited.
@@ -17,11 +15,15 @@ def commit() -> str | None:
     git = ['git', f'--git-dir={checkout / ".git"}', f'--work-tree={checkout}']
     try:
         # Whether it follows this very file tells a checkout of ours from another repository.
-        subprocess.run([*git, 'ls-files', '--error-unmatch', __file__], **_QUIET)
+        _output([*git, 'ls-files', '--error-unmatch', __file__])
         words = ('describe', '--always', '--dirty', '--abbrev=12', '--exclude=*')
-        return subprocess.run([*git, *words], **_QUIET).stdout.strip()
+        return _output([*git, *words]).strip()
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def _output(command: list[str]) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def code_version() -> str:

@@ -1,6 +1,7 @@
 """rosbag2 files (MCAP or sqlite3) without ROS: what is in them, and messages in and out."""
 
 import difflib
+import struct
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -108,6 +109,7 @@ class Bag:
             schemas, topics = {}, {}
             with file.open('rb') as stream:
                 try:
+                    record: Any
                     for record in StreamReader(stream).records:
                         kind = type(record).__name__
                         if kind == 'Schema':
@@ -233,9 +235,8 @@ class BagWriter:
 
 def header_stamp(raw: bytes) -> int:
     """Nanoseconds of the std_msgs/Header that a CDR message begins with."""
-    order = 'little' if raw[1] & 1 else 'big'
-    seconds = int.from_bytes(raw[4:8], order, signed=True)
-    return seconds * 1_000_000_000 + int.from_bytes(raw[8:12], order)
+    seconds, nanoseconds = struct.unpack_from('<iI' if raw[1] & 1 else '>iI', raw, 4)
+    return seconds * 1_000_000_000 + nanoseconds
 
 
 def open_bag(path: Path) -> Bag:

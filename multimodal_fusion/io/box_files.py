@@ -43,9 +43,9 @@ def read_boxes(path: Path, width: int, height: int, classes: int) -> Boxes:
             ) from None
         rows.append(row)
     table = np.array(rows, np.float32).reshape(-1, 5)
-    scale = np.float32((width, height))
+    scale = np.array((width, height), np.float32)
     centre, half = table[:, 1:3] * scale, table[:, 3:] * scale / 2
-    limit = np.float32((width, height, width, height))
+    limit = np.array((width, height) * 2, np.float32)
     boxes = np.clip(np.concatenate((centre - half, centre + half), 1), 0, limit)
     return Boxes(boxes, table[:, 0].astype(np.int64))
 

@@ -127,7 +127,8 @@ def match_by_stem(visible: Path, thermal: Path) -> tuple[list[PairFiles], list[s
     return pairs, sorted(left.keys() ^ right.keys())
 
 
-_Files, _Read = TypeVar('_Files'), TypeVar('_Read')
+_Files = TypeVar('_Files')
+_Read = TypeVar('_Read')
 
 
 def usable(items: Sequence[_Files], read: Callable[[_Files], _Read], folder: Path) -> list[_Read]:

@@ -91,12 +91,13 @@ def _jpeg(raw: memoryview) -> tuple[int, int, int]:
     # FF before 00 or another FF is none.
     marks = np.flatnonzero(data[:-1] == 0xFF)
     marks = marks[(data[marks + 1] != 0) & (data[marks + 1] != 0xFF)]
-    size, at, scanned, huffman = None, 2, False, True
+    size: tuple[int, int] | None = None
+    at, scanned, huffman = 2, False, True
     for mark in marks.tolist():
         if mark < at:  # within a segment
             continue
         marker, at = raw[mark + 1], mark + 2
-        if marker == 0xD9 and scanned:
+        if marker == 0xD9 and scanned and size:
             height, width = size
             # Huffman codes take a bit or more for each block of 8x8; arithmetic ones may take less.
             if huffman and height * width > 64 * 8 * at:
@@ -236,7 +237,7 @@ def _pnm(raw: memoryview) -> tuple[int, int, int]:
         return int(fields[b'HEIGHT']), int(fields[b'WIDTH']), len(raw)
     first = _TOKEN.match(head, 2)
     second = first and _TOKEN.match(head, first.end())
-    if not second or not (first[1].isdigit() and second[1].isdigit()):
+    if not (first and second) or not (first[1].isdigit() and second[1].isdigit()):
         raise ValueError('its header holds no size')
     return int(second[1]), int(first[1]), len(raw)
 

@@ -11,6 +11,7 @@ wherever the encoding allows it: treat the arrays as read-only.
 import sys
 from array import array
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -110,12 +111,12 @@ def as_array(message, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     16-bit data of foreign byte order keeps it in its dtype. Raises BadImage.
     """
     encoding = check(message, max_pixels)
-    dtype = np.dtype(np.uint8)
-    if encoding.bits == 16:
-        dtype = np.dtype('>u2' if message.is_bigendian else '<u2')
-    shape, strides = (message.height, message.width), (message.step, dtype.itemsize)
+    sixteen = '>u2' if message.is_bigendian else '<u2'
+    dtype = np.dtype(sixteen if encoding.bits == 16 else 'u1')
+    shape: tuple[int, ...] = (message.height, message.width)
+    strides: tuple[int, ...] = (message.step, dtype.itemsize)
     if encoding.channels > 1:
-        shape += (encoding.channels,)
+        shape = (*shape, encoding.channels)
         strides = (message.step, encoding.channels, 1)
     data = np.frombuffer(_buffer(message.data), np.uint8)
     return np.ndarray(shape, dtype, buffer=data, strides=strides)
@@ -239,7 +240,7 @@ def fields(pixels: np.ndarray, encoding: str | None = None, share: bool = False)
 
 def _whole_buffer(pixels: np.ndarray) -> array | None:
     """The ``array('B')`` that the pixels fill from its first byte to its last, if any."""
-    owner = pixels
+    owner: Any = pixels
     while isinstance(owner, np.ndarray):
         owner = owner.base
     if isinstance(owner, memoryview):

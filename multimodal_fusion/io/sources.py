@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -44,8 +45,8 @@ class SceneSource:
     def __iter__(self) -> Iterator[Item]:
         for i in range(self.frames):
             t, time = i / self.rate, round(i * 1e9 / self.rate)
-            yield Item('rgb', time, lambda t=t: self._scene.visible(t))
-            yield Item('thermal', time, lambda t=t: self._scene.thermal(t))
+            yield Item('rgb', time, partial(self._scene.visible, t))
+            yield Item('thermal', time, partial(self._scene.thermal, t))
 
 
 class FolderSource:
@@ -59,8 +60,8 @@ class FolderSource:
     def __iter__(self) -> Iterator[Item]:
         for i, pair in enumerate(self.pairs):
             time = round(i * 1e9 / self.rate)
-            yield Item('rgb', time, lambda p=pair: read_visible(p.visible))
-            yield Item('thermal', time, lambda p=pair: read_thermal(p.thermal))
+            yield Item('rgb', time, partial(read_visible, pair.visible))
+            yield Item('thermal', time, partial(read_thermal, pair.thermal))
 
 
 class BagSource:
@@ -89,7 +90,7 @@ class BagSource:
                 if self.seconds is not None and (time - start) * 1e-9 > self.seconds:
                     return
                 raw, stream = bytes(raw), names[topic]
-                yield Item(stream, time - start, lambda r=raw, s=stream: self._pixels(s, r), raw)
+                yield Item(stream, time - start, partial(self._pixels, stream, raw), raw)
 
     def _pixels(self, stream: str, raw: bytes) -> np.ndarray:
         kind = 'CompressedImage' if self.compressed[stream] else 'Image'

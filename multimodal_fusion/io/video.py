@@ -39,7 +39,7 @@ class VideoSink:
         if path.suffix.lower() not in VIDEO_SUFFIXES:
             raise UserError(f'{path.name} is no video file; use the suffix .mp4')
         self.shape = shape
-        code = cv2.VideoWriter_fourcc(*'mp4v')
+        code = cv2.VideoWriter.fourcc(*'mp4v')
         self._writer = cv2.VideoWriter(str(path), code, rate, shape[::-1])
         if not self._writer.isOpened():
             raise UserError(f'{path} cannot be written as a video; use the suffix .mp4')

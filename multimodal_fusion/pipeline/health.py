@@ -199,7 +199,7 @@ class Health:
         """The diagnostics entry of this moment. rhythm: of streams of equal rates."""
         silence = self.silence(now, slop, offset)
         with self._lock:
-            values = {}
+            values: dict[str, str] = {}
             for name, stream in self._streams.items():
                 age = stream.age(now)
                 values |= {

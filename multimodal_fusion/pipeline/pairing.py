@@ -152,7 +152,7 @@ class _Stamps:
         at = bisect_left(self.stamps, stamp)
         before, after = self.stamps[at - 1 : at] if at else [], self.stamps[at : at + 1]
         if not (before and after):
-            return (before or after or [None])[0]
+            return next(iter(before or after), None)
         below, above = stamp - before[0], after[0] - stamp
         return after[0] if above < below or (upwards and above == below) else before[0]
 
@@ -245,9 +245,14 @@ class Pairer:
         while thermal.waiting:
             t = thermal.waiting[0][0]
             r = rgb.nearest(t - skew, upwards=False)
-            distance = None if r is None else abs(t - r - skew)
-            fits = r is not None and abs(t - r) <= self.slop and (not reach or distance < reach)
-            if fits and thermal.nearest(r + skew, upwards=True) == t and rgb.holds(r):
+            distance = 0 if r is None else abs(t - r - skew)
+            if (
+                r is not None
+                and abs(t - r) <= self.slop
+                and (not reach or distance < reach)
+                and thermal.nearest(r + skew, upwards=True) == t
+                and rgb.holds(r)
+            ):
                 # A later RGB frame that is as near loses, a later thermal one wins.
                 if not _settled(rgb, thermal, t - skew, distance, unknown=False):
                     break
@@ -300,6 +305,6 @@ def _settled(stream: _Stamps, other: _Stamps, ideal: int, distance: int, unknown
 def _passed(stream: _Stamps, other: _Stamps, ideal: int, distance: int) -> bool:
     """Whether a stream has come as far as a stamp, or what is missing of it must be lost: the other
     stream is farther ahead than it ever was when a frame of this one came."""
-    if stream.newest is None:
+    if stream.newest is None or other.newest is None:
         return False
     return stream.newest >= ideal or other.newest - max(stream.lags) >= ideal + distance

@@ -136,15 +136,15 @@ def _same_detector(
     previous: Pipeline, detection: DetectorSettings, model: ModelSettings
 ) -> Detector | None:
     """The detector there is, with the thresholds there are now; None if another must be loaded."""
-    old = previous.detection
+    old, loaded = previous.detection, previous.detector
     runtime = ('provider', 'threads', 'allow_unlisted', 'fp16')
     if any(getattr(detection, name) != getattr(old, name) for name in ('model', *_FIXED)) or any(
         getattr(model, name) != getattr(previous.model, name) for name in runtime
     ):
         return None
-    if all(getattr(detection, name) == getattr(old, name) for name in _RETUNED):
-        return previous.detector
-    return previous.detector.retuned(**{name: getattr(detection, name) for name in _RETUNED})
+    if loaded is None or all(getattr(detection, name) == getattr(old, name) for name in _RETUNED):
+        return loaded
+    return loaded.retuned(**{name: getattr(detection, name) for name in _RETUNED})
 
 
 def fuse_pair(pipeline: Pipeline, settings: Settings, pair: Pair) -> np.ndarray | None:

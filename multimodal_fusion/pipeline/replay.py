@@ -40,7 +40,7 @@ def replay(
     info, count = None, 0
     for step in progress(offline.steps(tuple(bag.types)), bag.count, 'messages'):
         writer.write(step.topic, step.time, step.raw)
-        if step.topic == info_topic:
+        if info_topic and step.topic == info_topic:
             try:
                 info = decode(store, step.raw, INFO_TYPE, info_topic)
             except BadImage as error:

@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import yaml
 
@@ -70,11 +70,11 @@ class Settings:
         return {
             f'{group.name}.{item.name}': getattr(getattr(self, group.name), item.name)
             for group in fields(self)
-            for item in fields(group.type)
+            for item in fields(getattr(self, group.name))
         }
 
 
-_GROUPS: dict[str, type] = {group.name: group.type for group in fields(Settings)}
+_GROUPS: dict[str, type] = get_type_hints(Settings)
 
 TABLE: dict[str, Parameter] = {
     parameter.name: parameter

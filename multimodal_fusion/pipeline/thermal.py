@@ -204,7 +204,7 @@ def _scale(frame: np.ndarray, low: float, high: float) -> np.ndarray:
         # The quickest way. convertScaleAbs would fold what is below the limit back up, so that is
         # cut off first, at a whole number of counts: what remains of the limit rounds to black.
         return cv2.convertScaleAbs(
-            cv2.subtract(frame, whole) if whole else frame,
+            cv2.subtract(frame, whole) if whole else frame,  # type: ignore[call-overload]
             alpha=alpha,
             beta=(whole - low) * alpha,
         )

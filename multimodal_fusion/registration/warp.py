@@ -39,7 +39,8 @@ class Registration:
     def __init__(self, mode: str = 'none', homography: Sequence[float] = ()):
         if mode not in MODES:
             raise UserError(f'registration.mode is {mode!r}; use one of {", ".join(MODES)}')
-        self.mode, self.matrix = mode, None
+        self.mode = mode
+        self.matrix: np.ndarray | None = None
         if mode == 'homography':
             if len(homography) != 9:
                 raise UserError(
@@ -58,7 +59,7 @@ class Registration:
     def apply(self, thermal: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
         """thermal: uint8 (h, w). shape: (H, W) of the visible image. Returns uint8 (H, W)."""
         height, width = shape
-        if self.mode == 'homography':
+        if self.matrix is not None:
             return cv2.warpPerspective(thermal, self.matrix, (width, height))
         if self.mode == 'resize' and thermal.shape != (height, width):
             return cv2.resize(thermal, (width, height), interpolation=cv2.INTER_LINEAR)

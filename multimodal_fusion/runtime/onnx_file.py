@@ -7,6 +7,7 @@ those bytes are loaded.
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from ..errors import UserError
 
@@ -63,9 +64,10 @@ def _has_external_data(message: memoryview, layout: dict) -> bool:
     )
 
 
-def fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """Walk the fields of one protobuf message: (number, integer or bytes). Raises ValueError."""
+def fields(message: memoryview) -> Iterator[tuple[int, Any]]:
+    """Walk the fields of one protobuf message: (number, int or memoryview). Raises ValueError."""
     at = 0
+    value: int | memoryview
     while at < len(message):
         key, at = _varint(message, at)
         if key >> 32:  # protobuf would read the lower 32 bits as another field

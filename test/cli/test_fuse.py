@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from multimodal_fusion import cli
+from multimodal_fusion.cli import options
 from multimodal_fusion.fusers.fuser import Fuser
 from multimodal_fusion.io.datasets import match_by_stem
 from multimodal_fusion.io.image_files import read_pixels, read_visible
@@ -208,6 +209,28 @@ def test_bad_options(pair, tmp_path, capsys):
     refused(capsys, 'give auto, percentile, minmax or MIN:MAX', *base, '--thermal-range', '1:x')
     refused(capsys, "--thermal-range is 'foo'; give auto", *base, '--thermal-range', 'foo')
     refused(capsys, 'model.threads is 0; it must be from 1 to 64', *base, '--threads', 0)
+    refused(capsys, 'did you mean thermal.clahe?', *base, '--set', 'thermal.clah=2.0')
+    refused(capsys, 'must be a number, got True', *base, '--set', 'thermal.clahe=yes')
+    for text in ('thermal.clahe', 'thermal.clahe=['):
+        refused(capsys, 'give NAME=VALUE, such as sync.slop=0.05', *base, '--set', text)
+
+
+def test_any_parameter_of_the_node_can_be_set(pair, tmp_path):
+    """Options win over --set, and --set over --params."""
+    params = tmp_path / 'robot.yaml'
+    params.write_text('/**: {ros__parameters: {thermal: {polarity: black_hot, memory: 0.5}}}')
+    given = ['--set', 'thermal.memory=0.25', '--set', 'registration.homography=[1,0,2,0,1,0,0,0,1]']
+    args = cli.build_parser(['fuse']).parse_args(
+        ['fuse', *map(str, pair), '-o', 'x.png', '--params', str(params), *given]
+        + ['--registration', 'homography', '--polarity', 'white_hot', '--no-compiled']
+    )
+    assert options.parameters(args) == {
+        'thermal.polarity': 'white_hot',
+        'thermal.memory': 0.25,
+        'registration.homography': [1, 0, 2, 0, 1, 0, 0, 0, 1],
+        'registration.mode': 'homography',
+        'model.compiled': False,
+    }
 
 
 @contextmanager

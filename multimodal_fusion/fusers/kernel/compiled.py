@@ -28,7 +28,10 @@ class Compiled:
         """wide: use AVX2 and FMA; by default if the processor has them. sixteen_bit: compute with
         16-bit numbers; by default where `wide`, and where the weights prove that no pixel can be
         off by more than one grey level (`fixed_point`)."""
-        self._library = library()
+        lib = library()
+        if lib is None:
+            raise ValueError('the library is not built')
+        self._library = lib
         self.wide = bool(self._library.has_wide_vectors()) if wide is None else wide
         fixed = fixed_point(weights) if self.wide and sixteen_bit is not False else None
         self.sixteen_bit = fixed is not None

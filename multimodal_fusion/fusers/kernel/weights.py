@@ -164,7 +164,8 @@ def _node(message: memoryview) -> _Node:
 
 
 def _attribute(message: memoryview) -> tuple[str, Any]:
-    name, value = '', None
+    name = ''
+    value: Any = None
     for number, content in fields(message):
         if number == 1:
             name = _text(content)
@@ -178,7 +179,9 @@ def _attribute(message: memoryview) -> tuple[str, Any]:
 
 
 def _tensor(message: memoryview) -> tuple[str, np.ndarray]:
-    name, kind, shape, raw, listed = '', 0, [], b'', []
+    name, kind, raw = '', 0, b''
+    shape: list[int] = []
+    listed: list[int] = []
     for number, value in fields(message):
         if number == 1:
             shape += _integers(value)
