@@ -14,7 +14,15 @@ except ImportError:  # setuptools before 70.1; colcon makes no wheels
 NAME = 'multimodal_fusion'
 SHARE = f'share/{NAME}'
 
-RUN_TIME = ['numpy', 'opencv-python-headless', 'onnxruntime', 'PyYAML', 'PyWavelets', 'tqdm']
+RUN_TIME = [
+    'numpy',
+    'opencv-python-headless',
+    'onnxruntime',
+    'PyYAML',
+    'PyWavelets',
+    'tqdm',
+    'jinja2',  # evaluate
+]
 ROS = [  # ROS 2 Kilted as PyPI wheels, for machines without an apt installation
     'ros-rclpy[fastrtps]',
     'ros-sensor-msgs',

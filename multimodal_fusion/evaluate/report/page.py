@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
-from html import escape
-from importlib import resources
 from pathlib import Path
-from string import Template
 
+import jinja2
 import numpy as np
 
-from .charts.svg import tag
-from .charts.timeline import curve_values
-from .controls import facts
-from .gallery import gallery
+from .charts.boxes import box_plots
+from .charts.scatter import scatter_plots
+from .charts.timeline import curve_values, metric_plots, pairing_plot
+from .gallery import Gallery
 from .pictures import encode
-from .sections import Section, sections
-from .view import Model, View, plural
+from .summary import summary_rows
+from .view import View, finite, number, plural
 
 
 def write_report(
@@ -35,71 +32,56 @@ def write_report(
     found: captions and pictures of what a detector finds in the fused image only.
     """
     view = View(results, timing)
-    viewer, pictures = gallery(view, picture)
-    shown = [(caption, encode(image)) for caption, image in found]
-    parts = sections(view, viewer, bool(pictures), shown)
+    gallery = Gallery.of(view, picture)
     curves = curve_values(view) if view.sequence and view.images else None
-    page = Template(_file('page.html')).substitute(
-        title=escape(results['data']['name']),
-        style=_file('report.css'),
-        script=_file('report.js'),
-        data=_json({'pictures': pictures, 'curves': curves}),
-        header=_header(view),
-        nav=''.join(tag('a', part.title, href=f'#{part.id}') for part in parts),
-        sections='\n'.join(_section(part) for part in parts),
+    page = _environment().get_template('page.html')
+    html = page.render(
+        view=view,
+        results=results,
+        sections=_sections(view, bool(gallery.scenes)),
+        summary_rows=summary_rows(view),
+        gallery=gallery,
+        found=[(caption, encode(image)) for caption, image in found],
+        data={'pictures': gallery.data, 'curves': curves},
+        box_plots=box_plots,
+        scatter_plots=scatter_plots,
+        pairing_plot=pairing_plot,
+        metric_plots=metric_plots,
     )
-    Path(path).write_text(page, encoding='utf-8')
+    Path(path).write_text(html, encoding='utf-8')
 
 
-def _file(name: str) -> str:
-    return resources.files(__package__).joinpath(name).read_text(encoding='utf-8')
+def _environment() -> jinja2.Environment:
+    """Every name that results hold is escaped; only our own charts are markup."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader(__package__),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {'plural': plural, 'number': number, 'fixed': _fixed}
+    environment.policies['json.dumps_kwargs'] = {'separators': (',', ':'), 'allow_nan': False}
+    return environment
 
 
-def _json(value) -> str:
-    """JSON that can stand in a script element whatever names it holds."""
-    text = json.dumps(value, ensure_ascii=True, separators=(',', ':'), allow_nan=False)
-    return text.replace('&', '\\u0026').replace('<', '\\u003c').replace('>', '\\u003e')
+def _fixed(value: float | None, decimals: int) -> str:
+    """A number with so many decimals; a dash where there is none."""
+    value = finite(value)
+    return '–' if value is None else f'{value:.{decimals}f}'
 
 
-def _section(part: Section) -> str:
-    head = tag('h2', part.title)
-    if part.explanation:
-        head += tag('p', part.explanation, class_='lead')
-    return tag('section', head + part.content, id=part.id)
-
-
-def _header(view: View) -> str:
-    results, data = view.results, view.results['data']
-    models, count = plural(len(view.models), 'model'), plural(data['images'], 'image')
-    what = f'Quality and cost of {models} fusing thermal and visible images, on {count}'
-    if view.sequence:
-        what += f' sampled from a bag of {view.sequence["duration"]:.1f} s'
-    head = tag('h1', escape(data['name'])) + tag('p', what + '.', class_='what')
-    name, text = escape(results['definition']), escape(results['definition_text'].rstrip('.'))
-    items = [('Definition', f'{tag("b", name)}: {text}')]
-    if results.get('protocol'):
-        items.append(('Protocol', escape(results['protocol'])))
-    items += _leaders(view)
-    return head + facts(items)
-
-
-def _leaders(view: View) -> list[tuple[str, str]]:
-    """The models with the lowest average rank, and the first of them that isn't a baseline."""
-    ranks = {model.name: view.average_rank(model.name) for model in view.models}
-    ranked = sorted((m for m in view.models if ranks[m.name] is not None), key=_by(ranks))
-    if len(ranked) < 2:
-        return []
-
-    def named(model: Model) -> str:
-        return f'{tag("b", escape(model.name))} {ranks[model.name]:.2f}'
-
-    items = [('Best average rank', ', then '.join(named(model) for model in ranked[:2]))]
-    own = [model for model in ranked if not model.baseline]
-    if own and own[0] not in ranked[:2]:
-        place = ranked.index(own[0]) + 1
-        items.append(('First that is no baseline', f'{named(own[0])}, place {place}'))
-    return items
-
-
-def _by(ranks: dict) -> Callable[[Model], float]:
-    return lambda model: ranks[model.name]
+def _sections(view: View, pictures: bool) -> list[tuple[str, str]]:
+    """The ids and titles of what results have content for; each has a template of its id."""
+    metrics = bool(view.metrics)
+    sections = (
+        ('summary', 'Summary', True),
+        ('distributions', 'Distributions', metrics),
+        ('cost', 'Cost and quality', metrics),
+        ('detection', 'Detection', bool(view.results.get('detection'))),
+        ('time-line', 'Time line', bool(view.sequence)),
+        ('pictures', 'Pictures', pictures),
+        ('extremes', 'Best and worst', pictures and metrics),
+        ('definitions', 'Definitions', True),
+        ('origin', 'Origin', True),
+    )
+    return [(id_, title) for id_, title, wanted in sections if wanted]

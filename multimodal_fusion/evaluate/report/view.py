@@ -34,9 +34,14 @@ def decimals_for(values: Iterable[float | None]) -> int:
     return max(0, 3 - exponent) if exponent >= 0 else min(8, 2 - exponent)
 
 
-def plural(number: int, noun: str) -> str:
+def number(value: int) -> str:
+    """Return a whole number with thin spaces: '12 000'."""
+    return f'{value:,}'.replace(',', '\u202f')
+
+
+def plural(count: int, noun: str) -> str:
     """Return '1 image', '2 images', '12 000 images'."""
-    return f'{number:,}'.replace(',', '\u202f') + f' {noun}' + ('' if number == 1 else 's')
+    return f'{number(count)} {noun}' + ('' if count == 1 else 's')
 
 
 def show_milliseconds(value: float) -> str:
@@ -169,6 +174,25 @@ class View:
     def average_rank(self, model: str) -> float | None:
         """Return a model's rank averaged over metrics, None where it has none."""
         return finite((self.results.get('average_rank') or {}).get(model))
+
+    @property
+    def ranked(self) -> list[Model]:
+        """The models that have an average rank, the best first."""
+        ranks = {model.name: self.average_rank(model.name) for model in self.models}
+        ranked = [model for model in self.models if ranks[model.name] is not None]
+        return sorted(ranked, key=lambda model: ranks[model.name] or 0.0)
+
+    def left_out(self) -> dict[str, list[str]]:
+        """By metric, of which models how many images have no value: 'net 1 of 6'."""
+        found: dict[str, list[str]] = {}
+        for metric in self.metrics:
+            for model in self.models:
+                score = self.score(model.name, metric.name)
+                if score.left_out:
+                    total = score.left_out + score.count
+                    sentence = f'{model.name} {score.left_out} of {total}'
+                    found.setdefault(metric.name, []).append(sentence)
+        return found
 
     def milliseconds(self, model: str) -> tuple[float, float] | None:
         """Return the median and 95th percentile of a model's time, None where it wasn't timed."""
