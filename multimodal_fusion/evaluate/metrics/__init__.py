@@ -1,5 +1,4 @@
-"""
-Fusion metrics under named definitions (ours | cddfuse | vifb).
+"""Fusion metrics under named definitions (ours | cddfuse | vifb).
 
 >>> scores = evaluate_triple(thermal, visible_luma, fused_luma)           # doctest: +SKIP
 >>> sources = SourcePair(thermal, visible_luma)                           # doctest: +SKIP

@@ -16,7 +16,7 @@ ANGLE_CEILING, ANGLE_SLOPE, ANGLE_MIDDLE = 0.9879, -22.0, 0.8
 
 
 def sobel(image: np.ndarray, border: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the horizontal and vertical 3x3 Sobel responses, int16, (H, W)."""
+    """The horizontal and vertical 3x3 Sobel responses, int16, (H, W)."""
     return (
         cv2.Sobel(image, cv2.CV_16S, 1, 0, borderType=border),
         cv2.Sobel(image, cv2.CV_16S, 0, 1, borderType=border),
@@ -25,7 +25,7 @@ def sobel(image: np.ndarray, border: int) -> tuple[np.ndarray, np.ndarray]:
 
 @once
 def edge_strength(plane: Plane) -> np.ndarray:
-    """Return the Sobel magnitude, border pixels repeated outwards, float32, (H, W)."""
+    """The Sobel magnitude, border pixels repeated outwards, float32, (H, W)."""
     responses = sobel(plane.image, cv2.BORDER_REPLICATE)
     horizontal, vertical = (response.astype(np.float32) for response in responses)
     return np.sqrt(horizontal * horizontal + vertical * vertical)
@@ -33,8 +33,7 @@ def edge_strength(plane: Plane) -> np.ndarray:
 
 @once
 def edges(plane: Plane) -> tuple[np.ndarray, np.ndarray]:
-    """
-    Return Sobel magnitude and direction with zeros outside the image, float32, for Qabf.
+    """Sobel magnitude and direction with zeros outside the image, float32, for Qabf.
 
     The direction is arctan(-vertical / horizontal) in (-pi/2, pi/2], and pi/2 where the
     horizontal response is 0: the sign is that of the published code's convolution.
@@ -59,8 +58,7 @@ def edges_kept(
     fused_strength: np.ndarray,
     fused_direction: np.ndarray,
 ) -> np.ndarray:
-    """
-    Return Q^XF, how much of each edge of the source X is in F, float32, same shape.
+    """Q^XF, how much of each edge of the source X is in F, float32, same shape.
 
     Q = Tg Ta / ((1 + exp(kg (G - 0.5))) (1 + exp(ka (A - 0.8)))) with G = min(gX,gF) /
     max(gX,gF), but gF where they are equal, and A = 1 - |aX - aF| / (pi/2).
@@ -78,7 +76,7 @@ def edges_kept(
 
 @once
 def edge_shares(images: Triple) -> tuple[float, float]:
-    """Return Qabf and Nabf."""
+    """Qabf and Nabf."""
     kept, lost, weight = 0.0, 0.0, 0.0
     planes = [edges(plane) for plane in (images.a, images.b, images.f)]
     for rows in strips(images.shape[0]):
@@ -93,12 +91,12 @@ def edge_shares(images: Triple) -> tuple[float, float]:
 
 
 def total(values: np.ndarray) -> float:
-    """Return the sum of all values, added up in float64."""
+    """The sum of all values, added up in float64."""
     return float(values.sum(dtype=np.float64))
 
 
 def difference_energy(image: np.ndarray) -> tuple[int, int]:
-    """Return the sums of squared differences along rows and along columns."""
+    """The sums of squared differences along rows and along columns."""
     wide = image.astype(np.int32)
     along_rows, along_columns = np.diff(wide, axis=1), np.diff(wide, axis=0)
     return tuple(
@@ -108,8 +106,7 @@ def difference_energy(image: np.ndarray) -> tuple[int, int]:
 
 @metric('SF', 'spatial frequency', better='higher', range=(0, 361), definitions=('ours', 'cddfuse'))
 def spatial_frequency(images: Triple) -> float:
-    """
-    Return SF = sqrt(RF^2 + CF^2).
+    """SF = sqrt(RF^2 + CF^2).
 
     RF^2 and CF^2 are the means of the squared differences of neighbours in a row of F and in a
     column of F.  Range 0 .. 255 sqrt(2), higher is better (noise scores as well).  Flat: 0.
@@ -122,14 +119,13 @@ def spatial_frequency(images: Triple) -> float:
 
 @variant('SF', 'vifb')
 def spatial_frequency_vifb(images: Triple) -> float:
-    """Return SF as VIFB has it: both sums of squared differences divided by H W."""
+    """SF as VIFB has it: both sums of squared differences divided by H W."""
     return math.sqrt(sum(difference_energy(images.f.image)) / images.f.image.size)
 
 
 @metric('AG', 'average gradient', better='higher', range=(0, 255), definitions=('ours', 'cddfuse'))
 def average_gradient(images: Triple) -> float:
-    """
-    Return AG, the mean over all pixels of sqrt((dx^2 + dy^2) / 2).
+    """AG, the mean over all pixels of sqrt((dx^2 + dy^2) / 2).
 
     dx, dy: central differences of F, one-sided at the border (numpy.gradient).
     Range 0..255, higher is better (noise scores as well).  Flat: 0.
@@ -141,15 +137,14 @@ def average_gradient(images: Triple) -> float:
 
 @variant('AG', 'vifb')
 def average_gradient_vifb(images: Triple) -> float:
-    """Return AG as VIFB has it: the same sum divided by (H-1)(W-1)."""
+    """AG as VIFB has it: the same sum divided by (H-1)(W-1)."""
     height, width = images.shape
     return average_gradient(images) * (height * width) / ((height - 1) * (width - 1))
 
 
 @metric('EI', 'edge intensity', better='higher', range=(0, 1443), definitions=('ours', 'vifb'))
 def edge_intensity(images: Triple) -> float:
-    """
-    Return EI, the mean Sobel magnitude of F, border pixels repeated outwards.
+    """EI, the mean Sobel magnitude of F, border pixels repeated outwards.
 
     Range 0 .. 1141, higher is better (noise scores as well).  Flat: 0.
     Source: Rajalingam and Priya 2018, as VIFB has it.
@@ -165,8 +160,7 @@ def edge_intensity(images: Triple) -> float:
     definitions=('ours', 'cddfuse', 'vifb'),
 )
 def edge_preservation(images: Triple) -> float:
-    """
-    Return Qabf, how much of the sources' edges is found in F.
+    """Qabf, how much of the sources' edges is found in F.
 
     Qabf = sum(Q^AF gA + Q^BF gB) / sum(gA + gB), Q from `edges_kept`, g the Sobel magnitude with
     zeros outside the image.  Range 0..1, higher is better; a perfect copy does not reach 1.
@@ -177,8 +171,7 @@ def edge_preservation(images: Triple) -> float:
 
 @metric('Nabf', 'edge artefacts', better='lower', range=(0, 1))
 def edge_artefacts(images: Triple) -> float:
-    """
-    Return Nabf, the share of edges that F adds and no source has.
+    """Nabf, the share of edges that F adds and no source has.
 
     Nabf = sum over pixels with gF > gA and gF > gB of (1 - Q^AF) gA + (1 - Q^BF) gB, divided by
     sum(gA + gB); Q and g as in Qabf.  Range 0..1, lower is better.  Two black sources give 0.

@@ -12,39 +12,39 @@ from .shared import Plane, PlanePair, Triple, histogram, once
 
 
 def entropy_nats(counts: np.ndarray) -> float:
-    """Return the Shannon entropy of a histogram in nats; 0 for a single level."""
+    """The Shannon entropy of a histogram in nats; 0 for a single level."""
     share = counts[counts > 0] / counts.sum()
     return max(0.0, -float(share @ np.log(share)))
 
 
 def joint_counts(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return the joint histogram of two uint8 images, int64, (65536,)."""
+    """The joint histogram of two uint8 images, int64, (65536,)."""
     code = first.astype(np.uint16) * np.uint16(256) + second
     return np.bincount(code.ravel(), minlength=65536)
 
 
 @once
 def level_entropy(plane: Plane) -> float:
-    """Return the entropy of the 256 grey levels, nats."""
+    """The entropy of the 256 grey levels, nats."""
     return entropy_nats(histogram(plane))
 
 
 @once
 def level_information(pair: PlanePair) -> float:
-    """Return the mutual information of the grey levels of two planes, nats."""
+    """The mutual information of the grey levels of two planes, nats."""
     joint = entropy_nats(joint_counts(pair.first.image, pair.second.image))
     return max(0.0, level_entropy(pair.first) + level_entropy(pair.second) - joint)
 
 
 @once
 def gradient_levels(plane: Plane) -> np.ndarray:
-    """Return min(255, floor(Sobel magnitude / 4)): the feature of FMI, uint8, (H, W)."""
+    """min(255, floor(Sobel magnitude / 4)): the feature of FMI, uint8, (H, W)."""
     return np.minimum(edge_strength(plane) / 4, 255).astype(np.uint8)
 
 
 @once
 def gradient_entropy(plane: Plane) -> float:
-    """Return the entropy of `gradient_levels`, nats."""
+    """The entropy of `gradient_levels`, nats."""
     return entropy_nats(np.bincount(gradient_levels(plane).ravel(), minlength=256))
 
 
@@ -52,8 +52,7 @@ def gradient_entropy(plane: Plane) -> float:
     'EN', 'entropy, bit', better='higher', range=(0, 8), definitions=('ours', 'cddfuse', 'vifb')
 )
 def entropy(images: Triple) -> float:
-    """
-    Return EN, the entropy of the fused image, in bits.
+    """EN, the entropy of the fused image, in bits.
 
     EN = -sum_k p(k) log2 p(k) over the 256 levels of F.  Range 0..8, higher is better.
     A flat image gives 0.  Source: Roberts, van Aardt and Ahmed 2008, J. Appl. Remote Sens. 2(1).
@@ -69,8 +68,7 @@ def entropy(images: Triple) -> float:
     definitions=('ours', 'cddfuse', 'vifb'),
 )
 def mutual_information(images: Triple) -> float:
-    """
-    Return MI = MI(A,F) + MI(B,F), in nats.
+    """MI = MI(A,F) + MI(B,F), in nats.
 
     MI(X,F) = sum_xf p(x,f) ln(p(x,f) / (p(x) p(f))) on the 256x256 joint histogram.
     Range 0 .. 2 ln 256, higher is better; a copy of one source scores high.  A flat F gives 0.
@@ -88,8 +86,7 @@ def mutual_information(images: Triple) -> float:
     definitions=('ours', 'vifb'),
 )
 def cross_entropy(images: Triple) -> float:
-    """
-    Return CE, the mean over A and B of the relative entropy of the source to F, in bits.
+    """CE, the mean over A and B of the relative entropy of the source to F, in bits.
 
     D(X,F) = sum_k pX(k) log2(pX(k) / pF(k)) over the levels that occur in both images.
     Lower is better.  Leaving out the other levels, as VIFB does, means that D can fall below 0
@@ -107,8 +104,7 @@ def cross_entropy(images: Triple) -> float:
 
 @metric('FMI', 'gradient feature information', better='higher', range=(0, 1))
 def feature_information(images: Triple) -> float:
-    """
-    Return FMI, the mutual information of gradient features, plain version.
+    """FMI, the mutual information of gradient features, plain version.
 
     FMI = I(A,F) / (H(A) + H(F)) + I(B,F) / (H(B) + H(F)), I and H taken on the histograms of the
     feature min(255, floor(Sobel magnitude / 4)) over the whole image.  Range 0..1, higher is

@@ -25,8 +25,7 @@ Compute = Callable[[Triple], float]
 
 @dataclass(frozen=True)
 class Metric:
-    """
-    One metric.
+    """One metric.
 
     range: least and greatest value there can be, by our definition; definitions: the function per
     definition that has this metric; smallest: least height and width in pixels.
@@ -41,7 +40,7 @@ class Metric:
 
     @property
     def arrow(self) -> str:
-        """Return the arrow tables put behind the name."""
+        """The arrow tables put behind the name."""
         return '\u2191' if self.higher_is_better else '\u2193'
 
 
@@ -57,8 +56,7 @@ def metric(
     definitions: tuple[str, ...] = ('ours',),
     smallest: int = 2,
 ) -> Callable[[Compute], Compute]:
-    """
-    Make a function of a Triple a metric, by our definition and those that agree with it.
+    """Make a function of a Triple a metric, by our definition and those that agree with it.
 
     better: `higher` or `lower`.  The function's docstring holds the equation.
     """
@@ -83,6 +81,6 @@ def variant(name: str, definition: str) -> Callable[[Compute], Compute]:
 
 
 def metrics() -> dict[str, Metric]:
-    """Return every metric by name, in the order tables print them."""
+    """Every metric by name, in the order tables print them."""
     known = [name for name in _ORDER if name in _METRICS]
     return {name: _METRICS[name] for name in dict.fromkeys((*known, *_METRICS))}

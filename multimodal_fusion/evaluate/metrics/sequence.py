@@ -14,7 +14,7 @@ BLOCK = 8
 
 
 def block_means(frame: np.ndarray, block: int) -> np.ndarray:
-    """Return the means of the whole block x block squares of a frame, float64."""
+    """The means of the whole block x block squares of a frame, float64."""
     block = min(block, *frame.shape)
     down, across = frame.shape[0] // block, frame.shape[1] // block
     whole = frame[: down * block, : across * block]
@@ -66,8 +66,7 @@ def flicker(
     fused: Iterable[np.ndarray],
     block: int = BLOCK,
 ) -> float:
-    """
-    Return by how many grey levels F changes from frame to frame without A or B changing so much.
+    """By how many grey levels F changes from frame to frame without A or B changing so much.
 
     flicker = mean over blocks and steps of max(0, |dF| - max(|dA|, |dB|)), d being the change
     of a block's mean from one frame to the next; blocks of 8x8 pixels, a rest at the right and

@@ -1,5 +1,4 @@
-"""
-The images the metrics read, and the work several metrics share.
+"""The images the metrics read, and the work several metrics share.
 
 `SourcePair` holds what depends on the thermal and the visible image only; `Triple` adds one
 fused image.  Build the pair once and any number of triples from it: histograms, gradients,
@@ -82,8 +81,7 @@ class PlanePair:
 
 
 class SourcePair:
-    """
-    The thermal and the visible luma image of one scene: uint8, (H, W), same size.
+    """The thermal and the visible luma image of one scene: uint8, (H, W), same size.
 
     Reuse one SourcePair for all fused images of the scene.  The images are copied.
     """
@@ -101,8 +99,7 @@ class SourcePair:
 
 
 class Triple:
-    """
-    A source pair and one fused image: what every metric function takes.
+    """A source pair and one fused image: what every metric function takes.
 
     In the metrics' equations A is `a`, the thermal image; B is `b`, the luma (BT.601) of the
     visible image; F is `f`, the luma of the fused image; all uint8, (H, W).  `af` and `bf` are
@@ -128,19 +125,19 @@ class Triple:
 
 @once
 def centred(plane: Plane) -> np.ndarray:
-    """Return the image minus MIDDLE, float64."""
+    """The image minus MIDDLE, float64."""
     return plane.image.astype(np.float64) - MIDDLE
 
 
 @once
 def histogram(plane: Plane) -> np.ndarray:
-    """Return how often each of the 256 levels occurs, int64, (256,)."""
+    """How often each of the 256 levels occurs, int64, (256,)."""
     return np.bincount(plane.image.ravel(), minlength=256)
 
 
 @once
 def sums(plane: Plane) -> tuple[int, int, int]:
-    """Return the pixel count, the sum and the sum of squares, as exact whole numbers."""
+    """The pixel count, the sum and the sum of squares, as exact whole numbers."""
     counts = histogram(plane)
     levels = np.arange(256, dtype=np.int64)
     return plane.image.size, int(counts @ levels), int(counts @ levels**2)
@@ -148,7 +145,7 @@ def sums(plane: Plane) -> tuple[int, int, int]:
 
 @once
 def product_sum(pair: PlanePair) -> int:
-    """Return the sum over pixels of first * second, an exact whole number."""
+    """The sum over pixels of first * second, an exact whole number."""
     # Every partial sum of these float64 is a whole number under 2**53: nothing is rounded.
     centred_sum = int(np.vdot(centred(pair.first), centred(pair.second)))
     middle = int(MIDDLE)
@@ -158,23 +155,23 @@ def product_sum(pair: PlanePair) -> int:
 
 
 def covariance(first: Plane, second: Plane, product: int) -> int:
-    """Return size**2 times the population covariance, an exact whole number."""
+    """size**2 times the population covariance, an exact whole number."""
     size, first_sum, _ = sums(first)
     return size * product - first_sum * sums(second)[1]
 
 
 def variance(plane: Plane) -> int:
-    """Return size**2 times the population variance, an exact whole number."""
+    """size**2 times the population variance, an exact whole number."""
     return covariance(plane, plane, sums(plane)[2])
 
 
 def pair_covariance(pair: PlanePair) -> int:
-    """Return size**2 times the population covariance of a pair, an exact whole number."""
+    """size**2 times the population covariance of a pair, an exact whole number."""
     return covariance(pair.first, pair.second, product_sum(pair))
 
 
 def gaussian(size: int, sigma: float) -> np.ndarray:
-    """Return the one-dimensional Gaussian window, float64, sum 1, as MATLAB's fspecial."""
+    """The one-dimensional Gaussian window, float64, sum 1, as MATLAB's fspecial."""
     offset = np.arange(size) - (size - 1) / 2
     window = np.exp(-(offset**2) / (2 * sigma**2))
     return window / window.sum()
@@ -187,7 +184,7 @@ def strips(height: int) -> Iterator[slice]:
 
 
 def inside(image: np.ndarray, size: int) -> np.ndarray:
-    """Return the part whose size x size window lies inside the image ('valid' pixels)."""
+    """The part whose size x size window lies inside the image ('valid' pixels)."""
     before = size // 2
     after = size - 1 - before
     return image[before : image.shape[0] - after, before : image.shape[1] - after]

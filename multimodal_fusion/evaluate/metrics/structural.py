@@ -36,8 +36,7 @@ GAUSSIAN_SIDE, GAUSSIAN_SIGMA = 11, 1.5  # the SSIM window of VIFB
     definitions=('ours', 'cddfuse', 'vifb'),
 )
 def standard_deviation(images: Triple) -> float:
-    """
-    Return SD = sqrt(mean((F - mean F)^2)), the population standard deviation of F.
+    """SD = sqrt(mean((F - mean F)^2)), the population standard deviation of F.
 
     Range 0..127.5, higher is better.  Flat: 0.  VIFB calls it Variance.
     Source: Rao 1997, Measurement Science and Technology 8(4).
@@ -47,8 +46,7 @@ def standard_deviation(images: Triple) -> float:
 
 @metric('CC', 'correlation', better='higher', range=(-1, 1), definitions=('ours', 'cddfuse'))
 def correlation(images: Triple) -> float:
-    """
-    Return CC = (r(A,F) + r(B,F)) / 2, r being Pearson's correlation.
+    """CC = (r(A,F) + r(B,F)) / 2, r being Pearson's correlation.
 
     Range -1..1, higher is better.  A term with a flat image is 0.
     Source: the correlation coefficient as CDDFuse's evaluator averages it.
@@ -68,8 +66,7 @@ def correlation(images: Triple) -> float:
     definitions=('ours', 'cddfuse'),
 )
 def difference_correlation(images: Triple) -> float:
-    """
-    Return SCD = r(F - B, A) + r(F - A, B), r being Pearson's correlation.
+    """SCD = r(F - B, A) + r(F - A, B), r being Pearson's correlation.
 
     Range -2..2, higher is better.  NaN where F - A or F - B is constant: the definition has no
     value there, leave it out of means and count it.  A flat source makes its own term 0.
@@ -90,7 +87,7 @@ def difference_correlation(images: Triple) -> float:
 
 
 def squared_error(pair: PlanePair) -> int:
-    """Return the sum of squared differences of a pair, an exact whole number."""
+    """The sum of squared differences of a pair, an exact whole number."""
     return sums(pair.first)[2] + sums(pair.second)[2] - 2 * product_sum(pair)
 
 
@@ -98,8 +95,7 @@ def squared_error(pair: PlanePair) -> int:
     'MSE', 'mean squared error', better='lower', range=(0, 65025), definitions=('ours', 'cddfuse')
 )
 def mean_squared_error(images: Triple) -> float:
-    """
-    Return MSE, the mean of MSE(A,F) and MSE(B,F).
+    """MSE, the mean of MSE(A,F) and MSE(B,F).
 
     Range 0..65025, lower is better.
     """
@@ -109,8 +105,7 @@ def mean_squared_error(images: Triple) -> float:
 
 @metric('RMSE', 'root mean squared error', better='lower', range=(0, 255))
 def root_mean_squared_error(images: Triple) -> float:
-    """
-    Return RMSE, the square root of MSE (taken after the mean over both sources).
+    """RMSE, the square root of MSE (taken after the mean over both sources).
 
     Range 0..255, lower is better.
     """
@@ -118,8 +113,7 @@ def root_mean_squared_error(images: Triple) -> float:
 
 
 def decibels(error: float, peak: float, size: int) -> float:
-    """
-    Return 10 log10(peak^2 / error).
+    """10 log10(peak^2 / error).
 
     The least error above 0 is one grey level in one pixel of one source, 1 / (2 size).  No error
     at all counts as half of that, so that the result is finite and the best of its size.
@@ -129,8 +123,7 @@ def decibels(error: float, peak: float, size: int) -> float:
 
 @metric('PSNR', 'peak signal-to-noise ratio, dB', better='higher', range=(0, math.inf))
 def peak_ratio(images: Triple) -> float:
-    """
-    Return PSNR = 10 log10(255^2 / MSE) in dB, MSE the mean over both sources.
+    """PSNR = 10 log10(255^2 / MSE) in dB, MSE the mean over both sources.
 
     Range 0 dB and up, higher is better.  F = A = B gives a finite value, see `decibels`.
     Source: Jagalingam and Hegde 2015, Aquatic Procedia 4.
@@ -140,52 +133,52 @@ def peak_ratio(images: Triple) -> float:
 
 @variant('PSNR', 'cddfuse')
 def peak_ratio_cddfuse(images: Triple) -> float:
-    """Return PSNR as CDDFuse has it: the peak is max(F) instead of 255, at least 1."""
+    """PSNR as CDDFuse has it: the peak is max(F) instead of 255, at least 1."""
     peak = max(1, int(images.f.image.max()))
     return decibels(mean_squared_error(images), peak, images.f.image.size)
 
 
 @variant('RMSE', 'vifb')
 def root_mean_squared_error_vifb(images: Triple) -> float:
-    """Return RMSE as VIFB has it: the mean over both sources of sqrt(squared error) / (H W)."""
+    """RMSE as VIFB has it: the mean over both sources of sqrt(squared error) / (H W)."""
     both = math.sqrt(squared_error(images.af)) + math.sqrt(squared_error(images.bf))
     return both / (2 * images.f.image.size)
 
 
 @variant('PSNR', 'vifb')
 def peak_ratio_vifb(images: Triple) -> float:
-    """Return PSNR as VIFB has it: 10 log10(255^2 / RMSE of VIFB), near 58 dB for any image."""
+    """PSNR as VIFB has it: 10 log10(255^2 / RMSE of VIFB), near 58 dB for any image."""
     return decibels(root_mean_squared_error_vifb(images), 255, images.f.image.size)
 
 
 def box_sum(image: np.ndarray) -> np.ndarray:
-    """Return the exact sums of all whole BOX x BOX windows, int32."""
+    """The exact sums of all whole BOX x BOX windows, int32."""
     return inside(cv2.boxFilter(image, cv2.CV_32S, (BOX, BOX), normalize=False), BOX)
 
 
 @once
 def box_moments(plane: Plane) -> tuple[np.ndarray, np.ndarray]:
-    """Return S, the window sum, and BOX^2 times the sum of squares minus S^2, exact int32."""
+    """S, the window sum, and BOX^2 times the sum of squares minus S^2, exact int32."""
     window = box_sum(plane.image)
     squares = box_sum(cv2.multiply(plane.image, plane.image, dtype=cv2.CV_16U))
     return window, BOX * BOX * squares - window * window
 
 
 def ssim_sum(parts: tuple[np.ndarray, ...], mean_constant: float, spread_constant: float) -> float:
-    """Return the sum of (p0 + c1)(p2 + c2) / ((p1 + c1)(p3 + c2)), in float64."""
+    """The sum of (p0 + c1)(p2 + c2) / ((p1 + c1)(p3 + c2)), in float64."""
     over = (parts[0] + mean_constant) * (parts[2] + spread_constant)
     under = (parts[1] + mean_constant) * (parts[3] + spread_constant)
     return float((over / under).sum())
 
 
 def constants(data_range: float) -> tuple[float, float]:
-    """Return C1 and C2 of SSIM."""
+    """C1 and C2 of SSIM."""
     return (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
 
 
 @once
 def box_ssim(pair: PlanePair) -> dict[int, float]:
-    """Return the SSIM of a pair by data range: BOX x BOX uniform window, sample covariance."""
+    """The SSIM of a pair by data range: BOX x BOX uniform window, sample covariance."""
     size = BOX * BOX
     products = box_sum(cv2.multiply(pair.first.image, pair.second.image, dtype=cv2.CV_16U))
     found = {255: 0.0, 2: 0.0}
@@ -216,8 +209,7 @@ def box_ssim(pair: PlanePair) -> dict[int, float]:
     smallest=GAUSSIAN_SIDE,
 )
 def structural_similarity(images: Triple) -> float:
-    """
-    Return SSIM = SSIM(A,F) + SSIM(B,F), data range 255.
+    """SSIM = SSIM(A,F) + SSIM(B,F), data range 255.
 
     Window 7x7, uniform, sample covariance, K1 = 0.01, K2 = 0.03, mean over the windows that lie
     in the image: the defaults of scikit-image.  Range -2..2, higher is better.  11x11 and up.
@@ -235,8 +227,7 @@ def structural_similarity(images: Triple) -> float:
     smallest=GAUSSIAN_SIDE,
 )
 def structural_similarity_range_2(images: Triple) -> float:
-    """
-    Return SSIM_r2: SSIM with data range 2 on images of 0..255.
+    """SSIM_r2: SSIM with data range 2 on images of 0..255.
 
     What the papers of the CDDFuse family print as SSIM; their constants are 16256 times too
     small.  Range -2..2, higher is better.  11x11 and up.
@@ -245,20 +236,20 @@ def structural_similarity_range_2(images: Triple) -> float:
 
 
 def window_mean(image: np.ndarray) -> np.ndarray:
-    """Return the Gaussian window means of VIFB's SSIM over all whole windows, float64."""
+    """The Gaussian window means of VIFB's SSIM over all whole windows, float64."""
     window = gaussian(GAUSSIAN_SIDE, GAUSSIAN_SIGMA)
     return inside(cv2.sepFilter2D(image, -1, window, window), GAUSSIAN_SIDE)
 
 
 @once
 def gaussian_moments(plane: Plane) -> tuple[np.ndarray, np.ndarray]:
-    """Return the means of the centred image and of its square in each Gaussian window."""
+    """The means of the centred image and of its square in each Gaussian window."""
     image = centred(plane)
     return window_mean(image), window_mean(image * image)
 
 
 def gaussian_ssim(pair: PlanePair) -> float:
-    """Return the SSIM of a pair, 11x11 Gaussian window, population covariance, range 255."""
+    """The SSIM of a pair, 11x11 Gaussian window, population covariance, range 255."""
     products = window_mean(centred(pair.first) * centred(pair.second))
     total = 0.0
     for rows in strips(len(products)):
@@ -274,5 +265,5 @@ def gaussian_ssim(pair: PlanePair) -> float:
 
 @variant('SSIM', 'vifb')
 def structural_similarity_vifb(images: Triple) -> float:
-    """Return SSIM as VIFB has it: SSIM(A,F) + SSIM(B,F), 11x11 Gaussian window of sigma 1.5."""
+    """SSIM as VIFB has it: SSIM(A,F) + SSIM(B,F), 11x11 Gaussian window of sigma 1.5."""
     return gaussian_ssim(images.af) + gaussian_ssim(images.bf)

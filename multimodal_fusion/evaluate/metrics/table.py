@@ -15,7 +15,7 @@ METRICS: dict[str, Metric] = metrics()
 
 
 def metric_names(definition: str = 'ours', shape: tuple[int, int] | None = None) -> list[str]:
-    """Return the metrics a definition has and, if `shape` is given, images of it can have."""
+    """The metrics a definition has and, if `shape` is given, images of it can have."""
     if definition not in DEFINITIONS:
         raise ValueError(
             f'definition: expected one of {", ".join(DEFINITIONS)}, got {definition!r}; '
@@ -31,8 +31,7 @@ def metric_names(definition: str = 'ours', shape: tuple[int, int] | None = None)
 def evaluate(
     images: Triple, definition: str = 'ours', metrics: Iterable[str] | None = None
 ) -> dict[str, float]:
-    """
-    Return the metrics of a Triple by name; `metrics` None means all the definition has.
+    """The metrics of a Triple by name; `metrics` None means all the definition has.
 
     Call it again with another definition on the same Triple: shared work is not repeated.
     """
@@ -63,8 +62,7 @@ def evaluate_triple(
     definition: str = 'ours',
     metrics: Iterable[str] | None = None,
 ) -> dict[str, float]:
-    """
-    Return the metrics of one fused image by name.
+    """The metrics of one fused image by name.
 
     thermal, visible luma, fused luma: uint8, (H, W), one size.  metrics: names to compute, None
     for all that the definition has.  Several fused images of one scene: build a SourcePair once

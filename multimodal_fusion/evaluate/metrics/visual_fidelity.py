@@ -17,14 +17,13 @@ SMALLEST = 41  # least side at which all four scales hold a window
 
 
 def smooth(image: np.ndarray, side: int) -> np.ndarray:
-    """Return the Gaussian window means over all whole windows, float64."""
+    """The Gaussian window means over all whole windows, float64."""
     window = gaussian(side, side / 5)
     return inside(cv2.sepFilter2D(image, -1, window, window), side)
 
 
 def log_sum(values: np.ndarray) -> float:
-    """
-    Return sum(ln(values)) for a strip of at most 32 rows of values in 1 .. 1 + 127.5^2 / 2.
+    """sum(ln(values)) for a strip of at most 32 rows of values in 1 .. 1 + 127.5^2 / 2.
 
     Takes one logarithm per column: the product of 32 values stays below 1e126.
     """
@@ -33,7 +32,7 @@ def log_sum(values: np.ndarray) -> float:
 
 @once
 def scales(plane: Plane) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Return image, window means and window means of the square at each of the four scales."""
+    """Image, window means and window means of the square at each of the four scales."""
     image = centred(plane)
     found = []
     for side in WINDOWS:
@@ -44,7 +43,7 @@ def scales(plane: Plane) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
 
 
 def spread(mean: np.ndarray, square: np.ndarray) -> np.ndarray:
-    """Return the variance, 0 where it is below TINY."""
+    """The variance, 0 where it is below TINY."""
     variance = square - mean * mean
     np.copyto(variance, 0, where=variance < TINY)
     return variance
@@ -52,7 +51,7 @@ def spread(mean: np.ndarray, square: np.ndarray) -> np.ndarray:
 
 @once
 def own_information(plane: Plane) -> float:
-    """Return sum ln(1 + variance / NOISE) over all scales: what the image itself tells."""
+    """Sum ln(1 + variance / NOISE) over all scales: what the image itself tells."""
     return sum(
         log_sum(1 + spread(mean[rows], square[rows]) / NOISE)
         for _, mean, square in scales(plane)
@@ -61,7 +60,7 @@ def own_information(plane: Plane) -> float:
 
 
 def passed_information(pair: PlanePair) -> float:
-    """Return sum ln(1 + g^2 variance / (rest + NOISE)): what the second plane tells of it."""
+    """Sum ln(1 + g^2 variance / (rest + NOISE)): what the second plane tells of it."""
     information = 0.0
     for side, first, second in zip(WINDOWS, scales(pair.first), scales(pair.second), strict=True):
         products = smooth(first[0] * second[0], side)
@@ -79,7 +78,7 @@ def passed_information(pair: PlanePair) -> float:
 
 
 def fidelity(pair: PlanePair) -> float:
-    """Return VIFp(first, second); 1 if the first image is flat and has nothing to tell."""
+    """VIFp(first, second); 1 if the first image is flat and has nothing to tell."""
     own = own_information(pair.first)
     return passed_information(pair) / own if own else 1.0
 
@@ -93,8 +92,7 @@ def fidelity(pair: PlanePair) -> float:
     smallest=SMALLEST,
 )
 def visual_information_fidelity(images: Triple) -> float:
-    """
-    Return VIF = VIFp(A,F) + VIFp(B,F), levels 0..255, pixel domain, four scales.
+    """VIF = VIFp(A,F) + VIFp(B,F), levels 0..255, pixel domain, four scales.
 
     VIFp(X,F) = sum ln(1 + g^2 vX / (v + 2)) / sum ln(1 + vX / 2) over all scales and windows,
     with g = cov(X,F) / vX and v = vF - g cov(X,F).  Gaussian windows of 17, 9, 5 and 3 pixels,

@@ -11,8 +11,7 @@ _WRAP = {'best': '**{}**', 'second': '*{}*'}
 
 
 def markdown_table(results: dict, timing: dict | None = None) -> str:
-    """
-    Return the summary as a Markdown table with its notes.
+    """The summary as a Markdown table with its notes.
 
     Means are followed by half the width of their 95 % interval; the best is bold, the second best
     italic.  Times are in it only if `timing` is given: they differ from run to run.
@@ -27,7 +26,7 @@ def markdown_table(results: dict, timing: dict | None = None) -> str:
 
 
 def escape(text: str) -> str:
-    """Return text that Markdown shows as it is, in a table too."""
+    """Text that Markdown shows as it is, in a table too."""
     text = re.sub(r'([\\`*|<>\[\]~])', r'\\\1', ' '.join(text.split()))
     return re.sub(r'(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])', r'\\_', text)
 

@@ -24,8 +24,7 @@ def write_report(
     picture: Callable[[str, str], np.ndarray],
     found: Sequence[tuple[str, np.ndarray]] = (),
 ) -> None:
-    """
-    Write the report: one HTML file that needs nothing else, the same bytes for the same input.
+    """Write the report: one HTML file that needs nothing else, the same bytes for the same input.
 
     picture: (stem, name) -> uint8, (H, W, 3) BGR or (H, W); name is 'visible', 'thermal' or a
     model's.  It is called once for each of at most 60 pictures, those of one stem in a row.

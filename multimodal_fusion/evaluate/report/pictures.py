@@ -32,12 +32,12 @@ class SceneImages:
 
 
 def layers(view: View) -> list[str]:
-    """Return what a scene may show: the sources, then the models."""
+    """What a scene may show: the sources, then the models."""
     return [*SOURCES, *(m.name for m in view.models if m.name not in SOURCES)]
 
 
 def extremes(view: View, model: str, metric: MetricView) -> tuple[list[int], list[int]]:
-    """Return the images a model is best and worst at, the most extreme first; no image in both."""
+    """The images a model is best and worst at, the most extreme first; no image in both."""
     values = view.values(model, metric.name)
     known = [index for index, value in enumerate(values) if value is not None]
     ranked = sorted(known, key=lambda index: values[index], reverse=metric.higher_is_better)
@@ -48,8 +48,7 @@ def extremes(view: View, model: str, metric: MetricView) -> tuple[list[int], lis
 
 
 def scenes(view: View, limit: int = PICTURES) -> list[SceneImages]:
-    """
-    Return the scenes to show, with at most `limit` pictures in all.
+    """The scenes to show, with at most `limit` pictures in all.
 
     First a few scenes with every layer: where the leading model is typical, worst and best, and
     where models differ most.  Then the best and worst images of every model for as long as they
@@ -81,7 +80,7 @@ def scenes(view: View, limit: int = PICTURES) -> list[SceneImages]:
 
 
 def lead(view: View) -> Model:
-    """Return the model that the report looks at first: not a baseline, the best ranked."""
+    """The model that the report looks at first: not a baseline, the best ranked."""
     own = [model for model in view.models if not model.baseline] or view.models
     ranks = {model.name: view.average_rank(model.name) for model in own}
     return min(own, key=lambda m: np.inf if ranks[m.name] is None else ranks[m.name])
@@ -131,8 +130,7 @@ def _extreme_order(view: View) -> Iterator[tuple[int, Model, str]]:
 
 
 def encode(image: np.ndarray) -> str:
-    """
-    Return a picture as a data URI: JPEG, its long side at most 640 pixels.
+    """A picture as a data URI: JPEG, its long side at most 640 pixels.
 
     image: uint8, (H, W) or (H, W, 3) BGR.  The quality falls where the file would be large.
     """

@@ -84,21 +84,21 @@ def _time(view: View, model: Model) -> Cell:
 
 
 def interval(score: Score, metric: MetricView) -> str:
-    """Return the 95 % interval of a mean, nothing where it has none."""
+    """The 95 % interval of a mean, nothing where it has none."""
     if score.low is None or score.high is None:
         return ''
     return f'{metric.show(score.low)}–{metric.show(score.high)}'
 
 
 def half_width(score: Score, metric: MetricView) -> str:
-    """Return half the width of the 95 % interval of a mean behind a plus-minus sign."""
+    """Half the width of the 95 % interval of a mean behind a plus-minus sign."""
     if score.low is None or score.high is None:
         return ''
     return '±' + metric.show((score.high - score.low) / 2)
 
 
 def describe(model: Model) -> str:
-    """Return in a few words what a model is."""
+    """In a few words what a model is."""
     words = [model.source] if model.source else []
     if model.parameters:
         words.append(f'{number(model.parameters)} param.')

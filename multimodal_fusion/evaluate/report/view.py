@@ -19,14 +19,14 @@ _FLICKER = {
 
 
 def finite(value) -> float | None:
-    """Return a number as float; None for None, NaN and infinities."""
+    """A number as float; None for None, NaN and infinities."""
     if value is None or not math.isfinite(value):
         return None
     return float(value)
 
 
 def decimals_for(values: Iterable[float | None]) -> int:
-    """Return how many decimals show the largest of some values with about four digits."""
+    """How many decimals show the largest of some values with about four digits."""
     largest = max((abs(value) for value in values if value is not None), default=0.0)
     if largest == 0:
         return 3
@@ -35,7 +35,7 @@ def decimals_for(values: Iterable[float | None]) -> int:
 
 
 def number(value: int) -> str:
-    """Return a whole number with thin spaces: '12 000'."""
+    """A whole number with thin spaces: '12 000'."""
     return f'{value:,}'.replace(',', '\u202f')
 
 
@@ -45,7 +45,7 @@ def plural(count: int, noun: str) -> str:
 
 
 def show_milliseconds(value: float) -> str:
-    """Return a time with about three digits: 0.065, 3.23, 49.9, 111."""
+    """A time with about three digits: 0.065, 3.23, 49.9, 111."""
     return f'{value:.{3 if value < 1 else 2 if value < 10 else 1 if value < 100 else 0}f}'
 
 
@@ -74,11 +74,11 @@ class MetricView:
 
     @property
     def arrow(self) -> str:
-        """Return the arrow behind the name: up where more is better."""
+        """The arrow behind the name: up where more is better."""
         return '↑' if self.higher_is_better else '↓'
 
     def show(self, value: float | None) -> str:
-        """Return a value with this metric's decimals, a dash where there is none."""
+        """A value with this metric's decimals, a dash where there is none."""
         return '–' if value is None else f'{value + 0.0:.{self.decimals}f}'
 
 
@@ -156,7 +156,7 @@ class View:
         return by_name.get('VIF', self.metrics[0] if self.metrics else None)
 
     def score(self, model: str, metric: str) -> Score:
-        """Return a model's mean in one metric; without a mean where it has none."""
+        """A model's mean in one metric; without a mean where it has none."""
         entry = self.results['summary'].get(model, {}).get(metric)
         if entry is None:
             flicker = (self.sequence or {}).get('flicker') or {}
@@ -168,11 +168,11 @@ class View:
         )
 
     def rank(self, model: str, metric: str) -> int | None:
-        """Return a model's rank in one metric, None where it has none."""
+        """A model's rank in one metric, None where it has none."""
         return (self.results.get('ranks') or {}).get(model, {}).get(metric)
 
     def average_rank(self, model: str) -> float | None:
-        """Return a model's rank averaged over metrics, None where it has none."""
+        """A model's rank averaged over metrics, None where it has none."""
         return finite((self.results.get('average_rank') or {}).get(model))
 
     @property
@@ -195,20 +195,20 @@ class View:
         return found
 
     def milliseconds(self, model: str) -> tuple[float, float] | None:
-        """Return the median and 95th percentile of a model's time, None where it wasn't timed."""
+        """The median and 95th percentile of a model's time, None where it wasn't timed."""
         entry = (self.timing.get('milliseconds') or {}).get(model) or {}
         median, p95 = finite(entry.get('median')), finite(entry.get('p95'))
         return None if median is None else (median, median if p95 is None else p95)
 
     def values(self, model: str, metric: str) -> list[float | None]:
-        """Return a model's values in one metric, one an image, None where it has none."""
+        """A model's values in one metric, one an image, None where it has none."""
         return [
             finite(((image.get('values') or {}).get(model) or {}).get(metric))
             for image in self.images
         ]
 
     def marks(self, metric: MetricView) -> dict[str, str]:
-        """Return which models are 'best' and 'second' in one metric."""
+        """Which models are 'best' and 'second' in one metric."""
         names = [model.name for model in self.models]
         ranked = {name for name in names if self.rank(name, metric.name) is not None}
         means = {name: self.score(name, metric.name).mean for name in names}
@@ -219,8 +219,7 @@ class View:
 
 
 def mark(values: Mapping[str, float | None], higher_is_better: bool) -> dict[str, str]:
-    """
-    Return which of some values are 'best' and 'second'.
+    """Which of some values are 'best' and 'second'.
 
     Equal values share a place, as in sport: where two are best, none is second.  One value alone
     isn't marked.

@@ -14,7 +14,7 @@ FEWEST = 5  # values for a box; fewer are drawn one by one
 
 
 def box_plots(view: View) -> str:
-    """Return the panels of all metrics."""
+    """The panels of all metrics."""
     return ''.join(_panel(view, metric) for metric in view.metrics)
 
 
@@ -79,7 +79,7 @@ def _tip(view: View, metric: MetricView, model: Model, values: list[float | None
 
 
 def shorten(name: str, length: int) -> str:
-    """Return a name cut in the middle to a number of characters."""
+    """A name cut in the middle to a number of characters."""
     if len(name) <= length:
         return name
     return name[: (length + 1) // 2 - 1] + '…' + name[-(length // 2) :]

@@ -28,7 +28,7 @@ class Point:
 
 
 def scatter_plots(view: View) -> str:
-    """Return one plot a metric, the default one shown and the others hidden."""
+    """One plot a metric, the default one shown and the others hidden."""
     return ''.join(
         tag('div', _plot(view, metric), data_panel=metric.name, hidden=metric != view.default)
         for metric in view.columns

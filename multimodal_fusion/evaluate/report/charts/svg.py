@@ -9,8 +9,7 @@ from html import escape
 
 
 def tag(name: str, content: str = '', **attributes) -> str:
-    """
-    Return an element; `content` is markup, attribute values are escaped here.
+    """An element; `content` is markup, attribute values are escaped here.
 
     Attribute names: a trailing underscore is dropped, others become hyphens.  A value of None or
     False leaves the attribute out, True leaves out its value.
@@ -27,33 +26,33 @@ def tag(name: str, content: str = '', **attributes) -> str:
 
 
 def coordinate(value: float) -> str:
-    """Return a pixel position with at most one decimal."""
+    """A pixel position with at most one decimal."""
     text = f'{value:.1f}'.removesuffix('.0')
     return '0' if text == '-0' else text
 
 
 def path(points: Iterable[tuple[float, float]]) -> str:
-    """Return the path data of a line through points."""
+    """The path data of a line through points."""
     return 'M' + 'L'.join(f'{coordinate(x)} {coordinate(y)}' for x, y in points)
 
 
 def dots(points: Iterable[tuple[float, float]]) -> str:
-    """Return the path data that draws a dot at each point, where the stroke has round ends."""
+    """The path data that draws a dot at each point, where the stroke has round ends."""
     return ''.join(f'M{coordinate(x)} {coordinate(y)}h0' for x, y in points)
 
 
 def line(x1: float, y1: float, x2: float, y2: float, class_: str, **attributes) -> str:
-    """Return a straight line."""
+    """A straight line."""
     return tag('path', d=path([(x1, y1), (x2, y2)]), class_=class_, **attributes)
 
 
 def text(x: float, y: float, content: str, class_: str = '', **attributes) -> str:
-    """Return a text; `content` is escaped here."""
+    """A text; `content` is escaped here."""
     return tag('text', escape(content), x=float(x), y=float(y), class_=class_ or None, **attributes)
 
 
 def drawing(width: float, height: float, label: str, content: str, **attributes) -> str:
-    """Return an inline SVG of some size, described to those who can't see it by `label`."""
+    """An inline SVG of some size, described to those who can't see it by `label`."""
     return tag(
         'svg',
         content,
@@ -79,7 +78,7 @@ class Scale:
     def fit(
         values: Iterable[float], start: float, end: float, log: bool = False, pad: float = 0.04
     ) -> Scale:
-        """Return a scale that some values fit in, with room on both sides."""
+        """A scale that some values fit in, with room on both sides."""
         values = [math.log10(value) if log else value for value in values]
         low, high = (min(values), max(values)) if values else (0.0, 1.0)
         if high - low <= 1e-12 * max(abs(low), abs(high)):
@@ -90,14 +89,14 @@ class Scale:
         return Scale(10**low, 10**high, start, end, True) if log else Scale(low, high, start, end)
 
     def __call__(self, value: float) -> float:
-        """Return the pixel of a value."""
+        """The pixel of a value."""
         low, high = (self.low, self.high)
         if self.log:
             low, high, value = math.log10(low), math.log10(high), math.log10(value)
         return self.start + (value - low) / (high - low) * (self.end - self.start)
 
     def ticks(self, count: int = 5) -> list[tuple[float, str]]:
-        """Return about `count` round values on this scale with their labels."""
+        """About `count` round values on this scale with their labels."""
         if self.log:
             return _log_ticks(self.low, self.high)
         step = _round_step((self.high - self.low) / count)

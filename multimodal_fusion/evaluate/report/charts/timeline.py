@@ -14,7 +14,7 @@ NARROWEST = 2.0  # pixels of a band
 
 
 def time_scale(view: View) -> Scale:
-    """Return the mapping of seconds to pixels that all panels share."""
+    """The mapping of seconds to pixels that all panels share."""
     sequence = view.sequence or {}
     times = [pair['time'] for pair in sequence.get('timeline') or []]
     times += [end for span in _spans(sequence) for end in (span['start'], span['end'])]
@@ -25,7 +25,7 @@ def time_scale(view: View) -> Scale:
 
 
 def pairing_plot(view: View) -> str:
-    """Return the plot of the stamps' distance within each pair over time, and its events."""
+    """The plot of the stamps' distance within each pair over time, and its events."""
     x, sequence = time_scale(view), view.sequence or {}
     pairs = [
         pair for pair in sequence.get('timeline') or [] if finite(pair.get('gap_ms')) is not None
@@ -53,7 +53,7 @@ def pairing_plot(view: View) -> str:
 
 
 def metric_plots(view: View) -> str:
-    """Return the metrics along the bag, one plot a metric, all but the default one hidden."""
+    """The metrics along the bag, one plot a metric, all but the default one hidden."""
     return ''.join(
         tag('div', _curves(view, metric), data_panel=metric.name, hidden=metric != view.default)
         for metric in view.metrics
@@ -61,7 +61,7 @@ def metric_plots(view: View) -> str:
 
 
 def curve_values(view: View) -> dict:
-    """Return what the hover line shows: times, positions, and values by metric and model."""
+    """What the hover line shows: times, positions, and values by metric and model."""
     x = time_scale(view)
     times = [image['time'] for image in view.images]
     return {
@@ -162,7 +162,7 @@ def _time_axis(x: Scale, bottom: float, named: bool) -> str:
 
 
 def _thinned(points: list[tuple[float, float]]) -> str:
-    """Return path data: dots, or where there are more than pixels, one upright line a pixel."""
+    """Path data: dots, or where there are more than pixels, one upright line a pixel."""
     if len(points) <= 2 * WIDTH:
         return dots(_distinct(points))
     columns: dict[int, list[float]] = {}
