@@ -45,12 +45,17 @@ def run(args: argparse.Namespace) -> int:
 
 
 def report(offline: Offline) -> None:
-    warn(offline.notice)
     c = offline.counters
+    kinds = (('without a partner', c.unpaired), ('duplicate', c.duplicate), ('late', c.late))
     print(
-        f'{c.paired} pairs; without a partner: rgb {c.unpaired["rgb"]}, thermal '
-        f'{c.unpaired["thermal"]}; clock resets {c.resets}; refused '
-        f'{", ".join(f"{k} {n}" for k, n in offline.refused.items()) or 0}'
+        '; '.join(
+            (
+                f'{c.paired} pairs',
+                *(f'{what}: rgb {n["rgb"]}, thermal {n["thermal"]}' for what, n in kinds),
+                f'clock resets {c.resets}',
+                f'refused {", ".join(f"{k} {n}" for k, n in offline.refused.items()) or 0}',
+            )
+        )
     )
-    for sentence in offline.told.values():
+    for sentence in offline.notices():
         warn(sentence)

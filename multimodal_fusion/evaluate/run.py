@@ -228,15 +228,10 @@ def _on_bag(job: Job, settings: Settings, meter: Meter) -> _Source:
         measured, sequence, kept = measure_bag(
             played, meter, every, lambda steps: progress(steps, unit='messages')
         )
-    warn(played.notice)
-    for sentence in played.told.values():
+    for sentence in played.notices():
         warn(sentence)
     if not measured:
-        apart = sequence['apparent_offset_s']
-        raise UserError(
-            f'{job.bag} gave no pair: {played.why_nothing()}'
-            + (f', the stamps are {apart} s apart' if apart and not played.told else '')
-        )
+        raise UserError(f'{job.bag} gave no pair: {played.why_nothing()}')
     return _Source(
         {'name': job.bag.name, 'kind': 'bag', 'topics': [topics.rgb, topics.thermal]},
         measured,

@@ -50,11 +50,14 @@ WITHOUT = (
 
 @dataclass(frozen=True)
 class Work:
-    """A fused pair to detect on. settings: as they were when it was fused."""
+    """A fused image to detect on, and its pair; None where it is of one stream alone.
+
+    settings: as they were when it was fused.
+    """
 
     pipeline: Pipeline
     settings: Settings
-    pair: Pair
+    pair: Pair | None
     fused: np.ndarray
     header: Any
 
@@ -128,7 +131,7 @@ class DetectionOutput:
     def _detect(self, work: Work) -> None:
         start = time.monotonic()
         image = work.fused
-        if work.settings.detector.input != 'fused':
+        if work.pair is not None and work.settings.detector.input != 'fused':
             visible = messages.read_visible(work.pair.rgb.message, work.settings.input.max_pixels)
             image = work.pipeline.detector_input(image, visible, work.pair.thermal.thermal)
         found = work.pipeline.detector.detect(image)

@@ -58,12 +58,13 @@ class QosWatch:
     def __init__(self, node: Node, health: Health):
         self._node, self._health = node, health
 
-    def subscription(self, topic: str) -> SubscriptionEventCallbacks:
-        """The callbacks of a subscription to a topic."""
+    def subscription(self, name: str, topic: str) -> SubscriptionEventCallbacks:
+        """The callbacks of the subscription to a stream's topic."""
         return SubscriptionEventCallbacks(
             incompatible_qos=lambda event: self._on_conflict(
                 topic, 'publisher', 'qos.reliability', 'best_effort', event
-            )
+            ),
+            message_lost=lambda event: self._health.dropped(name, event.total_count_change),
         )
 
     def publisher(self, topic: str) -> PublisherEventCallbacks:
@@ -76,10 +77,12 @@ class QosWatch:
 
     def _on_conflict(self, topic: str, peer: str, parameter: str, fitting: str, event) -> None:
         resolved = self._node.resolve_topic_name(topic)
-        sentence = (
-            f'a {peer} of {resolved} uses QoS that does not fit '
-            f'({policy_name(event.last_policy_kind)}): set {parameter} to {fitting}, or change '
-            f'the {peer}'
-        )
+        policy = policy_name(event.last_policy_kind)
+        advice = f'set {parameter} to {fitting}, or change the {peer}'
+        if policy == 'DURABILITY':
+            advice = f'images are not kept for those who come late: let the {peer} be volatile'
+        elif policy != 'RELIABILITY':
+            advice = f'change the {peer}: images come without {policy.lower()}'
+        sentence = f'a {peer} of {resolved} uses QoS that does not fit ({policy}): {advice}'
         self._health.conflict(resolved, sentence)
         self._node.get_logger().warning(sentence)

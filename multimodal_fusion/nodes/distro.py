@@ -8,7 +8,7 @@ from collections.abc import Callable
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 
 from ..host.share import share_file
@@ -117,3 +117,10 @@ def qos(reliability: str, depth: int) -> QoSProfile:
         'reliable': ReliabilityPolicy.RELIABLE,
     }
     return QoSProfile(depth=depth, history=HistoryPolicy.KEEP_LAST, reliability=policy[reliability])
+
+
+def latched() -> QoSProfile:
+    """The newest message is kept for those who come late."""
+    profile = qos('reliable', 1)
+    profile.durability = DurabilityPolicy.TRANSIENT_LOCAL
+    return profile

@@ -42,7 +42,12 @@ class FilterPairer:
         )
         self._sync.registerCallback(self._on_pair)
 
-    def push(self, name: str, stamp: int, payload: Any) -> list[Pair]:
+    def take_over(self, other: 'FilterPairer') -> list[Pair]:
+        """Go on counting; the filters can't hand over what waits in them."""
+        self.counters = other.counters
+        return []
+
+    def push(self, name: str, stamp: int, payload: Any, size: int = 0) -> list[Pair]:
         """Take a frame; returns the pairs it completes. stamp: nanoseconds, of payload.header."""
         self._filters[name].signalMessage(_Stamped(payload.header, stamp, payload))
         made, self._made = self._made, []

@@ -3,11 +3,13 @@
 Subscribes  rgb/image_raw, thermal/image_raw  (or .../compressed, by input.*_transport)
             rgb/camera_info or thermal/camera_info  (that of output.reference)
 Publishes   fused/image_raw, fused/camera_info, /diagnostics
+            fused/state  (what goes out and how the streams are; latched)
             fused/blend_mask  (of a model that blends: mono8, 255 where all is thermal)
             fused/detections_image, fused/detections  (if detector.enabled; detections.py)
 Parameters  multimodal_fusion/pipeline/settings.py; config/fusion.yaml
 """
 
+import re
 import sys
 import threading
 import time
@@ -21,28 +23,26 @@ import rclpy
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
-from std_msgs.msg import Header
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header, String
 
 from ..errors import UserError
 from ..io import messages
 from ..io.messages import BadImage
-from ..pipeline.frames import Frame, misfit, stamp_of
-from ..pipeline.health import Health
+from ..pipeline.frames import Frame, Lone, stamp_of
+from ..pipeline.health import WARN, Health
 from ..pipeline.pairing import STREAMS, Pair
-from ..pipeline.pipeline import Pipeline, build, fuse_pair_and_mask
+from ..pipeline.pipeline import Pipeline, build, fuse_pair_and_mask, stand_in
 from ..pipeline.receiver import Receiver
 from ..pipeline.settings import TABLE, Settings, checked
 from ..pipeline.stages import Laps
 from . import process
+from .camera_info import CameraInfoPorts
 from .detections import DetectionOutput, Work
 from .diagnostics import Diagnostics, QosWatch, Teller
-from .distro import (
-    image_message,
-    qos,
-    spin,
-)
+from .distro import image_message, latched, qos, spin
 from .filters import FilterPairer
+from .graph import shared_name, why_silent
 from .ros_parameters import declare
 from .slot import Slot
 
@@ -68,7 +68,9 @@ class FusionNode(Node):
         settings = declare(self)
         pipeline = build(settings)
         self._setup = Setup(settings, pipeline, self._make_receiver(settings, pipeline))
-        self._infos: dict[str, CameraInfo] = {}
+        self._frame_ids: dict[str, str] = {}  # the newest of each stream
+        self._shape: tuple[int, ...] | None = None  # of the image that went out last
+        self._state = ''
         self._tell = Teller(self).tell
         self._slot = Slot()
         self._ports: list[Any] = []
@@ -89,33 +91,33 @@ class FusionNode(Node):
         inputs = qos(s.qos.reliability, s.qos.depth)
         outputs = qos(s.qos.output_reliability, s.qos.depth)
         transports = {'rgb': s.input.rgb_transport, 'thermal': s.input.thermal_transport}
-        topics, kinds = {}, {}
+        topics: dict[str, str] = {}
+        self._kinds: dict[str, type] = {}
         for name in STREAMS:
             kind, topic = Image, self.resolve_topic_name(f'{name}/image_raw')
             if transports[name] == 'compressed':
                 # As image_transport: a remapped base topic takes its transports along.
                 kind, topic = CompressedImage, f'{topic}/compressed'
-            topics[name], kinds[name] = topic, kind
-        self._health = Health(topics, s.stall.warn_after, time.monotonic())
+            topics[name], self._kinds[name] = topic, kind
+        self._topics = topics
+        self._health = Health(topics, s.stall, time.monotonic())
         watch = QosWatch(self, self._health)
         for name in STREAMS:
-            self._ports += [
+            self._ports.append(
                 self.create_subscription(
-                    kinds[name],
+                    self._kinds[name],
                     topics[name],
                     partial(self._on_image, name),
                     inputs,
-                    event_callbacks=watch.subscription(topics[name]),
-                ),
-                self.create_subscription(
-                    CameraInfo, f'{name}/camera_info', partial(self._on_info, name), inputs
-                ),
-            ]
+                    event_callbacks=watch.subscription(name, topics[name]),
+                )
+            )
+        self._infos = CameraInfoPorts(self, inputs, outputs)
         topic = 'fused/image_raw'
         self._fused = self.create_publisher(
             Image, topic, outputs, event_callbacks=watch.publisher(topic)
         )
-        self._fused_info = self.create_publisher(CameraInfo, 'fused/camera_info', outputs)
+        self._states = self.create_publisher(String, 'fused/state', latched())
         self._message = image_message(Header())  # used again: publishing is over when it returns
         self._mask = self.create_publisher(Image, 'fused/blend_mask', outputs)
         self._boxes = DetectionOutput(self, outputs, self._refuse)
@@ -137,9 +139,6 @@ class FusionNode(Node):
 
     # Receiving, in the executor's thread -------------------------------------------------------
 
-    def _on_info(self, name: str, info: CameraInfo) -> None:
-        self._infos[name] = info
-
     def _on_image(self, name: str, message: Image | CompressedImage) -> None:
         frame = Frame(message, time.monotonic())
         listened = self._listened()
@@ -151,15 +150,29 @@ class FusionNode(Node):
             return
         if name == 'thermal':
             self._health.observed(frame.thermal is not None and frame.thermal.frozen)
+        self._hand_over(pairs, frame, listened)
+        if listened and not pairs and self._health.alone(frame.clock) == name:
+            self._slot.put((Lone(name, frame), time.monotonic()))
+        self._tell_state(frame.clock)
+
+    def _hand_over(self, pairs: list[Pair], frame: Frame, listened: bool) -> None:
         for pair in pairs:
             wanted = listened and pair.thermal.thermal is not None
             replaced = self._slot.put((pair, time.monotonic())) if wanted else False
-            self._health.paired(pair.gap, frame.arrival, replaced, wanted)
+            self._health.paired(pair.gap, frame.arrival, replaced, wanted, frame.clock)
+
+    def _tell_state(self, clock: float) -> None:
+        state = self._health.state(clock)
+        if state != self._state:
+            self._state = state
+            self._states.publish(String(data=state))
 
     def _arrived(self, name: str, frame: Frame) -> int:
         """Note the arrival; returns the stamp in nanoseconds, that of arrival if it has none."""
         stamp, now = stamp_of(frame.header), self.get_clock().now()
-        frame.age = (now.nanoseconds - stamp) * 1e-9
+        frame.clock = now.nanoseconds * 1e-9
+        frame.age = frame.clock - stamp * 1e-9
+        self._frame_ids[name] = frame.header.frame_id
         stamped = stamp != 0
         if not stamped:
             frame.header.stamp, stamp = now.to_msg(), now.nanoseconds
@@ -168,13 +181,14 @@ class FusionNode(Node):
                 f'frames on {name}/image_raw carry no stamp; they are paired by their arrival',
                 every=3600.0,
             )
-        self._health.arrived(name, stamp, frame.arrival, stamped)
+        self._health.arrived(name, stamp, frame.arrival, stamped, frame.clock)
         return stamp
 
     def _listened(self) -> bool:
         """Nothing is computed while nobody listens."""
         detecting = self._setup.pipeline.detector is not None and self._boxes.listened()
-        return self._mask_wanted() or detecting or self._fused.get_subscription_count() > 0
+        plain = self._fused.get_subscription_count() > 0 or self._infos.listened()
+        return self._mask_wanted() or detecting or plain
 
     def _mask_wanted(self) -> bool:
         fuser = self._setup.pipeline.fuser
@@ -194,15 +208,34 @@ class FusionNode(Node):
     def _work(self) -> None:
         while (item := self._slot.take()) is not None:
             try:
-                self._fuse(*item)
+                if isinstance(item[0], Lone):
+                    self._let_out(*item)
+                else:
+                    self._fuse(*item)
             except BadImage as error:
-                self._refuse('rgb', error)
+                self._refuse('rgb', error, pair=True)
             except UserError as error:
-                self._refuse('pair', error)
+                self._refuse('pair', error, pair=True)
             except Exception as error:  # the node outlives whatever one frame does to it
                 if self.context.ok():
-                    self._refuse('pair', error)
+                    self._refuse('pair', error, pair=True)
                     self._tell('traceback', traceback.format_exc(), every=10.0)
+
+    def _let_out(self, lone: Lone, handed_over: float) -> None:
+        """Publish the image of one stream alone."""
+        setup = self._setup
+        image = stand_in(setup.pipeline, setup.settings, lone, self._shape)
+        if image is None:
+            self._health.held_back()
+            return
+        stamp, reference = lone.frame.header.stamp, setup.settings.output.reference
+        frame_id = self._frame_ids.get(reference, lone.frame.header.frame_id)
+        header = Header(stamp=stamp, frame_id=frame_id)
+        lap = Laps(handed_over)
+        self._publish(image, header, lap)
+        self._health.published(lap.last - lone.frame.arrival, alone=lone.name)
+        if setup.settings.detector.input in ('fused', lone.name):
+            self._boxes.offer(Work(setup.pipeline, setup.settings, None, image, header))
 
     def _fuse(self, pair: Pair, handed_over: float) -> None:
         setup = self._setup
@@ -217,50 +250,50 @@ class FusionNode(Node):
             self._publish(fused, header, lap)
             if mask is not None and self._mask.get_subscription_count() > 0:
                 self._mask.publish(messages.fill(image_message(header), mask))
-            later = max(pair.rgb, pair.thermal, key=lambda frame: frame.arrival)
+            later = max(pair.rgb, pair.thermal, key=arrival)
             if 0 <= later.age < _PRESENT:
                 lap.seconds['receive'] = later.age
             lap.seconds |= {
                 'observe': pair.thermal.observing,
                 'pair': handed_over - later.arrival - later.observing,
             }
-            self._health.published(lap.last - later.arrival, lap.seconds)
+            frozen = pair.thermal.thermal.frozen and settings.stall.policy == 'visible'
+            alone = 'rgb' if frozen else ''
+            self._health.published(lap.last - later.arrival, lap.seconds, alone, lap.last)
             self._boxes.offer(Work(pipeline, settings, pair, fused, header))
 
     def _publish(self, fused: np.ndarray, header, lap: Laps) -> None:
+        self._shape = fused.shape
         if self._fused.get_subscription_count() > 0:
             self._message.header = header
             messages.fill(self._message, fused, share=True)
             lap('encode')
             self._fused.publish(self._message)
         lap('publish')
-        info = self._infos.get(self._setup.settings.output.reference)
-        if info is not None and self._fused_info.get_subscription_count() > 0:
-            if sentence := misfit(info, fused):
-                self._tell('camera_info', sentence, every=60.0)
-            else:
-                info.header = header
-                self._fused_info.publish(info)
+        reference = self._setup.settings.output.reference
+        if sentence := self._infos.pass_on(reference, header, fused):
+            self._tell('camera_info', sentence, every=60.0)
 
-    def _refuse(self, stage: str, error: Exception) -> None:
-        """Count a frame that cannot be used, and say so at most once a second."""
+    def _refuse(self, stage: str, error: Exception, pair: bool = False) -> None:
+        """Count a frame or pair that cannot be used, and say so at most once a second."""
         reason = getattr(error, 'reason', 'mismatch' if isinstance(error, UserError) else 'failed')
-        self._health.refused(f'{stage} {reason}', str(error))
+        self._health.refused(f'{stage} {reason}', str(error), pair)
         self._tell(stage, f'{stage}: {error}', every=1.0)
 
     # Once a second, and on changes -------------------------------------------------------------
 
     def _on_second(self) -> None:
         settings = self._setup.settings
-        now = (time.monotonic(), settings.sync.slop, settings.sync.thermal_time_offset)
-        silence = self._health.silence(*now)
+        now, clock = time.monotonic(), self.get_clock().now().nanoseconds * 1e-9
+        self._look_around(clock)
+        silence = self._health.silence(now, settings.sync)
         if silence:
             self._tell('silence', silence, every=settings.stall.warn_after)
-        self._health.noticed('; '.join(self._setup.pipeline.notices))
         pairer = self._setup.receiver.pairer
-        if pairer.rhythm is not None and pairer.rhythm.ambiguous:
-            self._tell('skew', pairer.rhythm.notice, every=60.0)
-        report = self._health.report(*now, pairer.counters, pairer.rhythm)
+        report = self._health.report(now, settings.sync, pairer.counters, pairer.rhythm, clock)
+        if report.level == WARN:  # told anew when it is another trouble, not when figures change
+            self._tell(re.sub(r'[\d.+-]+', '', report.message), report.message, every=60.0)
+        self._tell_state(clock)
         fuser = self._setup.pipeline.fuser
         figures = {
             'fused subscribers': str(self._fused.get_subscription_count()),
@@ -269,6 +302,20 @@ class FusionNode(Node):
             **self._boxes.figures(),
         }
         self._diagnostics.publish(report, figures)
+
+    def _look_around(self, clock: float) -> None:
+        """What else there is to know: clock, models, the ROS graph."""
+        self._health.clock(stands=clock == 0)
+        self._health.noticed('; '.join(self._setup.pipeline.notices))
+        self._health.conflict('node', shared_name(self))
+        for name, kind in self._kinds.items():
+            quiet = self._health.quiet(name, time.monotonic())
+            topic = self._topics[name]
+            type_ = f'sensor_msgs/msg/{kind.__name__}'
+            self._health.hint(name, why_silent(self, name, topic, type_) if quiet else '')
+        missing = self._infos.missing(self._setup.settings.output.reference)
+        if missing and self._shape is not None:
+            self._tell('no camera_info', missing, every=3600.0)
 
     def _on_parameters(self, changes) -> SetParametersResult:
         """Check all changes together and apply them between two frames, or say why not."""
@@ -286,12 +333,15 @@ class FusionNode(Node):
         renewed = pipeline.fuser is not old.pipeline.fuser
         detector = pipeline.detector
         renewed |= detector is not None and not detector.same_model(old.pipeline.detector)
-        self._health.be_patient(settings.stall.warn_after)
-        if any(name.startswith('sync.') for name in given):
-            receiver.pairer.counters = old.receiver.pairer.counters
+        self._health.retuned(settings.stall)
+        pairs: list[Pair] = []
+        if settings.sync == old.settings.sync:
+            receiver.pairer = old.receiver.pairer
         else:
-            receiver.pairer = old.receiver.pairer  # with the frames that wait in it
+            pairs = receiver.pairer.take_over(old.receiver.pairer)
         self._setup = Setup(settings, pipeline, receiver)
+        for pair in pairs:
+            self._hand_over([pair], max(pair.rgb, pair.thermal, key=arrival), self._listened())
         if renewed:
             self._announce()
         return SetParametersResult(successful=True)
@@ -306,6 +356,10 @@ class FusionNode(Node):
         self._worker.join(timeout=5.0)
         self._boxes.close()
         self.destroy_node()
+
+
+def arrival(frame: Frame) -> float:
+    return frame.arrival
 
 
 def main(args: list[str] | None = None) -> int:

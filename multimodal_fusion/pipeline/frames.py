@@ -65,7 +65,8 @@ class Frame:
 
     message: sensor_msgs Image or CompressedImage. arrival: when it came, in the caller's clock.
     thermal: what was decided about a thermal frame; None while nobody wants images.
-    age: seconds from its stamp to its arrival. observing: seconds that the thermal stage took on
+    age: seconds from its stamp to its arrival. clock: seconds of the node's clock at arrival.
+    observing: seconds that the thermal stage took on
     arrival.
     """
 
@@ -73,11 +74,20 @@ class Frame:
     arrival: float
     thermal: ThermalFrame | None = None
     age: float = 0.0
+    clock: float = 0.0
     observing: float = 0.0
 
     @property
     def header(self):
         return self.message.header
+
+
+@dataclass(frozen=True)
+class Lone:
+    """A frame of stream ``name`` that is to go out alone, because the other stream is silent."""
+
+    name: str
+    frame: Frame
 
 
 def stamp_of(header) -> int:

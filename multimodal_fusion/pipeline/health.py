@@ -1,46 +1,29 @@
-"""What goes through the node, and what is wrong when nothing does: a pure state machine.
+"""What goes through the node or a bag, and what is wrong when too little does: a state machine.
 
 Times are seconds of any steady clock, passed in; stamps are nanoseconds as in message headers.
+`advice` puts the figures into words.
 """
+
+from __future__ import annotations
 
 import threading
 from collections import Counter, defaultdict, deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-from .pairing import STREAMS, Counters
+from . import advice
+from .pairing import OTHER, STREAMS, Counters, SyncSettings
 from .rhythm import Rhythm
+from .stall import StallSettings
+from .streams import Stream, StreamWatch, rate
 
 OK, WARN, ERROR = 0, 1, 2  # as in diagnostic_msgs/DiagnosticStatus
 
-_WINDOW = 5.0  # seconds over which rates are taken
 _RECENT = 300  # pairs over which latency and skew are taken
-
-
-@dataclass
-class _Stream:
-    topic: str
-    frames: int = 0
-    stamp: int = 0
-    arrivals: deque = field(default_factory=lambda: deque(maxlen=1024))
-
-    def rate(self, now: float) -> float:
-        """Frames a second over the last seconds."""
-        recent = [t for t in self.arrivals if t > now - _WINDOW]
-        if len(recent) < 2:
-            return len(recent) / _WINDOW
-        return (len(recent) - 1) / max(recent[-1] - recent[0], now - recent[-1], 1e-6)
-
-    def age(self, now: float) -> float | None:
-        return now - self.arrivals[-1] if self.arrivals else None
-
-    def describe(self, now: float) -> str:
-        age = self.age(now)
-        if age is None:
-            return f'{self.topic}: no frame yet'
-        return f'{self.topic}: {self.rate(now):.1f} Hz, last frame {age:.1f} s ago'
+_LATELY = 10.0  # seconds over which losses are counted
+_FAILING = 5  # pairs in a row that could not be fused
 
 
 @dataclass(frozen=True)
@@ -55,31 +38,38 @@ class Report:
 class Health:
     """Counts frames, pairs and losses, and puts into words what is missing.
 
-    topics: {'rgb': topic, 'thermal': topic}. warn_after: seconds without a pair that are too many.
-    Safe to call from the receiving and the computing thread.
+    topics: {'rgb': topic, 'thermal': topic}. Safe to call from the receiving and the computing
+    thread.
     """
 
-    def __init__(self, topics: dict[str, str], warn_after: float, start: float):
-        self._warn_after = warn_after
-        self._bad: Counter[str] = Counter()
-        self._bad_since_pair: Counter[str] = Counter()
-        self._failing = ''
-        self._replaced = self._fused = self._idle = self._stalled = self._unstamped = 0
-        self._frozen = False
+    def __init__(self, topics: Mapping[str, str], stall: StallSettings, start: float):
+        self._lock = threading.Lock()
+        self._stall = stall
+        self._streams = {name: StreamWatch(topics[name]) for name in STREAMS}
+        # Since the start: 'rgb frames', 'pairs', 'fused', 'replaced', 'idle', 'held', 'rgb alone',
+        # 'refused REASON' on arrival, 'unfused REASON' of a pair.
+        self._counts: Counter[str] = Counter()
+        self._refused_since_pair: Counter[str] = Counter()
+        self._sentences: dict[str, str] = {}  # the newest of each reason
+        self._past: deque[tuple[float, Counter[str]]] = deque()
+        self._failures = 0  # pairs in a row
+        self._frozen = self._clock_stands = False
         self._notice = ''
         self._conflicts: dict[str, str] = {}  # topic: what does not fit
-        self._lock = threading.Lock()
-        self._streams = {name: _Stream(topics[name]) for name in STREAMS}
         self._last_pair = start
-        self._paired = False
+        self._pair_clock: float | None = None
+        self._first_clock: float | None = None
+        self._fused_at: deque[float] = deque(maxlen=1024)
         self._latencies: deque[float] = deque(maxlen=_RECENT)
         self._gaps: deque[int] = deque(maxlen=_RECENT)
         self._stages: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_RECENT))
 
-    def be_patient(self, warn_after: float) -> None:
-        """Change how many seconds without a pair are too many."""
+    # What happens ------------------------------------------------------------------------------
+
+    def retuned(self, stall: StallSettings) -> None:
+        """The settings changed."""
         with self._lock:
-            self._warn_after = warn_after
+            self._stall = stall
 
     def noticed(self, notice: str) -> None:
         """What a user should know of models that do not run as asked for; empty for nothing."""
@@ -87,9 +77,32 @@ class Health:
             self._notice = notice
 
     def conflict(self, topic: str, sentence: str) -> None:
-        """The QoS of a publisher or subscriber of a topic does not fit."""
+        """What does not fit on a topic, such as the QoS of a peer; empty for nothing any more."""
         with self._lock:
             self._conflicts[topic] = sentence
+            if not sentence:
+                del self._conflicts[topic]
+
+    def quiet(self, name: str, now: float) -> bool:
+        """Whether nothing comes on a stream."""
+        with self._lock:
+            arrivals = self._streams[name].arrivals
+            return not arrivals or now - arrivals[-1] > 2 * self._stall.timeout
+
+    def hint(self, name: str, sentence: str) -> None:
+        """What the ROS graph tells of a stream from which nothing comes; empty for nothing."""
+        with self._lock:
+            self._streams[name].hint = sentence
+
+    def dropped(self, name: str, count: int) -> None:
+        """The middleware says that it lost frames of a stream."""
+        with self._lock:
+            self._streams[name].dropped += count
+
+    def clock(self, stands: bool) -> None:
+        """Whether the node's clock is simulated and was never set."""
+        with self._lock:
+            self._clock_stands = stands
 
     def observed(self, frozen: bool) -> None:
         """The newest thermal image does, or does not, repeat those before it."""
@@ -99,155 +112,284 @@ class Health:
     def held_back(self) -> None:
         """``stall.policy`` kept a pair from being fused."""
         with self._lock:
-            self._stalled += 1
+            self._counts['held'] += 1
 
-    def arrived(self, name: str, stamp: int, now: float, stamped: bool = True) -> None:
+    def arrived(
+        self,
+        name: str,
+        stamp: int,
+        now: float,
+        stamped: bool = True,
+        clock: float | None = None,
+    ) -> None:
         """A frame of stream ``rgb`` or ``thermal`` came in, usable or not.
 
-        stamped: whether the stamp is the message's own and not that of its arrival.
+        stamped: whether the stamp is the message's own and not that of its arrival. clock: seconds
+        of the clock that stamps are of; None if it is not known.
         """
         with self._lock:
-            self._unstamped += not stamped
             stream = self._streams[name]
-            stream.frames += 1
-            stream.stamp = stamp
-            stream.arrivals.append(now)
+            stream.arrived(stamp, now, stamped, clock)
+            self._counts[f'{name} frames'] += 1
+            self._counts['unstamped'] += not stamped
+            if self._first_clock is None:
+                self._first_clock = stream.clock
 
-    def refused(self, reason: str, message: str = '') -> None:
-        """A frame or pair could not be used; reason is a short key such as ``rgb encoding``."""
+    def refused(self, reason: str, message: str = '', pair: bool = False) -> None:
+        """A frame or pair could not be used; reason is a short key such as ``rgb encoding``.
+
+        pair: it was found out when a pair was to be fused.
+        """
         with self._lock:
-            self._bad[reason] += 1
-            self._bad_since_pair[reason] += 1
-            if reason.startswith('pair'):
-                self._failing = message or reason
+            self._counts[f'{"unfused" if pair else "refused"} {reason}'] += 1
+            self._sentences[reason] = message or reason
+            if pair:
+                self._failures += 1
+            else:
+                self._refused_since_pair[reason] += 1
 
-    def paired(self, gap: int, now: float, replaced: bool, wanted: bool = True) -> None:
+    def paired(
+        self, gap: int, now: float, replaced: bool, wanted: bool = True, clock: float | None = None
+    ) -> None:
         """A pair was made. gap: nanoseconds. replaced: it took the place of one not yet fused.
 
-        wanted: somebody listens to the fused images.
+        wanted: somebody listens to the fused images. clock: as of `arrived`.
         """
         with self._lock:
-            self._paired, self._last_pair = True, now
-            self._bad_since_pair.clear()
+            self._last_pair = now
+            self._pair_clock = now if clock is None else clock
+            self._refused_since_pair.clear()
             self._gaps.append(gap)
-            self._replaced += replaced
-            self._idle += not wanted
+            self._counts['pairs'] += 1
+            self._counts['replaced'] += replaced
+            self._counts['idle'] += not wanted
 
-    def published(self, latency: float, stages: Mapping[str, float] | None = None) -> None:
-        """A fused image went out, ``latency`` seconds after the later of its frames came in.
+    def published(
+        self,
+        latency: float,
+        stages: Mapping[str, float] | None = None,
+        alone: str = '',
+        now: float = 0.0,
+    ) -> None:
+        """An image went out, ``latency`` seconds after the later of its frames came in.
 
-        stages: the seconds of each stage of `stages.STAGES` that it went through.
+        stages: the seconds of each stage of `stages.STAGES` that it went through. alone: the stream
+        that it is of, if it is not fused. now: seconds, of the clock of `paired`.
         """
         with self._lock:
-            self._fused += 1
-            self._failing = ''
+            self._failures = 0
+            if alone:
+                self._counts[f'{alone} alone'] += 1
+                return
+            self._counts['fused'] += 1
+            self._fused_at.append(now)
             self._latencies.append(latency)
             for stage, seconds in (stages or {}).items():
                 self._stages[stage].append(seconds)
 
-    def silence(self, now: float, slop: float, offset: float) -> str:
-        """Why no pair has come for ``warn_after`` seconds, and what to try; else empty.
+    # What is known -----------------------------------------------------------------------------
 
-        slop, offset: ``sync.slop`` and ``sync.thermal_time_offset`` in seconds.
-        """
+    def alone(self, clock: float) -> str:
+        """The stream that lives while the other is silent; empty if both live, or neither."""
+        with self._lock:
+            silent = [name for name in STREAMS if self._silent(name, clock)]
+            return OTHER[silent[0]] if len(silent) == 1 else ''
+
+    def state(self, clock: float) -> str:
+        """For ``fused/state``: what goes out where somebody listens, and how the streams are."""
+        with self._lock:
+            states = {name: 'SILENT' if self._silent(name, clock) else 'OK' for name in STREAMS}
+            if self._frozen and states['thermal'] == 'OK':
+                states['thermal'] = 'FROZEN'
+            living = [name for name, state in states.items() if state != 'SILENT']
+            policy = self._stall.policy
+            paired = self._pair_clock is not None and (
+                clock - self._pair_clock <= self._stall.timeout
+            )
+            if len(living) == 1:
+                out = 'none' if policy == 'drop' else living[0]
+            elif not living or not paired or self._failures >= _FAILING:
+                out = 'none'
+            elif states['thermal'] == 'FROZEN':
+                out = {'fuse': 'fused', 'visible': 'rgb', 'drop': 'none'}[policy]
+            else:
+                out = 'fused'
+            return f'{out}; rgb={states["rgb"]}; thermal={states["thermal"]}'
+
+    def _silent(self, name: str, clock: float) -> bool:
+        since = self._streams[name].clock
+        since = self._first_clock if since is None else since
+        return since is not None and clock - since > self._stall.timeout
+
+    def silence(self, now: float, sync: SyncSettings) -> str:
+        """Why no pair has come for ``stall.warn_after`` seconds, and what to try; else empty."""
         with self._lock:
             quiet = now - self._last_pair
-            if quiet < self._warn_after:
+            if quiet < self._stall.warn_after:
                 return ''
-            streams = '; '.join(s.describe(now) for s in self._streams.values())
-            return f'no pair for {quiet:.1f} s: {streams}. {self._advice(now, slop, offset)}'
+            streams = self._facts(now)
+            told = f'no pair for {quiet:.1f} s: {"; ".join(map(str, streams.values()))}. '
+            return told + self._why(streams, self._stall.warn_after, sync)
 
-    def _advice(self, now: float, slop: float, offset: float) -> str:
-        silent = [
-            stream.topic
-            for stream in self._streams.values()
-            if (age := stream.age(now)) is None or age > self._warn_after
-        ]
-        if silent:
-            conflicts = [self._conflicts[t] for t in silent if t in self._conflicts]
-            hint = '; '.join(conflicts) or (
-                'check that it is published under this name ("ros2 topic list", launch arguments), '
-                'that its QoS fits (qos.reliability) and that large images get through '
-                '(Fast DDS profile in docs/node.md)'
-            )
-            return f'Nothing comes on {" and ".join(silent)}: {hint}'
-        bad = {k: n for k, n in self._bad_since_pair.most_common() if not k.startswith('pair')}
-        if bad:
-            counts = ', '.join(f'{reason} {n}' for reason, n in bad.items())
-            return f'Frames come but are refused ({counts}): see the warnings above'
-        gap = (self._streams['thermal'].stamp - self._streams['rgb'].stamp) * 1e-9 + offset
-        if abs(gap) > 3600:
-            return (
-                f'The stamps are {gap:.0f} s apart, so the cameras use different clocks: '
-                'let both drivers stamp with ROS time, or set both to stamp 0'
-            )
-        return (
-            f'Both streams come, the newest stamps are {gap * 1e3:+.0f} ms apart '
-            f'(thermal minus rgb, sync.slop is {slop * 1e3:.0f} ms): set '
-            f'sync.thermal_time_offset to {offset - gap:+.3f} if that is constant, else raise '
-            'sync.slop'
+    def why_nothing(self, now: float, sync: SyncSettings) -> str:
+        """Why there is no pair at all, and what to try: of a bag."""
+        with self._lock:
+            return self._why(self._facts(now), float('inf'), sync)
+
+    def _why(self, streams: dict[str, Stream], patience: float, sync: SyncSettings) -> str:
+        if self._clock_stands:
+            return advice.NO_CLOCK
+        return advice.no_pairs(streams, patience, sync, self._refused_since_pair, self._sentences)
+
+    def _facts(self, now: float) -> dict[str, Stream]:
+        return {
+            name: stream.facts(name, now, self._conflicts.get(stream.topic, stream.hint))
+            for name, stream in self._streams.items()
+        }
+
+    def losses(
+        self, now: float, sync: SyncSettings, counters: Counters, lately: bool = False
+    ) -> list[str]:
+        """What is lost steadily, each a sentence with its share; since the start or lately."""
+        with self._lock:
+            happened = self._recent(now, counters) if lately else self._total(counters)
+            return self._losses(happened, now, sync)
+
+    def _losses(self, happened: Counter[str], now: float, sync: SyncSettings) -> list[str]:
+        fusing = [sum(times) / len(times) for times in self._stages.values() if times]
+        return advice.losses(
+            happened, self._facts(now), sync, self._sentences, sum(fusing) if fusing else None
         )
+
+    def _total(self, counters: Counters) -> Counter[str]:
+        """All that happened since the start, by name."""
+        total = self._counts.copy()
+        for kind in ('waited', 'unpaired', 'duplicate', 'late'):
+            for name, count in getattr(counters, kind).items():
+                total[f'{name} {kind}'] = count
+        total['resets'] = counters.resets
+        return total
+
+    def _recent(self, now: float, counters: Counters) -> Counter[str]:
+        """What happened within the last seconds; to be asked about once a second."""
+        total = self._total(counters)
+        while self._past and self._past[0][0] < now - _LATELY:
+            self._past.popleft()
+        before = self._past[0][1] if self._past else Counter()
+        self._past.append((now, total))
+        return total - before
 
     def report(
         self,
         now: float,
-        slop: float,
-        offset: float,
+        sync: SyncSettings,
         counters: Counters,
         rhythm: Rhythm | None = None,
+        clock: float | None = None,
     ) -> Report:
-        """The diagnostics entry of this moment. rhythm: of streams of equal rates."""
-        silence = self.silence(now, slop, offset)
+        """The diagnostics entry of this moment; to be asked for once a second.
+
+        rhythm: of streams of equal rates. clock: as of `arrived`.
+        """
+        silence = self.silence(now, sync)
+        alone = self.alone(now if clock is None else clock)
         with self._lock:
-            values: dict[str, str] = {}
-            for name, stream in self._streams.items():
-                age = stream.age(now)
-                values |= {
-                    f'{name} topic': stream.topic,
-                    f'{name} frames': str(stream.frames),
-                    f'{name} rate (Hz)': f'{stream.rate(now):.2f}',
-                    f'{name} age (s)': 'never' if age is None else f'{age:.2f}',
-                    f'{name} unpaired': str(counters.unpaired[name]),
-                    f'{name} duplicate': str(counters.duplicate[name]),
-                    f'{name} late': str(counters.late[name]),
-                }
+            recent = self._recent(now, counters)
+            level, message = self._grade(now, sync, silence, alone, recent, rhythm)
+            return Report(level, message, self._values(now, counters, rhythm))
+
+    def _grade(
+        self,
+        now: float,
+        sync: SyncSettings,
+        silence: str,
+        alone: str,
+        recent: Counter[str],
+        rhythm: Rhythm | None,
+    ) -> tuple[int, str]:
+        streams = self._facts(now)
+        instead = ''
+        if alone:
+            what = f'the {alone} image goes out alone'
+            what = 'nothing goes out' if self._stall.policy == 'drop' else what
+            instead = f'{OTHER[alone]} is silent: {what} (stall.policy {self._stall.policy})'
+        if silence:
+            return ERROR, '; '.join(filter(None, (silence, instead)))
+        unfused = {k: n for k, n in recent.items() if k.startswith('unfused ')}
+        tried = sum(unfused.values()) + recent['fused'] + recent['rgb alone']
+        if unfused and sum(unfused.values()) >= advice.NEARLY_ALL * tried:
+            reason = max(unfused, key=unfused.__getitem__).removeprefix('unfused ')
+            return ERROR, f'pairs come but cannot be fused: {self._sentences[reason]}'
+        if self._clock_stands:
+            return WARN, advice.NO_CLOCK
+        if instead:
+            return WARN, instead
+        for stream in streams.values():
+            if stream.overdue:
+                return WARN, (
+                    f'{stream.name} does not come: last frame {stream.age:.1f} s ago, usually one '
+                    f'every {stream.usual:.2f} s'
+                )
+        if self._frozen:
+            return WARN, 'the thermal image is frozen (shutter calibration?)'
+        losses = self._losses(recent, now, sync)
+        if losses:
+            return WARN, '; '.join(losses[:3])
+        if rhythm is not None and rhythm.ambiguous:
+            return WARN, rhythm.notice
+        if self._conflicts or self._notice:
+            return WARN, next(iter(self._conflicts.values()), self._notice)
+        if not self._counts['pairs']:
+            return OK, 'waiting for the first pair'
+        if recent['pairs'] and recent['idle'] == recent['pairs']:
+            return OK, 'pairing; nobody listens to the fused images'
+        return OK, 'fusing'
+
+    def _values(self, now: float, counters: Counters, rhythm: Rhythm | None) -> dict[str, str]:
+        values: dict[str, str] = {}
+        for name, stream in self._streams.items():
+            age = now - stream.arrivals[-1] if stream.arrivals else None
             values |= {
-                'pairs': str(counters.paired),
-                'fused': str(self._fused),
-                'replaced by newer': str(self._replaced),
-                'not computed (nobody listens)': str(self._idle),
-                'held back while frozen': str(self._stalled),
-                'refused': ', '.join(f'{k} {n}' for k, n in sorted(self._bad.items())) or '0',
-                'clock resets': str(counters.resets),
-                'frames without stamp': str(self._unstamped),
-                'thermal frozen': str(self._frozen).lower(),
+                f'{name} topic': stream.topic,
+                f'{name} frames': str(self._counts[f'{name} frames']),
+                f'{name} rate (Hz)': f'{stream.rate(now):.2f}',
+                f'{name} age (s)': 'never' if age is None else f'{age:.2f}',
+                f'{name} unpaired': str(counters.unpaired[name]),
+                f'{name} waited too long': str(counters.waited[name]),
+                f'{name} duplicate': str(counters.duplicate[name]),
+                f'{name} late': str(counters.late[name]),
+                f'{name} missing (%)': f'{stream.missing() * 100:.0f}',
+                f'{name} alone': str(self._counts[f'{name} alone']),
             }
-            if self._gaps:
-                values['skew median (ms)'] = f'{np.median(self._gaps) / 1e6:.2f}'
-                values['skew last (ms)'] = f'{self._gaps[-1] / 1e6:.2f}'
-            if rhythm is not None:
-                values['skew running (ms)'] = f'{rhythm.skew / 1e6:.2f}'
-                values['period (ms)'] = f'{rhythm.period / 1e6:.2f}'
-            if self._latencies:
-                p50, p99 = np.percentile(self._latencies, (50, 99)) * 1e3
-                values['latency p50 (ms)'] = f'{p50:.2f}'
-                values['latency p99 (ms)'] = f'{p99:.2f}'
-            for stage, seconds in self._stages.items():
+            if stream.delays:
+                values[f'{name} stamp to arrival (s)'] = f'{np.median(stream.delays):.3f}'
+        refused: Counter[str] = Counter()
+        for key, count in self._counts.items():
+            kind, _, reason = key.partition(' ')
+            if kind in ('refused', 'unfused'):
+                refused[reason] += count
+        values |= {
+            'pairs': str(counters.paired),
+            'fused': str(self._counts['fused']),
+            'fused rate (Hz)': f'{rate(self._fused_at, now):.2f}',
+            'replaced by newer': str(self._counts['replaced']),
+            'not computed (nobody listens)': str(self._counts['idle']),
+            'held back while frozen': str(self._counts['held']),
+            'refused': ', '.join(f'{k} {n}' for k, n in sorted(refused.items())) or '0',
+            'clock resets': str(counters.resets),
+            'frames without stamp': str(self._counts['unstamped']),
+            'thermal frozen': str(self._frozen).lower(),
+        }
+        if self._gaps:
+            values['skew median (ms)'] = f'{np.median(self._gaps) / 1e6:.2f}'
+            values['skew last (ms)'] = f'{self._gaps[-1] / 1e6:.2f}'
+        if rhythm is not None:
+            values['skew running (ms)'] = f'{rhythm.skew / 1e6:.2f}'
+            values['period (ms)'] = f'{rhythm.period / 1e6:.2f}'
+        for stage, seconds in {'latency': self._latencies, **self._stages}.items():
+            if seconds:
                 p50, p99 = np.percentile(seconds, (50, 99)) * 1e3
-                values[f'{stage} p50 (ms)'] = f'{p50:.3f}'
-                values[f'{stage} p99 (ms)'] = f'{p99:.3f}'
-            if silence:
-                level, message = ERROR, silence
-            elif self._failing:
-                level, message = ERROR, f'pairs come but cannot be fused: {self._failing}'
-            elif self._frozen:
-                level, message = WARN, 'the thermal image is frozen (shutter calibration?)'
-            elif rhythm is not None and rhythm.ambiguous:
-                level, message = WARN, rhythm.notice
-            elif self._conflicts or self._notice:
-                level, message = WARN, '; '.join([*self._conflicts.values(), self._notice][:1])
-            elif not self._paired:
-                level, message = OK, 'waiting for the first pair'
-            else:
-                level, message = OK, 'fusing'
-            return Report(level, message, values)
+                digits = 2 if stage == 'latency' else 3
+                values[f'{stage} p50 (ms)'] = f'{p50:.{digits}f}'
+                values[f'{stage} p99 (ms)'] = f'{p99:.{digits}f}'
+        return values

@@ -1,18 +1,23 @@
 """A bag through the node's own steps, without ROS: the same pairs, the same pixels, every time."""
 
+import struct
+import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from ..errors import BadImage, UserError
-from ..io.bag import Bag, BagTopics, type_store
+from ..io.bag import Bag, BagTopics, header_stamp, type_store
 from .frames import Frame, stamp_of
+from .health import Health
 from .pairing import Counters, Pair
 from .pipeline import Pipeline, build, fuse_pair
 from .receiver import Receiver
 from .settings import Settings
+
+_LATEST = 60_000_000_000  # nanoseconds: streams that lie farther apart have different clocks
 
 
 @dataclass
@@ -32,9 +37,9 @@ class Step:
 class Offline:
     """Plays a bag through receiving and pairing.
 
-    settings: as of the node. other: more topics to pass through, such as camera_info.
-    refused: {reason: count} of messages and pairs that could not be used, as the node would count
-    them; told: {reason: sentence} of the first of each.
+    settings: as of the node; but no frame is given up for waiting, however late the other stream
+    was recorded (up to a minute). refused: {reason: count} of messages and pairs that could not be
+    used, as the node would count them; told: {reason: sentence} of the first of each.
     """
 
     def __init__(
@@ -46,7 +51,12 @@ class Offline:
     ):
         self.bag, self.topics, self.settings = bag, topics, settings
         self.pipeline = pipeline or build(settings)
-        self.receiver = Receiver(settings, self.pipeline)
+        sync = settings.sync
+        wait = max(sync.max_wait, lateness(bag, topics, settings) * 1e-9 + sync.slop + 1.0)
+        patient = replace(sync, max_wait=wait, max_bytes=sys.maxsize)
+        self.receiver = Receiver(replace(settings, sync=patient), self.pipeline)
+        names = {'rgb': topics.rgb, 'thermal': topics.thermal}
+        self.health, self._now = Health(names, settings.stall, 0.0), 0.0
         self.refused: dict[str, int] = {}
         self.told: dict[str, str] = {}
 
@@ -54,11 +64,12 @@ class Offline:
     def counters(self) -> Counters:
         return self.receiver.pairer.counters
 
-    @property
-    def notice(self) -> str:
-        """What a user should know of the pairing so far; else empty."""
+    def notices(self) -> list[str]:
+        """What a user should know once all was played, in the node's words."""
         rhythm = self.receiver.pairer.rhythm
-        return rhythm.notice if rhythm is not None else ''
+        losses = self.health.losses(self._now, self.settings.sync, self.counters)
+        few = [s for s in self.told.values() if not any(s.partition(': ')[2] in x for x in losses)]
+        return [*([rhythm.notice] if rhythm and rhythm.notice else []), *few, *losses]
 
     def steps(self, other: tuple[str, ...] = ()) -> Iterator[Step]:
         """Every message of the two image topics and the others, in order of recording."""
@@ -66,45 +77,77 @@ class Offline:
         store = type_store()
         for topic, time, raw in self.bag.messages((*streams, *other)):
             step = Step(topic, time, raw)
+            self._now = time * 1e-9
             if topic in streams:
+                name = streams[topic]
                 try:
                     step.message = decode(store, raw, self.bag.types[topic], topic)
-                    step.pairs = self._take(streams[topic], step)
+                    step.pairs = self._take(name, step)
                 except UserError as error:
-                    self.refuse(streams[topic], error)
+                    self.refuse(name, error)
             yield step
 
     def fuse(self, pair: Pair) -> np.ndarray | None:
         """The fused image; None if ``stall.policy`` holds it back or the pair cannot be fused."""
         try:
-            return fuse_pair(self.pipeline, self.settings, pair)
+            fused = fuse_pair(self.pipeline, self.settings, pair)
         except BadImage as error:  # what of a pair is decoded late
-            self.refuse('rgb', error)
+            self.refuse('rgb', error, pair=True)
+            return None
         except UserError as error:
-            self.refuse('pair', error)
-        return None
+            self.refuse('pair', error, pair=True)
+            return None
+        if fused is None:
+            self.health.held_back()
+        else:
+            self.health.published(0.0)
+        return fused
 
     def why_nothing(self) -> str:
         """What is wrong with a bag that gave no image: a sentence."""
         if self.told:
             return '; '.join(self.told.values())
-        c = self.counters
-        if c.paired:
-            return f'stall.policy {self.settings.stall.policy} held back all of {c.paired} pairs'
-        return (
-            f'rgb {c.unpaired["rgb"]}, thermal {c.unpaired["thermal"]} without a partner within '
-            f'{self.settings.sync.slop} s; --slop and --thermal-time-offset help'
-        )
+        paired = self.counters.paired
+        if paired:
+            return f'stall.policy {self.settings.stall.policy} held back all of {paired} pairs'
+        return self.health.why_nothing(self._now, self.settings.sync)
 
-    def refuse(self, stage: str, error: UserError) -> None:
-        """Count what cannot be used, as the node does."""
+    def refuse(self, stage: str, error: UserError, pair: bool = False) -> None:
+        """Count what cannot be used, as the node does. pair: it was to be fused already."""
+        self.health.refused(f'{stage} {getattr(error, "reason", "mismatch")}', str(error), pair)
         key = f'{stage} {getattr(error, "reason", "mismatch")}'
         self.refused[key] = self.refused.get(key, 0) + 1
         self.told.setdefault(key, f'{stage}: {error}')
 
     def _take(self, name: str, step: Step) -> list[Pair]:
-        stamp = stamp_of(step.message.header) or step.time
-        return self.receiver.take(name, Frame(step.message, step.time), stamp)
+        stamp = stamp_of(step.message.header)
+        self.health.arrived(name, stamp or step.time, self._now, stamp != 0, self._now)
+        pairs = self.receiver.take(name, Frame(step.message, step.time), stamp or step.time)
+        for pair in pairs:
+            self.health.paired(pair.gap, self._now, replaced=False)
+        return pairs
+
+
+def lateness(bag: Bag, topics: BagTopics, settings: Settings) -> int:
+    """By how many nanoseconds of stamps one stream was recorded behind the other, at most."""
+    other = {topics.rgb: topics.thermal, topics.thermal: topics.rgb}
+    offset = {topics.rgb: 0, topics.thermal: round(settings.sync.thermal_time_offset * 1e9)}
+    newest: dict[str, int] = {}
+    most = 0
+    try:
+        for topic, time, raw in bag.messages(tuple(other)):
+            try:
+                stamp = (header_stamp(raw) or time) + offset[topic]
+            except (struct.error, IndexError):
+                continue  # told when it is taken
+            if stamp < newest.get(topic, stamp) - settings.sync.reset_after * 1e9:
+                newest.clear()
+            behind = newest.get(other[topic], stamp) - stamp
+            most = max(most, behind if behind < _LATEST else 0)
+            newest[topic] = max(stamp, newest.get(topic, stamp))
+    except UserError:
+        pass  # damaged from here on, which is told when it is played
+    return most
 
 
 def decode(store, raw: bytes, kind: str, topic: str):

@@ -40,8 +40,10 @@ frame number do not differ by both more than four standard errors and as much as
 streams against each other by 0.15 of a period a window. 30 Hz and 29.97 Hz move by 0.3.
 """
 
+from __future__ import annotations
+
 from bisect import bisect_left, bisect_right, insort
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import UserError
@@ -74,10 +76,24 @@ class SyncSettings:
     )
     queue_size: int = option(
         20,
-        'Frames of each stream that wait for a partner at most.',
+        'Frames of each stream that may wait for a partner whatever their age and size.',
         unit='frames',
         low=1,
         high=1000,
+    )
+    max_wait: float = option(
+        2.0,
+        'How far, by stamps, a frame may fall behind its stream while the other one is late.',
+        unit='s',
+        low=0.0,
+        high=600.0,
+    )
+    max_bytes: int = option(
+        256_000_000,
+        'Memory that the frames waiting for a late stream may take.',
+        unit='bytes',
+        low=0,
+        high=100_000_000_000,
     )
     reset_after: float = option(
         1.0,
@@ -111,22 +127,40 @@ class Pair:
 
 @dataclass
 class Counters:
-    """What became of the frames. Every pushed frame ends in one of these, or is still waiting."""
+    """What became of the frames. Every pushed frame ends in one of these, or is still waiting.
+
+    waited: too long (``max_wait``, ``max_bytes``), so that it left before a partner could come.
+    """
 
     paired: int = 0
+    waited: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STREAMS, 0))
     unpaired: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STREAMS, 0))
     duplicate: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STREAMS, 0))
     late: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STREAMS, 0))
     resets: int = 0
 
 
+@dataclass(frozen=True)
+class _Waiting:
+    """A frame that waits for a partner. size: bytes of memory."""
+
+    stamp: int
+    payload: Any
+    size: int
+
+
+def _stamp(frame: _Waiting) -> int:
+    return frame.stamp
+
+
 class _Stamps:
     """One stream's stamps of the window, its frames that wait for a partner, and its rhythm."""
 
-    def __init__(self):
+    def __init__(self, window: int):
+        self.window = window
         self.stamps: list[int] = []
         self.lags: list[int] = []  # by how much the other stream's newest stamp was ahead of each
-        self.waiting: list[tuple[int, Any]] = []
+        self.waiting: list[_Waiting] = []
         self.done: int | None = None  # frames up to this stamp are paired or given up
         self.beat: Beat | None = None
 
@@ -134,17 +168,22 @@ class _Stamps:
     def newest(self) -> int | None:
         return self.stamps[-1] if self.stamps else None
 
-    def add(self, stamp: int, payload: Any, lag: int) -> bool:
+    @property
+    def bytes(self) -> int:
+        return sum(frame.size for frame in self.waiting)
+
+    def add(self, frame: _Waiting, lag: int) -> bool:
         """Take a frame; returns whether the rhythm was measured anew."""
+        stamp = frame.stamp
         due = len(self.stamps) <= INTERVALS or self.stamps[-1] // _PACE < stamp // _PACE
         at = bisect_left(self.stamps, stamp)
         self.stamps.insert(at, stamp)
         self.lags.insert(at, lag)
-        insort(self.waiting, (stamp, payload), key=lambda frame: frame[0])
-        old = bisect_left(self.stamps, self.stamps[-1] - WINDOW)
+        insort(self.waiting, frame, key=_stamp)
+        old = bisect_left(self.stamps, self.stamps[-1] - self.window)
         del self.stamps[:old], self.lags[:old]
         if due:
-            self.beat = Beat.of(self.stamps)
+            self.beat = Beat.of(self.stamps[bisect_left(self.stamps, self.stamps[-1] - WINDOW) :])
         return due
 
     def nearest(self, stamp: int, upwards: bool) -> int | None:
@@ -158,7 +197,7 @@ class _Stamps:
 
     def holds(self, stamp: int) -> bool:
         """Whether the frame of a stamp still waits."""
-        return any(frame[0] == stamp for frame in self.waiting)
+        return any(frame.stamp == stamp for frame in self.waiting)
 
 
 class Pairer:
@@ -167,10 +206,12 @@ class Pairer:
     ``rhythm`` is what the streams have in common, if their rates are equal.
 
     slop: largest gap in nanoseconds, inclusive. thermal_offset: nanoseconds added to thermal
-    stamps (negative when the thermal clock runs ahead). queue_size: frames kept waiting per stream;
-    an older one is given up. reset_after: a stamp this many nanoseconds behind the newest of its
-    stream means that the clock jumped back (a bag that loops), and everything older is forgotten;
-    smaller steps back are frames out of order.
+    stamps (negative when the thermal clock runs ahead). Of more than ``queue_size`` frames of a
+    stream that wait, one is given up that lies more than max_wait nanoseconds behind its stream's
+    newest stamp, or the oldest while those of both streams take more than max_bytes.
+    reset_after: a stamp this many nanoseconds behind the newest of its stream means that the clock
+    jumped back (a bag that loops), and everything older is forgotten; smaller steps back are frames
+    out of order.
 
     ``memory``: seconds. Nothing older than that decides anything: a pairer that is started so much
     earlier makes the same pairs.
@@ -182,25 +223,29 @@ class Pairer:
         thermal_offset: int = 0,
         queue_size: int = 20,
         reset_after: int = 1_000_000_000,
+        max_wait: int = 2_000_000_000,
+        max_bytes: int = 256_000_000,
     ):
         if slop < 0:
             raise UserError(f'sync.slop is {slop} ns; it must be 0 or more')
         if queue_size < 1:
             raise UserError(f'sync.queue_size is {queue_size}; it must be 1 or more')
         self.slop, self.queue_size, self.reset_after = slop, queue_size, reset_after
+        self.max_wait, self.max_bytes = max_wait, max_bytes
         self.offset = {'rgb': 0, 'thermal': thermal_offset}
         self.counters = Counters()
         self.rhythm: Rhythm | None = None
-        self._streams = {name: _Stamps() for name in STREAMS}
+        self._window = max(WINDOW, max_wait + slop)
+        self._streams = {name: _Stamps(self._window) for name in STREAMS}
 
     @property
     def memory(self) -> float:
-        return (WINDOW + 2 * self.slop + self.reset_after) * 1e-9
+        return (self._window + 2 * self.slop + self.reset_after) * 1e-9
 
-    def push(self, name: str, stamp: int, payload: Any) -> list[Pair]:
+    def push(self, name: str, stamp: int, payload: Any, size: int = 0) -> list[Pair]:
         """Take a frame of stream ``rgb`` or ``thermal``; returns the pairs it completes, in order.
 
-        stamp: nanoseconds.
+        stamp: nanoseconds. size: bytes that the payload takes.
         """
         stream, stamp = self._streams[name], stamp + self.offset[name]
         if stream.newest is not None and stamp < stream.newest - self.reset_after:
@@ -213,11 +258,36 @@ class Pairer:
             self.counters.late[name] += 1
             return []
         other = self._streams[OTHER[name]].newest
-        if stream.add(stamp, payload, 0 if other is None else other - stamp):
-            rgb, thermal = (self._streams[name] for name in STREAMS)
-            self.rhythm = rhythm(rgb.stamps, rgb.beat, thermal.stamps, thermal.beat)
-        if len(stream.waiting) > self.queue_size:
-            self._give_up(name, stream.waiting[0][0])
+        lag = 0 if other is None else other - stamp
+        if stream.add(_Waiting(stamp, payload, size), lag):
+            self._measure()
+        pairs = self._match()
+        while len(stream.waiting) > self.queue_size and self._overdue(stream):
+            self._give_up(name, stream.waiting[0].stamp, self.counters.waited)
+        return pairs
+
+    def _measure(self) -> None:
+        rgb, thermal = (self._streams[name] for name in STREAMS)
+        self.rhythm = rhythm(rgb.stamps, rgb.beat, thermal.stamps, thermal.beat)
+
+    def _overdue(self, stream: _Stamps) -> bool:
+        """Whether the oldest waiting frame of a stream has to go."""
+        held = stream.stamps[-1] - stream.waiting[0].stamp
+        return held > self.max_wait or sum(s.bytes for s in self._streams.values()) > self.max_bytes
+
+    def take_over(self, other: Pairer) -> list[Pair]:
+        """Go on where another pairer was, with its frames; returns the pairs these make now."""
+        self.counters = other.counters
+        for name, stream in other._streams.items():
+            moved, old = self._streams[name], stream
+            shift = self.offset[name] - other.offset[name]
+            for frame in old.waiting:
+                moved.waiting.append(replace(frame, stamp=frame.stamp + shift))
+            moved.stamps = [stamp + shift for stamp in old.stamps]
+            moved.lags = old.lags if self.offset == other.offset else [0] * len(old.lags)
+            moved.done = None if old.done is None else old.done + shift
+            moved.beat = old.beat
+        self._measure()
         return self._match()
 
     def waiting(self, name: str) -> int:
@@ -228,13 +298,13 @@ class Pairer:
         """Forget the stream's past, and of the other what is not near the new time."""
         self.counters.resets += 1
         self.counters.unpaired[name] += self.waiting(name)
-        self._streams[name] = _Stamps()
+        self._streams[name] = _Stamps(self._window)
         other = self._streams[OTHER[name]]
         if other.newest is not None and other.newest > stamp + self.reset_after:
-            fresh = self._streams[OTHER[name]] = _Stamps()
+            fresh = self._streams[OTHER[name]] = _Stamps(self._window)
             for frame in other.waiting:
-                if frame[0] <= stamp + self.reset_after:
-                    fresh.add(*frame, 0)
+                if frame.stamp <= stamp + self.reset_after:
+                    fresh.add(frame, 0)
             self.counters.unpaired[OTHER[name]] += len(other.waiting) - len(fresh.waiting)
 
     def _match(self) -> list[Pair]:
@@ -243,7 +313,7 @@ class Pairer:
         reach = self.rhythm.period // 2 if self.rhythm else None
         pairs = []
         while thermal.waiting:
-            t = thermal.waiting[0][0]
+            t = thermal.waiting[0].stamp
             r = rgb.nearest(t - skew, upwards=False)
             distance = 0 if r is None else abs(t - r - skew)
             if (
@@ -273,15 +343,15 @@ class Pairer:
         self.counters.paired += 1
         return Pair(rgb, thermal, r, t - self.offset['thermal'], t - r)
 
-    def _give_up(self, name: str, stamp: int) -> Any:
+    def _give_up(self, name: str, stamp: int, count: dict[str, int] | None = None) -> Any:
         """Close a stream up to a waiting frame; what waits there stays without a partner.
 
-        Returns that frame.
+        count: which counter that is; unpaired by default. Returns that frame.
         """
         stream = self._streams[name]
-        closed = bisect_right(stream.waiting, stamp, key=lambda frame: frame[0])
-        payload = stream.waiting[closed - 1][1]
-        self.counters.unpaired[name] += closed
+        closed = bisect_right(stream.waiting, stamp, key=_stamp)
+        payload = stream.waiting[closed - 1].payload
+        (self.counters.unpaired if count is None else count)[name] += closed
         del stream.waiting[:closed]
         stream.done = stamp
         return payload

@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from ..detect.detector import Detector, DetectorSettings
 from ..fusers.fuser import Fuser, ModelSettings
 from ..io import messages
-from .frames import ThermalFrame
+from .frames import Lone, ThermalFrame
 from .pairing import Pair
 from .preparation import Preparation
 from .settings import Settings
@@ -167,3 +168,23 @@ def fuse_pair_and_mask(
     if pair.thermal.thermal.frozen and settings.stall.policy != 'fuse':
         return (visible if settings.stall.policy == 'visible' else None), None
     return pipeline.fuse_and_mask(visible, pair.thermal.thermal, lap)
+
+
+def stand_in(
+    pipeline: Pipeline, settings: Settings, lone: Lone, like: tuple[int, ...] | None
+) -> np.ndarray | None:
+    """What goes out while a stream is silent; None if ``stall.policy`` wants nothing.
+
+    like: the shape of the image that went out last, which a thermal image takes on; by default its
+    own. Returns uint8 (H, W) or (H, W, 3). Raises UserError.
+    """
+    if settings.stall.policy == 'drop':
+        return None
+    if lone.name == 'rgb':
+        return messages.read_visible(lone.frame.message, settings.input.max_pixels)
+    thermal = lone.frame.thermal
+    if thermal is None:
+        return None
+    shape = thermal.counts.shape if like is None else like
+    grey = pipeline.white_hot(thermal, (shape[0], shape[1]))
+    return cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR) if len(shape) == 3 else grey

@@ -34,7 +34,7 @@ class Receiver:
             counts = messages.read_thermal(frame.message, limit)
             frame.thermal = self.pipeline.observe(counts, stamp)
             frame.observing = time.monotonic() - start
-        return self.pairer.push(name, stamp, frame)
+        return self.pairer.push(name, stamp, frame, len(frame.message.data))
 
 
 def make_pairer(sync: SyncSettings) -> Pairer:
@@ -44,4 +44,6 @@ def make_pairer(sync: SyncSettings) -> Pairer:
         round(sync.thermal_time_offset * 1e9),
         sync.queue_size,
         round(sync.reset_after * 1e9),
+        round(sync.max_wait * 1e9),
+        sync.max_bytes,
     )

@@ -123,7 +123,8 @@ def rhythm(
             return None
         sure = error < _DRIFT
     r, t = np.array(rgb), np.array(thermal)
-    t = t[(t > t[-1] - _RUNNING) & (t <= r[-1])]
+    end = min(t[-1], r[-1])
+    t = t[(t > end - _RUNNING) & (t <= end)]
     gaps = t - r[np.searchsorted(r, t)]  # to the RGB frame that follows
     gaps = gaps[gaps > -1.5 * period]  # farther ones, across a pause, add up the period's error
     if len(gaps) < _LEAST:

@@ -1,4 +1,5 @@
-"""A thermal camera that calibrates itself closes its shutter and repeats one image for seconds."""
+"""Streams that stop or stand still: a thermal camera that calibrates itself closes its shutter and
+repeats one image for seconds; a cable or a driver fails."""
 
 from dataclasses import dataclass
 
@@ -27,9 +28,17 @@ class StallSettings:
         low=0.0,
         high=60.0,
     )
+    timeout: float = option(
+        1.0,
+        'A stream without a frame for this long is silent: the other one goes out alone.',
+        unit='s',
+        low=0.1,
+        high=60.0,
+    )
     policy: str = option(
         'fuse',
-        'While thermal is frozen: fuse the frozen image, publish the RGB image, or nothing.',
+        'While thermal is frozen: fuse the frozen image, publish the RGB image, or nothing. While '
+        'a stream is silent: drop publishes nothing, the others the living image.',
         choices=POLICIES,
     )
 

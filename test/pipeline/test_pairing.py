@@ -21,7 +21,7 @@ def run(events, pairer=None, **options):
     pairs = []
     for time, name in events:
         stamp = round(time * MS)
-        pairs += pairer.push(name, stamp, (name, stamp))
+        pairs += pairer.push(name, stamp, (name, stamp), size=1)
     return pairer, pairs
 
 
@@ -160,11 +160,61 @@ def test_a_constant_offset_of_the_clocks_is_taken_out():
 
 
 @pytest.mark.parametrize('alive', ['rgb', 'thermal'])
-def test_one_dead_stream_costs_bounded_memory(alive):
-    pairer, pairs = run(stream(alive, 30, 100), queue_size=7)
+@pytest.mark.parametrize(
+    ('options', 'kept'),
+    [
+        ({'max_wait': 500 * MS}, 16),  # half a second of frames and the newest
+        ({'max_wait': 100 * MS}, 7),  # queue_size is the least
+        ({'max_bytes': 9}, 9),
+        ({'max_bytes': 5}, 7),
+    ],
+)
+def test_one_dead_stream_costs_bounded_memory(alive, options, kept):
+    pairer, pairs = run(stream(alive, 30, 100), queue_size=7, **options)
     assert pairs == []
-    assert pairer.waiting(alive) == 7
-    assert pairer.counters.unpaired[alive] == 3000 - 7
+    assert pairer.waiting(alive) == kept
+    assert pairer.counters.waited[alive] == 3000 - kept
+
+
+@pytest.mark.parametrize('behind', [300, 1000, 1900])
+@pytest.mark.parametrize('late', ['rgb', 'thermal'])
+@pytest.mark.parametrize('rate', [9, 30])
+def test_a_stream_that_arrives_late_with_right_stamps_is_paired(behind, late, rate):
+    """Its frames arrive ``behind`` ms after those of the other one; none is lost, none is wrong."""
+    frames = stream('rgb', 30, 10) + stream('thermal', rate, 10, start=3)
+    arrivals = sorted((t + behind * (name == late), t, name) for t, name in frames)
+    pairer, pairs = run([(t, name) for _, t, name in arrivals])
+    count = min(10 * rate, 300)
+    assert len(pairs) >= count - 3  # the last ones are still undecided
+    assert all(abs(p.gap) <= 17 * MS for p in pairs)
+    assert sum(pairer.counters.waited.values()) == 0
+
+
+def test_what_is_later_than_the_longest_wait_is_counted():
+    frames = stream('rgb', 30, 20) + stream('thermal', 9, 20)
+    arrivals = sorted((t + 3000 * (name == 'thermal'), t, name) for t, name in frames)
+    events = [(t, name) for _, t, name in arrivals]
+    pairer, pairs = run(events)
+    assert len(pairs) < 20 and pairer.counters.waited['rgb'] > 500  # RGB ends before thermal
+    pairer, pairs = run(events, max_wait=4000 * MS)
+    assert len(pairs) >= 177 and pairer.counters.waited['rgb'] == 0
+
+
+def test_new_settings_keep_the_frames_that_wait():
+    """Thermal clock 200 ms behind: no pair until that is told, then all that wait are paired."""
+    frames = sorted(stream('rgb', 30, 1) + stream('thermal', 30, 1, start=-200))
+    old, pairs = run(frames, slop=10 * MS)
+    right = len(pairs)  # frames six periods apart fall together, and nobody can know
+    new = Pairer(slop=10 * MS, thermal_offset=200 * MS)
+    waiting = {name: old.waiting(name) for name in ('rgb', 'thermal')}
+    made = new.take_over(old)
+    assert new.counters is old.counters and new.counters.paired == right + len(made)
+    for name in ('rgb', 'thermal'):
+        lost = new.counters.unpaired[name] + new.counters.late[name]
+        assert right + len(made) + new.waiting(name) + lost == 30
+        assert new.waiting(name) <= waiting[name]
+    more = run([(1000, 'rgb'), (800, 'thermal'), (1033, 'rgb'), (833, 'thermal')], new)[1]
+    assert [p.gap for p in more][:1] == [0]
 
 
 def test_stamps_of_zero_pair_once_and_then_count_as_duplicates():
@@ -199,7 +249,7 @@ def test_whatever_arrives(events, slop, offset, size):
 
     Pairs come in stamp order unless the clock jumped back.
     """
-    options = {'slop': slop * MS, 'thermal_offset': offset * MS, 'queue_size': size}
+    options = {'slop': slop * MS, 'thermal_offset': offset * MS, 'queue_size': size, 'max_wait': 0}
     pairer, pairs = run(events, **options)
     assert all(abs(p.gap) <= slop * MS for p in pairs)
     assert all(p.gap == p.thermal_stamp + offset * MS - p.rgb_stamp for p in pairs)
@@ -208,7 +258,8 @@ def test_whatever_arrives(events, slop, offset, size):
         assert pairer.waiting(name) <= size
         pushed = sum(n == name for _, n in events)
         accounted = counters.paired + counters.unpaired[name] + counters.duplicate[name]
-        assert pushed == accounted + counters.late[name] + pairer.waiting(name)
+        lost = counters.late[name] + counters.waited[name]
+        assert pushed == accounted + lost + pairer.waiting(name)
     if counters.resets == 0:
         stamps = [(p.rgb_stamp, p.thermal_stamp) for p in pairs]
         assert all(a[0] < b[0] and a[1] < b[1] for a, b in itertools.pairwise(stamps))
