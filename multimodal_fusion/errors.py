@@ -15,3 +15,9 @@ class BadImage(UserError):  # noqa: N818 (named for what it is, like its sibling
     def __init__(self, reason: str, message: str):
         super().__init__(message)
         self.reason = reason
+
+
+def quoted(value: object) -> str:
+    """What somebody gave, as messages show it: in quotes, and cut where it is long."""
+    text = repr(value[:1000] if isinstance(value, str | bytes) else value)
+    return text if len(text) <= 60 else f'{text[:60]}…'

@@ -8,7 +8,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import UserError
+from .errors import UserError, quoted
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,12 @@ class Parameter:
             return self._numbers(value)
         if type(value) is not kind:
             raise UserError(
-                f'parameter {self.name} must be {_KINDS[kind]}, got {value!r} '
+                f'parameter {self.name} must be {_KINDS[kind]}, got {quoted(value)} '
                 f'({_KINDS.get(type(value), type(value).__name__)})'
             )
         if self.choices and value not in self.choices:
             raise UserError(
-                f'parameter {self.name} is {value!r}; use one of {", ".join(self.choices)}'
+                f'parameter {self.name} is {quoted(value)}; use one of {", ".join(self.choices)}'
             )
         if self.low is not None and not self.low <= value <= self.high:
             raise UserError(
@@ -59,7 +59,7 @@ class Parameter:
             return [float(item) for item in value]
         except (TypeError, ValueError):
             raise UserError(
-                f'parameter {self.name} must be a list of numbers, got {value!r}'
+                f'parameter {self.name} must be a list of numbers, got {quoted(value)}'
             ) from None
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import UserError
+from ..errors import UserError, quoted
 from ..parameters import option
 from ..runtime.manifest import Manifest, read_model
 from ..runtime.session import fallback_notice, open_session
@@ -115,7 +115,7 @@ class Detector:
         if entry is None and Path(path).suffix.lower() != '.onnx':
             what = 'is a fuser, not a detector' if path in manifest.models else 'is no detector'
             raise UserError(
-                f'detector.model is {path!r}, which {what}; known are '
+                f'detector.model is {quoted(path)}, which {what}; known are '
                 f'{", ".join(manifest.detectors)}, or give the path of an .onnx file'
             )
         self.path = manifest.folder / entry.file if entry else Path(path)
@@ -128,7 +128,8 @@ class Detector:
         task = self.metadata.get('task', 'detect')
         if task != 'detect':
             raise UserError(
-                f"{self.path} is a model for {task!r} by its metadata; export one for 'detect'"
+                f'{self.path} is a model for {quoted(task)} by its metadata; export one for '
+                "'detect'"
             )
         self._outputs = [port.name for port in self._session.get_outputs()]
         self._size, dtype = self._input(size)

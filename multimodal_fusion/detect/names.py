@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..errors import UserError
+from ..errors import UserError, quoted
 
 _COCO = """person bicycle car motorcycle airplane bus train truck boat traffic_light fire_hydrant
     stop_sign parking_meter bench bird cat dog horse sheep cow elephant bear zebra giraffe backpack
@@ -68,5 +68,5 @@ def chosen(names: tuple[str, ...], wanted: str) -> frozenset[int] | None:
     unknown = [name for name in listed if name not in names]
     if unknown:
         some = ', '.join(names[:8]) + (', …' if len(names) > 8 else '')
-        raise UserError(f'the detector has no class {unknown[0]!r}; it has {some}')
+        raise UserError(f'the detector has no class {quoted(unknown[0])}; it has {some}')
     return frozenset(names.index(name) for name in listed)

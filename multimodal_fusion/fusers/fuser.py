@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..errors import UserError
+from ..errors import UserError, quoted
 from ..io.pixels import luma
 from ..parameters import option
 from ..runtime.manifest import Manifest, read_model
@@ -194,6 +194,6 @@ def _unknown(name: str, known: list[str]) -> UserError:
     near = difflib.get_close_matches(name, known, 1)
     hint = f' Did you mean {near[0]!r}?' if near else ''
     return UserError(
-        f'there is no model {name!r}; known are {", ".join(known)}, '
+        f'there is no model {quoted(name)}; known are {", ".join(known)}, '
         f'or give the path of an .onnx file.{hint}'
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import UserError
+from ..errors import UserError, quoted
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def read_boxes(path: Path, width: int, height: int, classes: int) -> Boxes:
         except ValueError:
             raise UserError(
                 f'{path}, line {number}: expected "class cx cy w h" with a class from 0 to '
-                f'{classes - 1} and numbers relative to the image, got {line!r}'
+                f'{classes - 1} and numbers relative to the image, got {quoted(line)}'
             ) from None
         rows.append(row)
     table = np.array(rows, np.float32).reshape(-1, 5)

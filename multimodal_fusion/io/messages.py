@@ -16,7 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ..errors import BadImage
+from ..errors import BadImage, quoted
 from .image_codec import MAX_PIXELS, check_size, decode
 from .pixels import luma
 
@@ -65,7 +65,7 @@ def check(message, max_pixels: int = MAX_PIXELS) -> Encoding:
     if encoding is None:
         raise BadImage(
             'encoding',
-            f'image encoding {message.encoding!r} is not supported; '
+            f'image encoding {quoted(message.encoding)} is not supported; '
             f'publish one of {", ".join(ENCODINGS)}',
         )
     height, width = message.height, message.width
@@ -156,15 +156,15 @@ def decompress(message, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     if 'compressedDepth' in message.format:
         raise BadImage(
             'encoding',
-            f'compressed format {message.format!r} is a depth image with a header of its own; '
-            'publish JPEG or PNG through the "compressed" transport',
+            f'compressed format {quoted(message.format)} is a depth image with a header of its '
+            'own; publish JPEG or PNG through the "compressed" transport',
         )
     data = np.frombuffer(_buffer(message.data), np.uint8)
     if not data[:8].tobytes().startswith(_PUBLISHED):
         raise BadImage(
             'encoding',
-            f'the compressed image (format {message.format!r}) is neither JPEG nor PNG: it begins '
-            f'with {data[:8].tobytes().hex(" ") or "nothing"}; publish one of these',
+            f'the compressed image (format {quoted(message.format)}) is neither JPEG nor PNG: it '
+            f'begins with {data[:8].tobytes().hex(" ") or "nothing"}; publish one of these',
         )
     try:
         return decode(data, max_pixels)
@@ -173,8 +173,8 @@ def decompress(message, max_pixels: int = MAX_PIXELS) -> np.ndarray:
             raise
         raise BadImage(
             'truncated',
-            f'the {message.format!r} image of {len(data)} bytes does not decode; it was cut off or '
-            f'damaged on the way: {error}',
+            f'the {quoted(message.format)} image of {len(data)} bytes does not decode; it was cut '
+            f'off or damaged on the way: {error}',
         ) from error
 
 

@@ -11,7 +11,7 @@ from sensor_msgs.msg import CameraInfo
 
 from ..pipeline.frames import misfit
 from ..pipeline.pairing import STREAMS
-from .distro import SubscriptionEventCallbacks, latched
+from .distro import latched
 
 
 def info_topic(node: Node, image_topic: str, info: str) -> str:
@@ -31,16 +31,11 @@ class CameraInfoPorts:
 
     def __init__(self, node: Node, inputs: QoSProfile, outputs: QoSProfile):
         self._topics = {n: info_topic(node, f'{n}/image_raw', f'{n}/camera_info') for n in STREAMS}
+        self._node = node
         self._newest: dict[str, CameraInfo] = {}
-        # Latched ones came before we did; of a subscription for each kind, one fits.
-        quiet = SubscriptionEventCallbacks(use_default_callbacks=False)
-        self._inputs = [
-            node.create_subscription(
-                CameraInfo, topic, partial(self._on_info, name), asked, event_callbacks=quiet
-            )
-            for name, topic in self._topics.items()
-            for asked in (inputs, latched())
-        ]
+        for name in STREAMS:
+            self._subscribe(name, inputs)
+        self._latched: set[str] = set()
         topic = info_topic(node, 'fused/image_raw', 'fused/camera_info')
         self._output = node.create_publisher(CameraInfo, topic, outputs)
 
@@ -66,6 +61,21 @@ class CameraInfoPorts:
             f'nothing comes on {self._topics[name]}, so nothing goes out on '
             f'{self._output.topic_name}: publish it, or remap {name}/camera_info (launch argument '
             f'{name}_info_topic)'
+        )
+
+    def look_for_latched(self) -> None:
+        """Ask for what was published once, before we came. Asked of others, it would warn there."""
+        for name in STREAMS:
+            if name in self._newest or name in self._latched:
+                continue
+            publishers = self._node.get_publishers_info_by_topic(self._topics[name])
+            if any(p.qos_profile.durability == latched().durability for p in publishers):
+                self._latched.add(name)
+                self._subscribe(name, latched())
+
+    def _subscribe(self, name: str, profile: QoSProfile) -> None:
+        self._node.create_subscription(
+            CameraInfo, self._topics[name], partial(self._on_info, name), profile
         )
 
     def _on_info(self, name: str, info: CameraInfo) -> None:

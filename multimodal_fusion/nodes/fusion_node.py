@@ -313,6 +313,7 @@ class FusionNode(Node):
             topic = self._topics[name]
             type_ = f'sensor_msgs/msg/{kind.__name__}'
             self._health.hint(name, why_silent(self, name, topic, type_) if quiet else '')
+        self._infos.look_for_latched()
         missing = self._infos.missing(self._setup.settings.output.reference)
         if missing and self._shape is not None:
             self._tell('no camera_info', missing, every=3600.0)

@@ -23,6 +23,7 @@ OK, WARN, ERROR = 0, 1, 2  # as in diagnostic_msgs/DiagnosticStatus
 
 _RECENT = 300  # pairs over which latency and skew are taken
 _LATELY = 10.0  # seconds over which losses are counted
+_TOLD = 3  # troubles at once
 _FAILING = 5  # pairs in a row that could not be fused
 
 
@@ -320,25 +321,17 @@ class Health:
         if unfused and sum(unfused.values()) >= advice.NEARLY_ALL * tried:
             reason = max(unfused, key=unfused.__getitem__).removeprefix('unfused ')
             return ERROR, f'pairs come but cannot be fused: {self._sentences[reason]}'
-        if self._clock_stands:
-            return WARN, advice.NO_CLOCK
-        if instead:
-            return WARN, instead
-        for stream in streams.values():
-            if stream.overdue:
-                return WARN, (
-                    f'{stream.name} does not come: last frame {stream.age:.1f} s ago, usually one '
-                    f'every {stream.usual:.2f} s'
-                )
+        told = [advice.NO_CLOCK] if self._clock_stands else []
+        told += [instead] if instead else [s.lateness for s in streams.values() if s.overdue]
         if self._frozen:
-            return WARN, 'the thermal image is frozen (shutter calibration?)'
-        losses = self._losses(recent, now, sync)
-        if losses:
-            return WARN, '; '.join(losses[:3])
+            told.append('the thermal image is frozen (shutter calibration?)')
+        if not instead:
+            told += self._losses(recent, now, sync)
         if rhythm is not None and rhythm.ambiguous:
-            return WARN, rhythm.notice
-        if self._conflicts or self._notice:
-            return WARN, next(iter(self._conflicts.values()), self._notice)
+            told.append(rhythm.notice)
+        told += [*self._conflicts.values(), *filter(None, [self._notice])]
+        if told:
+            return WARN, '; '.join(told[:_TOLD])
         if not self._counts['pairs']:
             return OK, 'waiting for the first pair'
         if recent['pairs'] and recent['idle'] == recent['pairs']:

@@ -42,6 +42,13 @@ class Stream:
         return self.still >= _STILL
 
     @property
+    def lateness(self) -> str:
+        return (
+            f'{self.name} does not come: last frame {self.age:.1f} s ago, usually one every '
+            f'{self.usual:.2f} s'
+        )
+
+    @property
     def overdue(self) -> bool:
         """Whether it is older than a few periods."""
         return None not in (self.age, self.usual) and self.age > max(0.25, 4 * self.usual)  # type: ignore[operator]

@@ -149,7 +149,7 @@ def start_node(parameters, namespace, *extra):
 
 
 @contextmanager
-def running(parameters=None, connected=True, **options):
+def running(parameters=None, connected=True, arguments=(), **options):
     """The node on a namespace of its own, connected to a rig that spins in a thread."""
     os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
     use_profile()
@@ -161,7 +161,9 @@ def running(parameters=None, connected=True, **options):
     executor.add_node(rig)
     spinner = threading.Thread(target=executor.spin, daemon=True)
     spinner.start()
-    process = start_node({'model.name': 'max', **(parameters or {})}, namespace)
+    # Pauses of a busy machine are no silence; tests of silence set their own.
+    defaults = {'model.name': 'max', 'stall.timeout': 60.0}
+    process = start_node({**defaults, **(parameters or {})}, namespace, *arguments)
     node = Running(process, rig)
     try:
         if connected:

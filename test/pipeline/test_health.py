@@ -120,3 +120,174 @@ def test_stages_are_reported_each_by_itself():
     assert (values['fuse p50 (ms)'], values['publish p50 (ms)']) == ('2.000', '0.500')
     assert 2.9 < float(values['fuse p99 (ms)']) <= 3.0
     assert 'decode p50 (ms)' not in values
+
+
+# Losses: shares of the last ten seconds, with their cause -----------------------------------------
+
+
+def graded(health, counters=None, now=10.0):
+    report = health.report(now, SYNC, counters or Counters())
+    return report.level, report.message
+
+
+def fused(health, pairs, published, seconds=10.0):
+    for i in range(pairs):
+        health.paired(0, i * seconds / pairs, replaced=i >= published)
+    for i in range(published):
+        health.published(0.8, {'fuse': 0.75}, now=i * seconds / published)
+
+
+def test_a_model_that_is_too_slow_is_told_with_its_time_and_the_share():
+    """13 of 360 pairs are fused: 347 of 360 are 96%. One takes 0.75 s."""
+    health = make()
+    fused(health, 360, 13)
+    level, message = graded(health)
+    assert level == WARN
+    assert message.startswith('96% of the pairs are overtaken by newer ones before they are fused ')
+    assert '(one takes 750 ms): choose a faster model' in message
+    assert health.report(10.0, SYNC, Counters()).values['fused rate (Hz)'] == '1.30'
+
+
+def test_frames_lost_on_the_way_are_told_by_the_gaps_in_their_stamps():
+    """Of 30 Hz every second frame and a few more are missing; thermal is whole."""
+    health = make()
+    kept = [i for i in range(300) if i % 2 == 0 or i % 6 == 1]
+    for i in kept:
+        health.arrived('rgb', round(i / 30 * 1000) * MS, i / 30)
+    feed(health, 'thermal', 9, 10)
+    health.dropped('rgb', 100)
+    fused(health, 90, 90)
+    level, message = graded(health)
+    assert level == WARN
+    assert message.startswith('33% of the rgb frames are missing, 100 of them by the middleware')
+    assert 'Fast DDS profile' in message
+
+
+def test_a_camera_that_follows_the_light_has_no_gaps():
+    """Intervals of 33, 41 and 52 ms, as exposure asks for: nothing is missing."""
+    health, at = make(), 0
+    for i in range(200):
+        at += (33, 41, 52, 47)[i % 4]
+        health.arrived('rgb', at * MS, at / 1000)
+    feed(health, 'thermal', 9, 9)
+    fused(health, 80, 80)
+    assert graded(health, now=at / 1000)[0] == OK
+
+
+def test_many_clock_resets_are_told_and_one_is_not():
+    health = make()
+    fused(health, 90, 90)
+    assert graded(health, Counters(resets=1)) == (OK, 'fusing')
+    health = make()
+    fused(health, 90, 90)
+    level, message = graded(health, Counters(resets=135))
+    assert level == WARN and message.startswith('the clock jumped back 135 times')
+
+
+def test_frames_out_of_order_are_told():
+    health, counters = make(), Counters()
+    feed(health, 'rgb', 30, 10)
+    feed(health, 'thermal', 9, 10)
+    fused(health, 90, 90)
+    counters.late['rgb'] = 60
+    level, message = graded(health, counters)
+    assert level == WARN and message.startswith('20% of the rgb frames come twice or out of order')
+    assert 'sync.reset_after' in message
+
+
+def test_losses_are_forgotten_once_they_are_over():
+    health = make()
+    feed(health, 'rgb', 30, 10)
+    feed(health, 'thermal', 30, 10)
+    for _ in range(100):
+        health.refused('rgb encoding', 'no such encoding')
+    fused(health, 100, 100)
+    assert graded(health)[0] == WARN
+    for second in range(11, 25):
+        for i in range(30):
+            health.arrived('rgb', (second * 30 + i) * 33 * MS, second + i / 30)
+            health.arrived('thermal', (second * 30 + i) * 33 * MS, second + i / 30)
+            health.paired(0, second + i / 30, replaced=False)
+            health.published(0.01, now=second + i / 30)
+        last = graded(health, now=second + 1.0)
+    assert last == (OK, 'fusing')
+
+
+def test_a_stream_older_than_a_few_periods_is_a_warning_long_before_the_error():
+    health = make()
+    feed(health, 'rgb', 30, 2)
+    feed(health, 'thermal', 9, 1)
+    health.paired(0, 1.0, replaced=False)
+    level, message = graded(health, now=1.6)
+    assert level == WARN and message.startswith('thermal does not come: last frame 0.7 s ago')
+
+
+def test_nobody_listening_is_said():
+    health = make()
+    health.paired(0, 1.0, replaced=False, wanted=False)
+    assert graded(health, now=1.5) == (OK, 'pairing; nobody listens to the fused images')
+
+
+# Late arrival and other clocks --------------------------------------------------------------------
+
+
+def arrive(health, name, rate, seconds, delay):
+    """delay: of the arrival, after the stamp, by the node's clock."""
+    for i in range(int(rate * seconds)):
+        at = i / rate
+        health.arrived(name, round((at - delay) * 1000) * MS, at, clock=at)
+
+
+def test_a_clock_that_runs_ahead_is_told_by_stamps_from_the_future():
+    health = make()
+    arrive(health, 'rgb', 30, 6, 0.02)
+    arrive(health, 'thermal', 9, 6, -3.9)
+    text = health.silence(6.0, SYNC)
+    assert 'The stamps of thermal lie 3.900 s in the future, so its clock runs ahead' in text
+    assert 'set sync.thermal_time_offset to -3.920' in text
+
+
+def test_a_stream_later_than_the_longest_wait_is_told_with_both_ways_out():
+    health = make()
+    arrive(health, 'rgb', 30, 6, 0.0)
+    arrive(health, 'thermal', 9, 6, 3.0)
+    text = health.silence(6.0, SYNC)
+    assert 'thermal arrives 3.0 s after its stamps, and frames wait no longer than' in text
+    assert 'set sync.max_wait to 4.0; if its clock runs behind, set' in text
+
+
+def test_stamps_that_stand_still_are_told_before_any_offset():
+    health = make()
+    feed(health, 'rgb', 30, 6)
+    for i in range(50):
+        health.arrived('thermal', 1000 * MS, i / 9)
+    text = health.silence(6.0, SYNC)
+    assert 'the stamps of thermal stand still (50 frames on /thermal/image_raw' in text
+    assert 'offset' not in text
+
+
+# Silence ------------------------------------------------------------------------------------------
+
+
+def test_which_stream_is_alone_by_the_nodes_clock():
+    """Sped up or slowed down time counts, not that of the wall: the clock says 0.4 s, not 4."""
+    health = make()
+    health.arrived('rgb', 0, 0.0, clock=100.0)
+    health.arrived('thermal', 0, 0.0, clock=100.0)
+    health.arrived('rgb', 1, 4.0, clock=100.4)
+    assert health.alone(100.4) == ''
+    health.arrived('rgb', 2, 5.0, clock=101.2)
+    assert health.alone(101.2) == 'rgb'
+    assert health.state(101.2) == 'rgb; rgb=OK; thermal=SILENT'
+    assert health.alone(103.0) == ''
+    assert health.state(103.0) == 'none; rgb=SILENT; thermal=SILENT'
+
+
+def test_states_of_a_frozen_camera_by_policy():
+    for policy, out in (('fuse', 'fused'), ('visible', 'rgb'), ('drop', 'none')):
+        health = make(policy=policy)
+        for name in ('rgb', 'thermal'):
+            health.arrived(name, 0, 1.0)
+        health.paired(0, 1.0, replaced=False)
+        health.observed(frozen=True)
+        assert health.state(1.1) == f'{out}; rgb=OK; thermal=FROZEN'
