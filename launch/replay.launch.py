@@ -1,28 +1,35 @@
 """Play a bag through the live node: ros2 launch multimodal_fusion replay.launch.py bag:=PATH."""
 
+from pathlib import Path
+
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, EmitEvent, OpaqueFunction, RegisterEventHandler
-from launch.event_handlers import OnProcessExit
-from launch.events import Shutdown
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
+
+from multimodal_fusion.io.bag import Bag
+from multimodal_fusion.nodes.launching import end_with
 
 ARGUMENTS = (
     ('bag', 'rosbag2 to play: folder, .mcap or .db3'),
     ('model', 'fuser or .onnx path'),
     ('rgb_topic', 'RGB images of the bag, if the name does not tell'),
     ('thermal_topic', 'thermal images of the bag, if the name does not tell'),
-    ('rgb_transport', 'raw or compressed, as in the bag'),
-    ('thermal_transport', 'raw or compressed, as in the bag'),
     ('speed', 'faster than life: over 1'),
     ('record', 'folder of a new bag for the fused images; nothing is recorded without'),
 )
-DEFAULTS = {'model': 'default', 'rgb_transport': 'raw', 'thermal_transport': 'raw', 'speed': '1.0'}
+DEFAULTS = {'model': 'default', 'speed': '1.0'}
 
 
 def start(context) -> list:
     given = {name: LaunchConfiguration(name).perform(context) for name, _ in ARGUMENTS}
+    with Bag(Path(given['bag'])) as bag:
+        topics = bag.choose(given['rgb_topic'] or None, given['thermal_topic'] or None)
+    transports = {
+        name: 'compressed' if topics.compressed[topic] else 'raw'
+        for name, topic in (('rgb', topics.rgb), ('thermal', topics.thermal))
+    }
     params = PathJoinSubstitution([FindPackageShare('multimodal_fusion'), 'config', 'fusion.yaml'])
     fusion = Node(
         package='multimodal_fusion',
@@ -31,8 +38,7 @@ def start(context) -> list:
             params,
             {
                 'model.name': given['model'],
-                'input.rgb_transport': given['rgb_transport'],
-                'input.thermal_transport': given['thermal_transport'],
+                **{f'input.{name}_transport': how for name, how in transports.items()},
             },
         ],
         output='screen',
@@ -55,8 +61,8 @@ def start(context) -> list:
     player = Node(
         package='multimodal_fusion', executable='player', arguments=arguments, output='screen'
     )
-    done = OnProcessExit(target_action=player, on_exit=[EmitEvent(event=Shutdown())])
-    return [*nodes, player, RegisterEventHandler(done)]
+    nodes.append(player)
+    return [*nodes, *map(end_with, nodes)]  # the bag is over, or a node has died
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -21,7 +21,6 @@ pytestmark = pytest.mark.skipif(
 
 def launch(*arguments, file='fusion.launch.py'):
     environment = processes.local_environment(DOMAIN) | {'PYTHONUNBUFFERED': '1'}
-    environment.pop('PYTHONPATH', None)
     process = subprocess.Popen(
         ['ros2', 'launch', 'multimodal_fusion', file, *arguments],
         stdout=subprocess.PIPE,
@@ -58,13 +57,14 @@ def test_the_detector_argument():
 def test_a_detector_that_is_not_there_is_told():
     started = launch('detector:=true', 'detector_model:=nothing.onnx')
     started.wait_for_log('the model file nothing.onnx cannot be read')
-    assert started.process.wait(30) in (0, 1)  # the launch ends with its only process
+    assert started.process.wait(30) == 1  # the launch ends with its only process
+    started.wait_for_log('ended with exit code 2')
 
 
 def test_arguments_are_described():
     shown = subprocess.run(
         ['ros2', 'launch', 'multimodal_fusion', 'fusion.launch.py', '--show-args'],
-        capture_output=True, text=True, check=True, timeout=60,
+        capture_output=True, text=True, check=True, timeout=60, env=processes.local_environment(),
     ).stdout  # fmt: skip
     for name in ('rgb_topic', 'thermal_topic', 'model', 'params_file', 'detector'):
         assert f"'{name}'" in shown
@@ -79,3 +79,44 @@ def test_a_bag_is_played_through_the_live_node_and_recorded(tmp_path):
     assert started.process.wait(60) == 0, started.log
     recorded = [topic for topic, _, _ in bags.read(tmp_path / 'out')]
     assert recorded.count('/fused/image_raw') >= 33
+
+
+def test_a_compressed_bag_is_played_without_being_told(tmp_path):
+    pytest.importorskip('rosbags')
+    planted = bags.Planted(seconds=3.0, freeze=(9, 9), jump_at=9)
+    bag = bags.flight(tmp_path / 'in', planted, compressed=True)
+    arguments = (f'bag:={bag}', f'record:={tmp_path / "out"}', 'model:=max')
+    started = launch(*arguments, file='replay.launch.py')
+    assert started.process.wait(60) == 0, started.log
+    recorded = [topic for topic, _, _ in bags.read(tmp_path / 'out')]
+    assert recorded.count('/fused/image_raw') >= 20
+
+
+def test_a_replay_ends_with_the_recorder_that_cannot_write(tmp_path):
+    pytest.importorskip('rosbags')
+    bag = bags.flight(tmp_path / 'in', bags.Planted(seconds=3.0))
+    (tmp_path / 'out').mkdir()
+    started = launch(f'bag:={bag}', f'record:={tmp_path / "out"}', file='replay.launch.py')
+    assert started.process.wait(60) == 1
+    started.wait_for_log('cannot be written')
+
+
+def test_a_bag_that_is_not_there_ends_the_launch_with_a_sentence(tmp_path):
+    started = launch(f'bag:={tmp_path / "none"}', file='replay.launch.py')
+    assert started.process.wait(60) == 1
+    started.wait_for_log('none does not exist')
+
+
+def test_a_node_that_dies_is_started_again_where_that_is_asked_for():
+    started = launch('respawn:=true', 'model:=max')
+    try:
+        started.wait_for_log('fusing with max')
+        pid = subprocess.run(
+            ['pgrep', '-f', 'fusion_node.*__node:=fusion_node'], capture_output=True, text=True
+        ).stdout.split()  # fmt: skip
+        for number in pid:
+            os.kill(int(number), signal.SIGKILL)
+        wait_for(lambda: started.log.count('fusing with max') == 2, f'it again:\n{started.log}')
+    finally:
+        started.process.send_signal(signal.SIGINT)
+        assert started.process.wait(30) == 0
