@@ -211,7 +211,7 @@ def stage(pair: PairSize, model: str) -> Iterator[Bench]:
     """Start the processes, wait until images flow, and end them whatever happens."""
     root = f'/bench_{os.getpid()}'
     environment = processes.local_environment(1 + os.getpid() % 100)
-    node = {'model.name': model, 'stall.warn_after': 60.0}
+    node = {'model.name': model, 'stall.warn_after': 60.0, 'stall.timeout': 60.0}
     if pair.rgb != pair.thermal:
         node['registration.mode'] = 'resize'
     spaces = [f'{root}/node', f'{root}/floor']

@@ -90,8 +90,9 @@ def run(args: argparse.Namespace) -> int:
 def play(args: argparse.Namespace, source, scratch: Path) -> Outcome:
     """Run recorder, node and player; watch the node meanwhile."""
     environment = processes.local_environment()
-    # The player takes its time to start; that is no reason for the node to warn.
-    parameters = {'model.name': args.model, 'stall.warn_after': 20.0}
+    # The player takes its time to start, which is no reason to warn; and what is compared below
+    # is pairs with fused images, so that no stream goes out alone.
+    parameters = {'model.name': args.model, 'stall.warn_after': 20.0, 'stall.timeout': 60.0}
     for name, compressed in source.compressed.items():
         parameters[f'input.{name}_transport'] = 'compressed' if compressed else 'raw'
     if args.data is not None:

@@ -125,7 +125,7 @@ def as_array(message, max_pixels: int = MAX_PIXELS) -> np.ndarray:
 def to_visible(message, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """A visible-light Image message as uint8 (H, W, 3) BGR, or (H, W) where it is grey.
 
-    16-bit grey keeps its high byte, as cv_bridge does. Raises BadImage.
+    16-bit grey keeps its high byte (cv_bridge rounds: one level at most). Raises BadImage.
     """
     encoding = check(message, max_pixels)
     pixels = as_array(message, max_pixels)

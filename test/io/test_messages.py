@@ -50,17 +50,37 @@ def test_visible_agrees_with_rosbags_image(encoding):
     assert np.array_equal(ours, reference.message_to_cvimage(message, target))
 
 
+# Names for the same bytes that cv_bridge has, and what it converts them to. It refuses to convert
+# xxUCn, so these are read as they are; and it knows uyvy by its older name alone.
+BRIDGE = {
+    '8UC1': 'mono8',
+    '8UC3': 'bgr8',
+    '16UC1': 'mono16',
+    'uyvy': 'yuv422',
+    'yuyv': 'yuv422_yuy2',
+}
+
+
 @pytest.mark.parametrize('encoding', list(messages.ENCODINGS))
 def test_visible_agrees_with_cv_bridge(encoding):
+    """To the bit, but for 16 bits: cv_bridge rounds v/257, we keep the high byte, which is v/256
+    cut off. That costs no pass over the image and undoes "v << 8"; it is one level at most."""
     bridge = pytest.importorskip('cv_bridge', reason='cv_bridge is installed on robots only')
     from sensor_msgs.msg import Image
 
     message = image(random_pixels(encoding, 16, 16), encoding)
-    ros = Image(height=16, width=16, encoding=encoding, step=message.step)
+    ros = Image(height=16, width=16, encoding=BRIDGE.get(encoding, encoding), step=message.step)
     ros.data = array.array('B', message.data)
     grey = CHANNELS[encoding] == 1 and 'bayer' not in encoding
-    expected = bridge.CvBridge().imgmsg_to_cv2(ros, 'mono8' if grey else 'bgr8')
-    assert np.array_equal(messages.to_visible(message), expected)
+    try:
+        expected = bridge.CvBridge().imgmsg_to_cv2(ros, 'mono8' if grey else 'bgr8')
+    except bridge.CvBridgeError as error:
+        pytest.skip(f'this cv_bridge does not know it: {error}')
+    ours = messages.to_visible(message)
+    if encoding in ('mono16', '16UC1'):
+        assert np.abs(ours.astype(int) - expected).max() <= 1
+    else:
+        assert np.array_equal(ours, expected)
 
 
 @pytest.mark.parametrize('name', ['mono16', '16UC1'])
