@@ -93,9 +93,9 @@ setup(
     entry_points={
         'console_scripts': [
             f'{NAME} = {NAME}.cli:main',
-            f'fusion_node = {NAME}.nodes.fusion_node:main',
-            f'player = {NAME}.nodes.player:main',
-            f'recorder = {NAME}.nodes.recorder:main',
+            f'fusion_node = {NAME}.nodes.__main__:fusion_node',
+            f'player = {NAME}.nodes.__main__:player',
+            f'recorder = {NAME}.nodes.__main__:recorder',
         ]
     },
     # A plain C library, loaded by ctypes. Optional: without a compiler ONNX Runtime does the work.

@@ -9,6 +9,14 @@ class UserError(ValueError):
     """
 
 
+class Interrupted(BaseException):
+    """SIGINT or SIGTERM came.
+
+    Not KeyboardInterrupt: where one leaves a string that is executed (a dataclass being made),
+    CPython remembers it and ends ``python -m`` by SIGINT, whatever is caught.
+    """
+
+
 class BadImage(UserError):  # noqa: N818 (named for what it is, like its siblings in cv_bridge)
     """An image that cannot be used; ``reason`` is the short key it is counted under."""
 

@@ -9,9 +9,11 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from .. import __version__
-from ..errors import UserError
+from ..errors import Interrupted, UserError
 
 COMMANDS = (
     'demo', 'fuse', 'replay', 'evaluate', 'bench', 'models', 'doctor', 'data', 'train', 'ablate',
@@ -50,18 +52,23 @@ def build_parser(names=COMMANDS) -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    args = build_parser().parse_args(_renamed(sys.argv[1:] if argv is None else argv))
-    args.argv = sys.argv[1:] if argv is None else argv
-    if threading.current_thread() is threading.main_thread():
-        # A command that is terminated cleans up as one that is interrupted: children, half files.
-        signal.signal(signal.SIGTERM, _interrupt)
+    given = sys.argv[1:] if argv is None else argv
     try:
-        return args.run(args)
+        with _signals():
+            args = build_parser().parse_args(_renamed(given))
+            args.argv = given
+            return args.run(args)
     except UserError as error:
-        print(f'multimodal_fusion {args.command}: {error}', file=sys.stderr)
+        print(f'multimodal_fusion {given[0]}: {error}', file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except Interrupted:
         return 130
+    except MemoryError:
+        return _out_of_memory(given[0])
+    except Exception as error:
+        if 'Insufficient memory' not in str(error):  # cv2.error; cv2 may not be imported at all
+            raise
+        return _out_of_memory(given[0])
     except BrokenPipeError:
         # The reader of our output left (`... | head`); keep Python from complaining at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -80,5 +87,28 @@ def _renamed(argv: list[str]) -> list[str]:
     return argv
 
 
+@contextmanager
+def _signals() -> Iterator[None]:
+    """A command that is ended cleans up: children, half files."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {n: signal.signal(n, _interrupt) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def _interrupt(*_) -> None:
-    raise KeyboardInterrupt
+    raise Interrupted
+
+
+def _out_of_memory(command: str) -> int:
+    print(
+        f'multimodal_fusion {command}: the memory is not enough for images of this size: scale '
+        'them down, or raise the limit (ulimit -v, the container)',
+        file=sys.stderr,
+    )
+    return 2

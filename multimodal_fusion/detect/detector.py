@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import UserError, quoted
 from ..parameters import option
-from ..runtime.manifest import Manifest, read_model
+from ..runtime.manifest import Manifest, Origin, read_model
 from ..runtime.session import fallback_notice, open_session
 from .detection import Detection
 from .geometry import FITS, Canvas, tight
@@ -121,6 +121,7 @@ class Detector:
         self.path = manifest.folder / entry.file if entry else Path(path)
         self.name = entry.name if entry else self.path.stem
         content = read_model(self.path, manifest, allow_unlisted)
+        self.origin = Origin.of(self.path, content)
         self._session = open_session(content, self.path, (provider,), threads, fp16)
         self.provider = self._session.get_providers()[0]
         self.notice = fallback_notice(self._session, self.path, (provider,), fp16)

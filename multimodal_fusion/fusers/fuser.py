@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import UserError, quoted
 from ..io.pixels import luma
 from ..parameters import option
-from ..runtime.manifest import Manifest, read_model
+from ..runtime.manifest import Manifest, Origin, read_model
 from ..runtime.onnx_file import metadata
 from ..runtime.session import half_notice
 from .classical import CLASSICAL
@@ -85,6 +85,7 @@ class Fuser:
         self.name, self.kind, self.provider, self.notice = name, kind, provider, notice
         self.blends = blends
         self.metadata = metadata or {}
+        self.origin: Origin | None = None  # of a learned model
         self._run, self._returns_colour = run, returns_colour
 
     @staticmethod
@@ -124,7 +125,7 @@ class Fuser:
         on_cpu = list(providers[:1]) == ['cpu']
         kernel = compile_model(content, threads) if compiled and on_cpu else None
         if kernel is not None:
-            return Fuser(
+            fuser = Fuser(
                 name,
                 'luma',
                 maskless(kernel.fuse),
@@ -133,8 +134,11 @@ class Fuser:
                 half_notice(name, 'the CPU', fp16),
                 returns_colour=True,
             )
-        model = load_onnx(content, path, providers, threads, fp16, mask_scale)
-        return Fuser(name, **vars(model))
+        else:
+            model = load_onnx(content, path, providers, threads, fp16, mask_scale)
+            fuser = Fuser(name, **vars(model))
+        fuser.origin = Origin.of(path, content)
+        return fuser
 
     def fuse(self, visible: np.ndarray, thermal: np.ndarray) -> np.ndarray:
         """Fuse one registered pair.

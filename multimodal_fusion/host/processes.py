@@ -8,6 +8,8 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
+from ..errors import Interrupted
+
 
 def local_environment(domain: int | None = None) -> dict[str, str]:
     """The environment for nodes that talk among themselves and to nobody else.
@@ -51,7 +53,7 @@ def undisturbed() -> Iterator[None]:
         for number, handler in wait.items():
             signal.signal(number, handler)
     if came:
-        raise KeyboardInterrupt
+        raise Interrupted
 
 
 def stop(process: subprocess.Popen, timeout: float = 15.0) -> int:

@@ -14,60 +14,57 @@ import sys
 import threading
 import time
 import traceback
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 import rclpy
-from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header, String
 
-from ..errors import UserError
+from ..errors import Interrupted, UserError, quoted
 from ..io import messages
 from ..io.messages import BadImage
 from ..pipeline.frames import Frame, Lone, stamp_of
 from ..pipeline.health import WARN, Health
 from ..pipeline.pairing import STREAMS, Pair
-from ..pipeline.pipeline import Pipeline, build, fuse_pair_and_mask, stand_in
-from ..pipeline.receiver import Receiver
-from ..pipeline.settings import TABLE, Settings, checked
+from ..pipeline.pipeline import fuse_pair_and_mask, stand_in
 from ..pipeline.stages import Laps
 from . import process
 from .camera_info import CameraInfoPorts
+from .configuration import Configuration, Setup
 from .detections import DetectionOutput, Work
 from .diagnostics import Diagnostics, QosWatch, Teller
 from .distro import image_message, latched, qos, spin
-from .filters import FilterPairer
 from .graph import shared_name, why_silent
-from .ros_parameters import declare
+from .ros_parameters import declare, idle_files
 from .slot import Slot
 
+USAGE = (
+    'usage: fusion_node [--ros-args -p NAME:=VALUE ... --params-file FILE -r FROM:=TO ...]\n'
+    'Parameters: config/fusion.yaml, docs/node.md. Example: fusion_node --ros-args -p '
+    'model.name:=max -r rgb/image_raw:=/camera/image_raw'
+)
 _PRESENT = 10.0  # seconds: an older stamp is of another time, such as a bag's
 
 
-@dataclass(frozen=True)
-class Setup:
-    """Settings and what was built from them; exchanged as a whole between frames."""
-
-    settings: Settings
-    pipeline: Pipeline
-    receiver: Receiver
-
-
 class FusionNode(Node):
-    """Receives and pairs in the executor's thread; fuses and publishes in one worker thread."""
+    """Receives and pairs in the executor's thread; fuses and publishes in one worker thread.
 
-    def __init__(self, **options):
+    done: set by whoever ends the node before it is up. Raises UserError, and Interrupted.
+    """
+
+    def __init__(self, done: threading.Event | None = None, **options):
         super().__init__(
-            'fusion_node', automatically_declare_parameters_from_overrides=True, **options
+            'fusion_node',
+            automatically_declare_parameters_from_overrides=True,
+            allow_undeclared_parameters=True,  # unknown names get our own answer
+            **options,
         )
         settings = declare(self)
-        pipeline = build(settings)
-        self._setup = Setup(settings, pipeline, self._make_receiver(settings, pipeline))
+        self._configuration = Configuration(self, settings, done, self._on_change)
         self._frame_ids: dict[str, str] = {}  # the newest of each stream
         self._shape: tuple[int, ...] | None = None  # of the image that went out last
         self._state = ''
@@ -75,7 +72,6 @@ class FusionNode(Node):
         self._slot = Slot()
         self._ports: list[Any] = []
         self._connect()
-        self.add_on_set_parameters_callback(self._on_parameters)
         # Steady: diagnostics must go on when simulated time stands still.
         self._timer = self.create_timer(
             1.0, self._on_second, clock=Clock(clock_type=ClockType.STEADY_TIME)
@@ -87,7 +83,7 @@ class FusionNode(Node):
     # Set-up ------------------------------------------------------------------------------------
 
     def _connect(self) -> None:
-        s = self._setup.settings
+        s = self._configuration.current.settings
         inputs = qos(s.qos.reliability, s.qos.depth)
         outputs = qos(s.qos.output_reliability, s.qos.depth)
         transports = {'rgb': s.input.rgb_transport, 'thermal': s.input.thermal_transport}
@@ -123,18 +119,14 @@ class FusionNode(Node):
         self._boxes = DetectionOutput(self, outputs, self._refuse)
         self._diagnostics = Diagnostics(self)
 
-    def _make_receiver(self, settings: Settings, pipeline: Pipeline) -> Receiver:
-        sync = settings.sync
-        if sync.backend == 'own':
-            return Receiver(settings, pipeline)
-        slop, offset = round(sync.slop * 1e9), round(sync.thermal_time_offset * 1e9)
-        return Receiver(settings, pipeline, FilterPairer(slop, offset, sync.queue_size))
-
     def _announce(self) -> None:
-        fuser, detector = self._setup.pipeline.fuser, self._setup.pipeline.detector
+        fuser, detector = (
+            self._configuration.current.pipeline.fuser,
+            self._configuration.current.pipeline.detector,
+        )
         self.get_logger().info(f'fusing with {fuser.name} on {fuser.provider}')
         self._boxes.announce(detector)
-        for notice in self._setup.pipeline.notices:
+        for notice in self._configuration.current.pipeline.notices:
             self.get_logger().warning(notice)
 
     # Receiving, in the executor's thread -------------------------------------------------------
@@ -144,7 +136,7 @@ class FusionNode(Node):
         listened = self._listened()
         try:
             stamp = self._arrived(name, frame)
-            pairs = self._setup.receiver.take(name, frame, stamp, observe=listened)
+            pairs = self._configuration.current.receiver.take(name, frame, stamp, observe=listened)
         except Exception as error:  # the node outlives whatever one message does to it
             self._refuse(name, error)
             return
@@ -186,12 +178,14 @@ class FusionNode(Node):
 
     def _listened(self) -> bool:
         """Nothing is computed while nobody listens."""
-        detecting = self._setup.pipeline.detector is not None and self._boxes.listened()
+        detecting = (
+            self._configuration.current.pipeline.detector is not None and self._boxes.listened()
+        )
         plain = self._fused.get_subscription_count() > 0 or self._infos.listened()
         return self._mask_wanted() or detecting or plain
 
     def _mask_wanted(self) -> bool:
-        fuser = self._setup.pipeline.fuser
+        fuser = self._configuration.current.pipeline.fuser
         if self._mask.get_subscription_count() == 0:
             return False
         if not fuser.blends:
@@ -223,7 +217,7 @@ class FusionNode(Node):
 
     def _let_out(self, lone: Lone, handed_over: float) -> None:
         """Publish the image of one stream alone."""
-        setup = self._setup
+        setup = self._configuration.current
         image = stand_in(setup.pipeline, setup.settings, lone, self._shape)
         if image is None:
             self._health.held_back()
@@ -238,7 +232,7 @@ class FusionNode(Node):
             self._boxes.offer(Work(setup.pipeline, setup.settings, None, image, header))
 
     def _fuse(self, pair: Pair, handed_over: float) -> None:
-        setup = self._setup
+        setup = self._configuration.current
         settings, pipeline = setup.settings, setup.pipeline
         lap = Laps(handed_over)
         lap('wait')
@@ -270,7 +264,7 @@ class FusionNode(Node):
             lap('encode')
             self._fused.publish(self._message)
         lap('publish')
-        reference = self._setup.settings.output.reference
+        reference = self._configuration.current.settings.output.reference
         if sentence := self._infos.pass_on(reference, header, fused):
             self._tell('camera_info', sentence, every=60.0)
 
@@ -283,18 +277,18 @@ class FusionNode(Node):
     # Once a second, and on changes -------------------------------------------------------------
 
     def _on_second(self) -> None:
-        settings = self._setup.settings
+        settings = self._configuration.current.settings
         now, clock = time.monotonic(), self.get_clock().now().nanoseconds * 1e-9
         self._look_around(clock)
         silence = self._health.silence(now, settings.sync)
         if silence:
             self._tell('silence', silence, every=settings.stall.warn_after)
-        pairer = self._setup.receiver.pairer
+        pairer = self._configuration.current.receiver.pairer
         report = self._health.report(now, settings.sync, pairer.counters, pairer.rhythm, clock)
         if report.level == WARN:  # told anew when it is another trouble, not when figures change
             self._tell(re.sub(r'[\d.+-]+', '', report.message), report.message, every=60.0)
         self._tell_state(clock)
-        fuser = self._setup.pipeline.fuser
+        fuser = self._configuration.current.pipeline.fuser
         figures = {
             'fused subscribers': str(self._fused.get_subscription_count()),
             'model': fuser.name,
@@ -306,7 +300,11 @@ class FusionNode(Node):
     def _look_around(self, clock: float) -> None:
         """What else there is to know: clock, models, the ROS graph."""
         self._health.clock(stands=clock == 0)
-        self._health.noticed('; '.join(self._setup.pipeline.notices))
+        loading = self._configuration.poll()
+        if loading:
+            self._tell('loading', loading, every=10.0)
+        notices = [loading] * bool(loading) + self._configuration.current.pipeline.notices
+        self._health.noticed('; '.join(notices))
         self._health.conflict('node', shared_name(self))
         for name, kind in self._kinds.items():
             quiet = self._health.quiet(name, time.monotonic())
@@ -314,38 +312,19 @@ class FusionNode(Node):
             type_ = f'sensor_msgs/msg/{kind.__name__}'
             self._health.hint(name, why_silent(self, name, topic, type_) if quiet else '')
         self._infos.look_for_latched()
-        missing = self._infos.missing(self._setup.settings.output.reference)
+        missing = self._infos.missing(self._configuration.current.settings.output.reference)
         if missing and self._shape is not None:
             self._tell('no camera_info', missing, every=3600.0)
 
-    def _on_parameters(self, changes) -> SetParametersResult:
-        """Check all changes together and apply them between two frames, or say why not."""
-        old = self._setup
-        try:
-            given = {p.name: p.value for p in changes if p.name in TABLE}
-            settings = checked({**old.settings.flat(), **given})
-            pipeline = build(settings, old.pipeline)
-            receiver = self._make_receiver(settings, pipeline)
-        except UserError as error:
-            return SetParametersResult(successful=False, reason=str(error))
-        except Exception as error:  # the node outlives whatever a model file does to it
-            self.get_logger().error(traceback.format_exc())
-            return SetParametersResult(successful=False, reason=f'failed: {error!r}')
-        renewed = pipeline.fuser is not old.pipeline.fuser
-        detector = pipeline.detector
-        renewed |= detector is not None and not detector.same_model(old.pipeline.detector)
-        self._health.retuned(settings.stall)
-        pairs: list[Pair] = []
-        if settings.sync == old.settings.sync:
-            receiver.pairer = old.receiver.pairer
-        else:
-            pairs = receiver.pairer.take_over(old.receiver.pairer)
-        self._setup = Setup(settings, pipeline, receiver)
+    def _on_change(self, old: Setup, new: Setup, pairs: list[Pair]) -> None:
+        self._health.retuned(new.settings.stall)
         for pair in pairs:
             self._hand_over([pair], max(pair.rgb, pair.thermal, key=arrival), self._listened())
+        renewed = new.pipeline.fuser is not old.pipeline.fuser
+        detector = new.pipeline.detector
+        renewed |= detector is not None and not detector.same_model(old.pipeline.detector)
         if renewed:
             self._announce()
-        return SetParametersResult(successful=True)
 
     def outlive(self, error: Exception) -> None:
         """Count what a message led rclpy itself into, and go on."""
@@ -364,18 +343,29 @@ def arrival(frame: Frame) -> float:
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run the node until Ctrl-C. Returns 0, or 2 when its parameters cannot be used."""
+    """Run the node until Ctrl-C. Returns 0, or 2 when its arguments cannot be used."""
+    words = process.own_words(sys.argv[1:] if args is None else args)
+    if words:
+        helped = words[0] in ('-h', '--help')
+        unknown = '' if helped else f'fusion_node: unknown argument {quoted(words[0])}\n'
+        print(unknown + USAGE, file=sys.stdout if helped else sys.stderr)
+        return 0 if helped else 2
     try:
         done = process.start(args)
     except Exception as error:  # rcl's own type is private; it comes from a bad --ros-args
         print(f'fusion_node: {error}', file=sys.stderr)
         return 2
     try:
-        node = FusionNode()
+        node = FusionNode(done)
+    except Interrupted:
+        rclpy.shutdown()
+        return 0
     except UserError as error:
         rclpy.logging.get_logger('fusion_node').fatal(str(error))
         rclpy.shutdown()
         return 2
+    for sentence in idle_files(node, sys.argv if args is None else args):
+        node.get_logger().warning(sentence)
     try:
         spin(node, done, node.outlive)
     finally:

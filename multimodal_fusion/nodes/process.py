@@ -2,12 +2,26 @@
 
 import signal
 import threading
+from collections.abc import Sequence
 
 import rclpy
 from rclpy.signals import SignalHandlerOptions
 
 from ..host.machine import keep_memory
 from .distro import use_profile
+
+
+def own_words(argv: Sequence[str]) -> list[str]:
+    """The arguments outside ``--ros-args ... --``, where rcl would take a:=b as a remapping."""
+    words, ros = [], False
+    for word in argv:
+        if word == '--ros-args':
+            ros = True
+        elif ros and word == '--':
+            ros = False
+        elif not ros:
+            words.append(word)
+    return words
 
 
 def start(args: list[str] | None = None) -> threading.Event:

@@ -1,8 +1,16 @@
 """The table of parameters as ROS parameters."""
 
+import re
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import rclpy
+import yaml
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 
+from ..errors import UserError, quoted
 from ..parameters import Parameter
 from ..pipeline.settings import ROS_PARAMETERS, TABLE, Settings, check_names, checked
 
@@ -17,6 +25,9 @@ def declare(node: Node) -> Settings:
         for name, value in node.get_parameters_by_prefix('').items()
         if name.split('.')[0] not in ROS_PARAMETERS
     }
+    simulated = node.get_parameter('use_sim_time').value
+    if not isinstance(simulated, bool):
+        raise UserError(f'parameter use_sim_time must be a boolean, got {quoted(simulated)}')
     check_names(given)
     settings = checked({name: value for name, value in given.items() if value is not None})
     values = settings.flat()
@@ -24,7 +35,44 @@ def declare(node: Node) -> Settings:
         if name in given:
             node.undeclare_parameter(name)
         node.declare_parameter(name, values[name], describe(parameter), ignore_override=True)
+    if hasattr(node, 'add_pre_set_parameters_callback'):  # not in Humble
+        node.add_pre_set_parameters_callback(_whole_numbers)
     return settings
+
+
+def _whole_numbers(changes: list[rclpy.Parameter]) -> list[rclpy.Parameter]:
+    """A whole number is a number too: ``ros2 param set ... sync.slop 1``."""
+    return [
+        rclpy.Parameter(p.name, value=float(p.value))
+        if type(p.value) is int and p.name in TABLE and isinstance(TABLE[p.name].default, float)
+        else p
+        for p in changes
+    ]
+
+
+def idle_files(node: Node, argv: Sequence[str]) -> Iterator[str]:
+    """A sentence for each parameter file among the arguments of which nothing is for this node."""
+    name = node.get_fully_qualified_name()
+    for option, path in pairwise(argv):
+        if option != '--params-file':
+            continue
+        try:
+            keys = list(yaml.safe_load(Path(path).read_text()) or {})
+        except (OSError, yaml.YAMLError, TypeError, UnicodeDecodeError):
+            continue  # rcl has refused it
+        if not any(_meant(str(key), name) for key in keys):
+            others = ', '.join(map(str, keys)) or 'no node'
+            yield (
+                f'nothing of {path} is in force: it is for {others}, and this is {name}; begin it '
+                'with "/**:" for any name'
+            )
+
+
+def _meant(key: str, name: str) -> bool:
+    """Whether a key of a parameter file means a node; * is one part of its name, ** any."""
+    wild = {'**': '(/[^/]+)*', '*': '/[^/]+'}
+    parts = [wild.get(part, '/' + re.escape(part)) for part in key.split('/') if part]
+    return re.fullmatch(''.join(parts), name) is not None
 
 
 def describe(parameter: Parameter) -> ParameterDescriptor:

@@ -37,7 +37,7 @@ def no_pairs(
     """
     silent = [s for s in streams.values() if s.age is None or s.age > patience]
     if silent:
-        hints = '; '.join(s.hint for s in silent if s.hint) or (
+        hints = '; '.join(dict.fromkeys(s.hint for s in silent if s.hint)) or (
             'check that it is published under this name ("ros2 topic list", launch arguments), '
             'that its QoS fits (qos.reliability) and that large images get through '
             '(Fast DDS profile in docs/node.md)'

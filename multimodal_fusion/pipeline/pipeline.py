@@ -1,6 +1,6 @@
 """From a pair of decoded frames to the fused image: the one path of the node, files and bags."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import cv2
@@ -84,20 +84,27 @@ class Pipeline:
         return fused, mask
 
 
-def build(settings: Settings, previous: 'Pipeline | None' = None) -> Pipeline:
+def build(
+    settings: Settings, previous: 'Pipeline | None' = None, given: Collection[str] = ()
+) -> Pipeline:
     """A pipeline by its settings. Raises UserError.
 
-    Parts whose settings are the same are taken over from ``previous``, with their memory.
+    Parts whose settings are the same are taken over from ``previous``, with their memory. given:
+    names of settings that were set anew, if to the same value: a model whose file has changed is
+    loaded again.
     """
     model, detection = settings.model, settings.detector
     preparation = Preparation.of(settings)
     freeze = FreezeDetector(settings.stall.freeze_after)
     fuser, detector, limits = None, None, ThermalRange(preparation.thermal)
     if previous is not None:
-        if previous.model == model:
+        origin = previous.fuser.origin if 'model.name' in given else None
+        if previous.model == model and not (origin and origin.changed()):
             fuser = previous.fuser
         if detection.enabled and previous.detector is not None:
-            detector = _same_detector(previous, detection, model)
+            origin = previous.detector.origin if 'detector.model' in given else None
+            if not (origin and origin.changed()):
+                detector = _same_detector(previous, detection, model)
         if previous.preparation.thermal == preparation.thermal:
             limits = previous.range
         if previous.freeze.after == freeze.after:

@@ -1,6 +1,7 @@
 """models.yaml: which model files are known, and which may be loaded."""
 
 import hashlib
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,6 +57,25 @@ class Manifest:
             ) from error
 
 
+@dataclass(frozen=True)
+class Origin:
+    """The file that a model was read from, and its hash then."""
+
+    path: Path
+    sha256: str
+
+    @classmethod
+    def of(cls, path: Path, content: bytes) -> 'Origin':
+        return cls(path, hashlib.sha256(content).hexdigest())
+
+    def changed(self) -> bool:
+        """Whether the file holds something else now, or cannot be read."""
+        try:
+            return hashlib.sha256(self.path.read_bytes()).hexdigest() != self.sha256
+        except OSError:
+            return True
+
+
 def read_model(path: Path, manifest: Manifest, allow_unlisted: bool = False) -> bytes:
     """The bytes of a model file that may be loaded.
 
@@ -63,7 +83,10 @@ def read_model(path: Path, manifest: Manifest, allow_unlisted: bool = False) -> 
     another hash than the manifest says, or is not listed and ``allow_unlisted`` is false.
     """
     try:
-        size = path.stat().st_size
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
+            raise UserError(f'{path} is no regular file; give the path of an .onnx file')
+        size = status.st_size
         if size > MAX_BYTES:
             raise UserError(f'{path} has {size} bytes; models over {MAX_BYTES} bytes are refused')
         content = path.read_bytes()
