@@ -25,6 +25,18 @@ class BadImage(UserError):  # noqa: N818 (named for what it is, like its sibling
         self.reason = reason
 
 
+NO_MEMORY = (
+    'the memory is not enough for images of this size: scale them down, or raise the limit (ulimit '
+    '-v, the container)'
+)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out; the libraries have no exception type in common for it."""
+    words = ('Insufficient memory', 'bad allocation', 'bad_alloc', 'ailed to allocate')
+    return isinstance(error, MemoryError) or any(word in str(error) for word in words)
+
+
 def quoted(value: object) -> str:
     """What somebody gave, as messages show it: in quotes, and cut where it is long."""
     text = repr(value[:1000] if isinstance(value, str | bytes) else value)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from .. import __version__
-from ..errors import Interrupted, UserError
+from ..errors import NO_MEMORY, Interrupted, UserError, out_of_memory
 
 COMMANDS = (
     'demo', 'fuse', 'replay', 'evaluate', 'bench', 'models', 'doctor', 'data', 'train', 'ablate',
@@ -63,12 +63,11 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     except Interrupted:
         return 130
-    except MemoryError:
-        return _out_of_memory(given[0])
     except Exception as error:
-        if 'Insufficient memory' not in str(error):  # cv2.error; cv2 may not be imported at all
+        if not out_of_memory(error):
             raise
-        return _out_of_memory(given[0])
+        print(f'multimodal_fusion {given[0]}: {NO_MEMORY}', file=sys.stderr)
+        return 2
     except BrokenPipeError:
         # The reader of our output left (`... | head`); keep Python from complaining at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -103,12 +102,3 @@ def _signals() -> Iterator[None]:
 
 def _interrupt(*_) -> None:
     raise Interrupted
-
-
-def _out_of_memory(command: str) -> int:
-    print(
-        f'multimodal_fusion {command}: the memory is not enough for images of this size: scale '
-        'them down, or raise the limit (ulimit -v, the container)',
-        file=sys.stderr,
-    )
-    return 2

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import UserError
+from ..errors import NO_MEMORY, UserError, out_of_memory
 from ..runtime.session import Runner, fallback_notice, open_session
 from . import blending
 from .pair import size_text
@@ -52,6 +52,8 @@ def load_onnx(
             if fused.shape != shapes['fused']:
                 raise ValueError(f'fused has the shape {fused.shape}, not {shapes["fused"]}')
         except Exception as error:  # the runtime's own exception types share no base class
+            if out_of_memory(error):
+                raise UserError(f'{path}, {size_text(thermal)}: {NO_MEMORY}') from error
             raise UserError(
                 f'{path} failed on a {size_text(thermal)} image: {error}; a fusion model must take '
                 'any size from 32x32'

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from ..errors import BadImage
+from ..errors import NO_MEMORY, BadImage, out_of_memory
 
 MAX_PIXELS = 64_000_000
 """Default cap on height times width: above any camera in use, below what exhausts a robot."""
@@ -32,6 +32,8 @@ def decode(data: np.ndarray, max_pixels: int = MAX_PIXELS) -> np.ndarray:
         # What lies behind the end is not handed on: decoders have read chunks there, too.
         pixels = cv2.imdecode(data[:end], cv2.IMREAD_UNCHANGED)
     except Exception as error:  # cv2.error, MemoryError: whatever damage leads the decoder into
+        if out_of_memory(error):
+            raise BadImage('size', f'{width}x{height}: {NO_MEMORY}') from error
         raise BadImage('truncated', f'it does not decode ({error}); it is damaged') from error
     if pixels is None or pixels.shape[:2] != (height, width):
         raise BadImage('truncated', 'it does not decode: it is damaged')

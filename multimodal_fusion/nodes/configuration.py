@@ -56,6 +56,7 @@ class Configuration:
     ):
         self._node, self._changed = node, changed
         self._pending: _Change | None = None
+        self._reverting = False
         loading = _in_a_thread(lambda: build(settings))
         while not wait([loading], 0.1).done:
             if done is not None and done.is_set():
@@ -66,6 +67,8 @@ class Configuration:
 
     def _on_parameters(self, parameters: Iterable[Parameter]) -> SetParametersResult:
         """Check all changes together and apply them between two frames, or say why not."""
+        if self._reverting:
+            return SetParametersResult(successful=True)
         try:
             return self._change(
                 {p.name: p.value for p in parameters if p.name.split('.')[0] not in ROS_PARAMETERS}
@@ -106,7 +109,9 @@ class Configuration:
             failure = f'the new settings cannot be used, the old ones stay: {error}'
         self._pending = None
         if failure:  # the parameters say again what is in force
+            self._reverting = True
             self._node.set_parameters([Parameter(n, value=v) for n, v in change.old.items()])
+            self._reverting = False
         return failure
 
     def _apply(self) -> None:
