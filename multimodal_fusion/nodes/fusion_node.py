@@ -305,7 +305,10 @@ class FusionNode(Node):
             self._tell('loading', loading, every=10.0)
         notices = [loading] * bool(loading) + self._configuration.current.pipeline.notices
         self._health.noticed('; '.join(notices))
-        self._health.conflict('node', shared_name(self))
+        shared = shared_name(self)
+        self._health.conflict('node', shared)
+        if shared:
+            self._tell('name', shared, every=60.0)
         for name, kind in self._kinds.items():
             quiet = self._health.quiet(name, time.monotonic())
             topic = self._topics[name]

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from .pairing import OTHER, STREAMS, SyncSettings
-from .streams import Stream
+from .streams import StreamFigures
 
 FEW = 0.02  # share of refused frames from which on it is told
 MANY = 0.1  # share of frames lost otherwise
@@ -25,7 +25,7 @@ NO_CLOCK = (
 
 
 def no_pairs(
-    streams: Mapping[str, Stream],
+    streams: Mapping[str, StreamFigures],
     patience: float,
     sync: SyncSettings,
     refused: Mapping[str, int],
@@ -54,7 +54,7 @@ def no_pairs(
     return apart(streams['rgb'], streams['thermal'], sync)
 
 
-def standing(streams: list[Stream]) -> str:
+def standing(streams: list[StreamFigures]) -> str:
     """The stamps do not move."""
     return '; '.join(
         f'the stamps of {s.name} stand still ({s.still} frames on {s.topic} carry the same one): '
@@ -63,7 +63,7 @@ def standing(streams: list[Stream]) -> str:
     )
 
 
-def apart(rgb: Stream, thermal: Stream, sync: SyncSettings) -> str:
+def apart(rgb: StreamFigures, thermal: StreamFigures, sync: SyncSettings) -> str:
     """Both streams come, and their stamps lie apart: late, or by another clock."""
     offset, slop = sync.thermal_time_offset, sync.slop
     newest = (thermal.stamp - rgb.stamp) * 1e-9 + offset
@@ -100,7 +100,7 @@ def apart(rgb: Stream, thermal: Stream, sync: SyncSettings) -> str:
 
 def losses(
     recent: Counter[str],
-    streams: Mapping[str, Stream],
+    streams: Mapping[str, StreamFigures],
     sync: SyncSettings,
     sentences: Mapping[str, str],
     fusing: float | None = None,

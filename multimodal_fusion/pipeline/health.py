@@ -17,12 +17,13 @@ from . import advice
 from .pairing import OTHER, STREAMS, Counters, SyncSettings
 from .rhythm import Rhythm
 from .stall import StallSettings
-from .streams import Stream, StreamWatch, rate
+from .streams import StreamFigures, StreamWatch, rate
 
 OK, WARN, ERROR = 0, 1, 2  # as in diagnostic_msgs/DiagnosticStatus
 
 _RECENT = 300  # pairs over which latency and skew are taken
 _LATELY = 10.0  # seconds over which losses are counted
+_PAUSE = 2.0  # seconds that both streams may pause
 _TOLD = 3  # troubles at once
 _FAILING = 5  # pairs in a row that could not be fused
 
@@ -237,12 +238,12 @@ class Health:
         with self._lock:
             return self._why(self._facts(now), float('inf'), sync)
 
-    def _why(self, streams: dict[str, Stream], patience: float, sync: SyncSettings) -> str:
+    def _why(self, streams: dict[str, StreamFigures], patience: float, sync: SyncSettings) -> str:
         if self._clock_stands:
             return advice.NO_CLOCK
         return advice.no_pairs(streams, patience, sync, self._refused_since_pair, self._sentences)
 
-    def _facts(self, now: float) -> dict[str, Stream]:
+    def _facts(self, now: float) -> dict[str, StreamFigures]:
         return {
             name: stream.facts(name, now, self._conflicts.get(stream.topic, stream.hint))
             for name, stream in self._streams.items()
@@ -322,7 +323,10 @@ class Health:
             reason = max(unfused, key=unfused.__getitem__).removeprefix('unfused ')
             return ERROR, f'pairs come but cannot be fused: {self._sentences[reason]}'
         told = [advice.NO_CLOCK] if self._clock_stands else []
-        told += [instead] if instead else [s.lateness for s in streams.values() if s.overdue]
+        overdue = [s.lateness for s in streams.values() if s.overdue]
+        if len(overdue) == len(STREAMS) and max(s.age or 0.0 for s in streams.values()) < _PAUSE:
+            overdue = []  # both at once: a bag has ended, or a message was long in coming
+        told += [instead] if instead else overdue
         if self._frozen:
             told.append('the thermal image is frozen (shutter calibration?)')
         if not instead:

@@ -12,7 +12,7 @@ _STILL = 5  # frames of one stamp from which on stamps stand still
 
 
 @dataclass(frozen=True)
-class Stream:
+class StreamFigures:
     """One stream at a moment. Seconds.
 
     age: since its last frame. usual: between frames. delay: from stamp to arrival by the receiver's
@@ -84,9 +84,9 @@ class StreamWatch:
             return 0.0  # no steady rhythm: a rate that follows the light, a trigger
         return float(1 - len(steps) / np.maximum(1, np.rint(numbers)).sum())
 
-    def facts(self, name: str, now: float, hint: str) -> Stream:
+    def facts(self, name: str, now: float, hint: str) -> StreamFigures:
         usual = np.median(np.diff(list(self.arrivals)[-32:])) if len(self.arrivals) > 3 else None
-        return Stream(
+        return StreamFigures(
             name,
             self.topic,
             self.rate(now),
