@@ -13,9 +13,10 @@ from ..runtime.manifest import Manifest, Origin, read_model
 from ..runtime.session import fallback_notice, open_session
 from .detection import Detection
 from .geometry import FITS, Canvas, tight
-from .layouts import LAYOUTS, check, class_count, decode, tell
-from .names import chosen, class_names
+from .layouts import LAYOUTS, check, class_count, decode
+from .names import chosen, class_names, parse
 from .suppress import suppress
+from .telling import settle
 
 AUTO_SIZE = 640  # longer side for models of any size that don't say which they were trained on
 _TYPES = {'tensor(float)': np.float32, 'tensor(float16)': np.float16}
@@ -139,7 +140,7 @@ class Detector:
         how = kind.fit if resize == 'auto' else resize
         if how not in FITS:
             raise UserError(f'detector.resize is {resize!r}; use auto, {", ".join(FITS)}')
-        self._canvas = Canvas(how, kind.rgb, kind.unit, dtype)
+        self._canvas = Canvas(how, kind.rgb, kind.unit, dtype, kind.normed)
         self.names = class_names(self.metadata, labels, count)
         self._tune(score, iou, limit, classes)
 
@@ -188,15 +189,15 @@ class Detector:
     def _layout(self, layout: str, dtype: type) -> tuple[str, int | None]:
         """The name of the layout and the number of classes, by a run on an empty input."""
         size = self._size if isinstance(self._size, tuple) else (self._size, self._size)
-        outputs = self._run(np.zeros((1, 3, *size), dtype), size)
+        noise: np.ndarray = np.random.default_rng(0).random((1, 3, *size)).astype(dtype)
+        outputs = self._run(noise, size)
         shapes = [(name, value.shape) for name, value in outputs.items()]
-        layout = self.metadata.get('layout', layout) if layout == 'auto' else layout
-        if layout in LAYOUTS:
-            check(layout, shapes, self.path)
-            told = layout
+        if layout == 'auto':
+            names = len(parse(self.metadata['names'])) if 'names' in self.metadata else None
+            layout = settle(outputs, size, self.metadata, names, self.path)
         else:
-            told = tell(shapes, size, self.path)
-        return told, class_count(told, shapes)
+            check(layout, shapes, self.path)
+        return layout, class_count(layout, shapes)
 
     def _run(self, blob: np.ndarray, size: tuple[int, int]) -> dict[str, np.ndarray]:
         feed = {}
@@ -230,6 +231,7 @@ class Detector:
     def _found(self, outputs: dict[str, np.ndarray], place) -> list[Detection]:
         found = decode(self.layout, outputs, place.size, self.score)
         boxes, scores, labels = found.boxes, found.scores, found.labels
+        self._check_places(boxes, place.size)
         if self._chosen is not None:
             some = np.flatnonzero(np.isin(labels, list(self._chosen)))
             boxes, scores, labels = boxes[some], scores[some], labels[some]
@@ -246,6 +248,15 @@ class Detector:
                 labels[keep].tolist(), scores[keep].tolist(), boxes[keep].tolist(), strict=True
             )
         ]
+
+    def _check_places(self, boxes: np.ndarray, size: tuple[int, int]) -> None:
+        """Refuse boxes that lie nowhere near the image. Raises UserError."""
+        centres = (boxes[:, :2] + boxes[:, 2:]) / 2 / (size[1], size[0])
+        if len(boxes) and (centres.min() < -1 or centres.max() > 2):
+            raise UserError(
+                f'{self.path} as {self.layout} gives boxes far outside the image: its outputs mean '
+                'something else; set detector.layout'
+            )
 
     def label(self, number: int) -> str:
         return self.names[number] if 0 <= number < len(self.names) else str(number)

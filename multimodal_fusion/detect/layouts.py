@@ -1,15 +1,20 @@
-"""The output layouts of the YOLO and DETR families: told apart, and decoded to candidate boxes.
+"""The output layouts of the YOLO and DETR families, decoded to candidate boxes.
 
-Let cells be the number of cells of strides 8, 16 and 32 on the input, and C the number of classes.
+Let cells be the number of cells of strides 8, 16 and 32 on the input (YOLOv8: also with 4 or 64),
+and C the number of classes. `telling` tells them apart.
 
     yolox     (1, cells, 5 + C)      raw: offset and log size in strides, objectness, class scores
     yolov5    (1, 3 cells, 5 + C)    cx, cy, w, h in pixels, objectness, class scores; YOLOv7 too
     yolov8    (1, 4 + C, cells)      cx, cy, w, h in pixels, class scores; YOLOv9 and YOLO11 too
+    yolov8-rows  (1, cells, 4 + C)   the same, turned round
+    deepstream   (1, cells, 6)       x0, y0, x1, y1 in pixels, score, class, before suppression
     yolov10   (1, N, 6)              x0, y0, x1, y1 in pixels, score, class: no suppression needed
     rtdetr    (1, N, 4 + C)          cx, cy, w, h relative to the input, class scores: likewise
     dfine     labels, boxes, scores  (1, N), (1, N, 4), (1, N): RT-DETR and D-FINE with their
                                      post-processing; asks for ``orig_target_sizes``
     detr      logits, pred_boxes     (1, N, C), (1, N, 4): the same without
+    yolos     logits, pred_boxes     with "no object" as the last class: DETR, YOLOS
+    rfdetr    dets, labels           (1, N, 4), (1, N, C): boxes as rtdetr, logits
 """
 
 from collections.abc import Sequence
@@ -20,13 +25,15 @@ import numpy as np
 from ..errors import UserError
 
 STRIDES = (8, 16, 32)
+PYRAMIDS = (STRIDES, (4, 8, 16, 32), (8, 16, 32, 64))
 
 
 @dataclass(frozen=True)
 class OutputLayout:
     """How a model wants its input, and whether it leaves several boxes for one object.
 
-    fit: of `geometry.FITS`. rgb, unit: of `geometry.Canvas`. overlaps: suppression is needed.
+    fit: of `geometry.FITS`. rgb, unit, normed: of `geometry.Canvas`. overlaps: suppression is
+    needed.
     """
 
     fit: str
@@ -34,16 +41,21 @@ class OutputLayout:
     unit: bool
     overlaps: bool
     shape: str
+    normed: bool = False
 
 
 LAYOUTS = {
     'yolox': OutputLayout('corner', False, False, True, '(1, cells, 5 + C)'),
     'yolov5': OutputLayout('centre', True, True, True, '(1, 3 cells, 5 + C)'),
     'yolov8': OutputLayout('centre', True, True, True, '(1, 4 + C, cells)'),
+    'yolov8-rows': OutputLayout('centre', True, True, True, '(1, cells, 4 + C)'),
+    'deepstream': OutputLayout('centre', True, True, True, '(1, cells, 6)'),
     'yolov10': OutputLayout('centre', True, True, False, '(1, N, 6)'),
     'rtdetr': OutputLayout('stretch', True, True, False, '(1, N, 4 + C)'),
     'dfine': OutputLayout('stretch', True, True, False, 'labels, boxes and scores'),
     'detr': OutputLayout('stretch', True, True, False, 'logits and pred_boxes'),
+    'yolos': OutputLayout('stretch', True, True, False, 'logits and pred_boxes', True),
+    'rfdetr': OutputLayout('stretch', True, True, False, 'dets and labels', True),
 }
 
 
@@ -56,39 +68,8 @@ class Candidates:
     labels: np.ndarray
 
 
-def cell_count(size: tuple[int, int]) -> int:
-    return sum((size[0] // s) * (size[1] // s) for s in STRIDES)
-
-
-def tell(outputs: Sequence[tuple[str, tuple]], size: tuple[int, int], path: object = '') -> str:
-    """The name of the layout of a model. Raises UserError that lists what was found.
-
-    outputs: (name, shape) of each output, as numbers: that of a run on an input of ``size``.
-    """
-    names = {name for name, _ in outputs}
-    if {'labels', 'boxes', 'scores'} <= names:
-        return 'dfine'
-    if {'logits', 'pred_boxes'} <= names:
-        return 'detr'
-    shape, cells = outputs[0][1], cell_count(size)
-    if len(outputs) == 1 and len(shape) == 3 and shape[0] == 1:
-        _, rows, columns = shape
-        if rows == cells and columns > 5:
-            return 'yolox'
-        if rows == 3 * cells and columns > 5:
-            return 'yolov5'
-        if columns == cells and rows > 4:
-            return 'yolov8'
-        if columns == 6:
-            return 'yolov10'
-        if columns > 4 and rows < cells:
-            return 'rtdetr'
-    found = ', '.join(f'{name} {list(shape)}' for name, shape in outputs)
-    known = '; '.join(f'{name}: {layout.shape}' for name, layout in LAYOUTS.items())
-    raise UserError(
-        f'{path} is not a detector whose outputs are understood: found {found} on an input of '
-        f'{size[1]}x{size[0]}; supported are {known}, with {cells} cells here'
-    )
+def cell_count(size: tuple[int, int], strides: Sequence[int] = STRIDES) -> int:
+    return sum((size[0] // s) * (size[1] // s) for s in strides)
 
 
 def check(layout: str, outputs: Sequence[tuple[str, tuple]], path: object = '') -> None:
@@ -97,17 +78,23 @@ def check(layout: str, outputs: Sequence[tuple[str, tuple]], path: object = '') 
     Numbers of rows are left to whoever chose it: YOLOv6 has YOLOX's shape and YOLOv5's boxes.
     """
     names, shape = {name for name, _ in outputs}, outputs[0][1]
-    needed = {'dfine': {'labels', 'boxes', 'scores'}, 'detr': {'logits', 'pred_boxes'}}.get(layout)
+    logits = {'logits', 'pred_boxes'}
+    needed = {
+        'dfine': {'labels', 'boxes', 'scores'},
+        'detr': logits,
+        'yolos': logits,
+        'rfdetr': {'dets', 'labels'},
+    }.get(layout)
     if needed is not None:
         fits = needed <= names
     elif len(shape) != 3 or shape[0] != 1:
         fits = False
     elif layout == 'yolov8':
         fits = shape[1] > 4
-    elif layout == 'yolov10':
+    elif layout in ('yolov10', 'deepstream'):
         fits = shape[2] == 6
     else:
-        fits = shape[2] > (4 if layout == 'rtdetr' else 5)
+        fits = shape[2] > (4 if layout in ('rtdetr', 'yolov8-rows') else 5)
     if not fits:
         found = ', '.join(f'{name} {list(shape)}' for name, shape in outputs)
         raise UserError(
@@ -124,9 +111,11 @@ def class_count(layout: str, outputs: Sequence[tuple[str, tuple]]) -> int | None
         return shape[2] - 5
     if layout == 'yolov8':
         return shape[1] - 4
-    if layout == 'rtdetr':
+    if layout in ('rtdetr', 'yolov8-rows'):
         return shape[2] - 4
-    return shapes['logits'][2] if layout == 'detr' else None
+    if layout in ('detr', 'yolos'):
+        return shapes['logits'][2] - (layout == 'yolos')
+    return shapes['labels'][2] if layout == 'rfdetr' else None
 
 
 def decode(
@@ -141,14 +130,21 @@ def decode(
         if layout == 'dfine':
             boxes, scores = outputs['boxes'][0], outputs['scores'][0]
             return _chosen(boxes, scores, outputs['labels'][0], least)
-        if layout == 'detr':
-            scores = 1 / (1 + np.exp(-outputs['logits'][0].astype(np.float32)))
+        if layout in ('detr', 'rfdetr'):
+            logits, boxes = ('logits', 'pred_boxes') if layout == 'detr' else ('labels', 'dets')
+            scores = 1 / (1 + np.exp(-outputs[logits][0].astype(np.float32)))
+            return _chosen(_corners(outputs[boxes][0]) * _extent(size), *_best(scores), least)
+        if layout == 'yolos':
+            logits = outputs['logits'][0].astype(np.float32)
+            scores = np.exp(logits - logits.max(1, keepdims=True))
+            scores = (scores / scores.sum(1, keepdims=True))[:, :-1]
             boxes = _corners(outputs['pred_boxes'][0]) * _extent(size)
             return _chosen(boxes, *_best(scores), least)
         raw = next(iter(outputs.values()))[0]
-        if layout == 'yolov10':
+        if layout in ('yolov10', 'deepstream'):
             return _chosen(raw[:, :4], raw[:, 4], raw[:, 5], least)
-        if layout == 'yolov8':
+        if layout in ('yolov8', 'yolov8-rows'):
+            raw = raw if layout == 'yolov8' else raw.T
             scores = raw[4:].max(0)
             some = np.flatnonzero(scores >= least)
             raw = raw[:, some].T
@@ -206,6 +202,12 @@ def _best(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _chosen(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, least: float) -> Candidates:
     good = np.flatnonzero((scores >= least) & np.isfinite(boxes).all(1))
+    highest = float(scores[good].max(initial=0.0))
+    if highest > 1.01:
+        raise UserError(
+            f'the detector gives scores up to {highest:.4g}, which must be 0 to 1: its outputs '
+            'mean something else than its layout; set detector.layout'
+        )
     return Candidates(
         boxes[good].astype(np.float32, copy=False),
         scores[good].astype(np.float32, copy=False),

@@ -17,6 +17,11 @@ _COCO = """person bicycle car motorcycle airplane bus train truck boat traffic_l
 COCO = tuple(name.replace('_', ' ') for name in _COCO.split())
 """The 80 classes that stock models know, in their order."""
 
+_GAPS = (0, 12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
+_NEXT = iter(COCO)
+COCO_BY_ID = tuple('N/A' if number in _GAPS else next(_NEXT) for number in range(91))
+"""By COCO's own numbers, which have gaps: DETR, YOLOS, RF-DETR."""
+
 
 def class_names(metadata: Mapping[str, str], file: str, count: int | None) -> tuple[str, ...]:
     """The names of a model's classes: from a file, one a line, else from the model's metadata
@@ -31,8 +36,10 @@ def class_names(metadata: Mapping[str, str], file: str, count: int | None) -> tu
             raise UserError(f'the class names in {file} cannot be read: {error}') from error
         names, source = tuple(line.strip() for line in lines if line.strip()), file
     elif 'names' in metadata:
-        names, source = _parse(metadata['names']), "the model's metadata"
+        names, source = parse(metadata['names']), "the model's metadata"
     else:
+        if count == len(COCO_BY_ID):
+            return COCO_BY_ID
         numbers = tuple(str(number) for number in range(count or len(COCO)))
         return COCO if count in (None, len(COCO)) else numbers
     if count is not None and len(names) != count:
@@ -43,7 +50,7 @@ def class_names(metadata: Mapping[str, str], file: str, count: int | None) -> tu
     return names
 
 
-def _parse(text: str) -> tuple[str, ...]:
+def parse(text: str) -> tuple[str, ...]:
     """Names from a list, or from a mapping of numbers to names. Raises UserError."""
     for read in (json.loads, ast.literal_eval):
         try:

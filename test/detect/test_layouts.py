@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from multimodal_fusion.detect.detector import Detector
-from multimodal_fusion.detect.layouts import LAYOUTS, decode, grid, tell
+from multimodal_fusion.detect.geometry import Canvas
+from multimodal_fusion.detect.layouts import LAYOUTS, decode, grid
+from multimodal_fusion.detect.telling import tell
 from multimodal_fusion.errors import UserError
 
 from ..helpers.detectors import detector_bytes
@@ -193,7 +195,11 @@ def noise_of(layout, rows, fill):
         'yolov10': {'output': (1, rows, 6)},
         'rtdetr': {'output': (1, rows, 6)},
         'dfine': {'labels': (1, rows), 'boxes': (1, rows, 4), 'scores': (1, rows)},
+        'yolov8-rows': {'output': (1, 84, 6)},
+        'deepstream': {'output': (1, 84, 6)},
         'detr': {'logits': (1, rows, 2), 'pred_boxes': (1, rows, 4)},
+        'yolos': {'logits': (1, rows, 3), 'pred_boxes': (1, rows, 4)},
+        'rfdetr': {'labels': (1, rows, 2), 'dets': (1, rows, 4)},
     }[layout]
     return {name: np.full(shape, fill, np.float32) for name, shape in shapes.items()}
 
@@ -208,7 +214,7 @@ def test_no_number_is_no_detection(layout):
             value[
                 :, : (4 if layout == 'yolov8' else None), : (None if layout == 'yolov8' else 4)
             ] = np.inf
-    if layout != 'detr':
+    if layout not in ('detr', 'yolos', 'rfdetr'):
         assert len(decode(layout, outputs, (64, 64), 0.3).boxes) == 0
 
 
@@ -236,3 +242,136 @@ def test_the_grid_of_an_input_that_is_not_square():
     assert len(cells) == len(strides) == 42
     assert cells[9].tolist() == [1, 1] and strides[9] == 8
     assert cells[40].tolist() == [0, 0] and strides[40] == 32
+
+
+# Told by values, where shapes leave two readings -------------------------------------------------
+
+
+def table(rows, columns, filled):
+    """(1, rows, columns) of small noise as networks give it, with some rows filled in."""
+    raw = np.random.default_rng(0).uniform(0.001, 0.02, (1, rows, columns)).astype(np.float32)
+    for at, values in filled.items():
+        raw[0, at] = values
+    return {'output': raw}
+
+
+def in_pixels(outputs):
+    """Boxes spread over the input, as of decoded cells."""
+    raw = outputs['output']
+    raw[..., :4] += np.random.default_rng(1).uniform(0, 60, raw[..., :4].shape)
+    return outputs
+
+
+@pytest.mark.parametrize(('strides', 'rows'), [((4, 8, 16, 32), 340), ((8, 16, 32, 64), 85)])
+def test_yolov8_with_one_more_head(tmp_path, strides, rows):
+    """P2 adds 16x16 = 256 cells of stride 4 to the 84, P6 one of stride 64."""
+    raw = np.zeros((1, 6, rows), np.float32)
+    raw[0, :, 10] = (16, 32, 16, 24, 0.1, 0.7)
+    detector, found = found_by(tmp_path, {'output': raw})
+    assert detector.layout == 'yolov8'
+    check(found, '1', 0.7, CENTRED)
+
+
+def test_yolov8_turned_round(tmp_path):
+    outputs = in_pixels(table(84, 84, {}))
+    outputs['output'][0, 7] = (16, 32, 16, 24, *np.zeros(79), 0.8)
+    detector, found = found_by(tmp_path, outputs)
+    assert detector.layout == 'yolov8-rows'
+    check(found, 'toothbrush', 0.8, CENTRED)
+
+
+def test_deepstreams_rows_are_no_raw_yolox(tmp_path):
+    """x0 y0 x1 y1 score class; before, one box over the whole image with a score of 1.8."""
+    outputs = table(84, 6, {})
+    corners = np.random.default_rng(2).uniform(0, 30, (84, 2))
+    outputs['output'][0, :, :2] = corners
+    outputs['output'][0, :, 2:4] = corners + 10
+    outputs['output'][0, :, 5] = np.arange(84) % 3
+    outputs['output'][0, 5] = (*BOX, 0.9, 2)
+    detector, found = found_by(tmp_path, outputs)
+    assert detector.layout == 'deepstream'
+    check(found, 'car', 0.9, CENTRED)
+
+
+def test_raw_yolox_of_one_class_stays_raw_yolox(tmp_path):
+    outputs = table(84, 6, {33: (1, 0, np.log(2), np.log(3), 0.8, 0.5)})
+    detector, found = found_by(tmp_path, outputs)
+    assert detector.layout == 'yolox'
+    check(found, '0', 0.4, CORNER)
+
+
+SIX = (0.25, 0.5, 0.25, 0.375, 0.1, 0.6)
+
+
+@pytest.mark.parametrize(
+    'metadata',
+    [{}, {'description': 'Ultralytics RTDETR-l model trained on data.yaml', 'names': ['a', 'b']}],
+)
+def test_rtdetr_with_two_classes_is_no_yolov10(tmp_path, metadata):
+    detector, found = found_by(tmp_path, table(30, 6, {4: SIX}), metadata=metadata)
+    assert detector.layout == 'rtdetr'
+    check(found, 'b' if metadata else '1', 0.6, STRETCHED)
+
+
+def test_six_columns_that_say_nothing_are_refused_with_both_readings(tmp_path):
+    with pytest.raises(UserError, match=r'may be yolov10 .* or rtdetr with two classes: set dete'):
+        found_by(tmp_path, {'output': np.zeros((1, 30, 6), np.float32)})
+    detector, _ = found_by(
+        tmp_path, {'output': np.zeros((1, 30, 6), np.float32)}, metadata={'end2end': 'True'}
+    )
+    assert detector.layout == 'yolov10'
+
+
+def test_detr_and_yolos_have_no_object_as_the_last_class(tmp_path):
+    """92 logits: COCO's 91 numbers and "no object". Softmax of (ln 9, 0, ...): 9 / (9 + 91)."""
+    logits = np.zeros((1, 10, 92), np.float32)
+    logits[0, :, 91] = 9
+    logits[0, 3] = np.eye(92)[1] * np.log(9 * 91)
+    boxes = np.full((1, 10, 4), (0.25, 0.5, 0.25, 0.375), np.float32)
+    detector, found = found_by(tmp_path, {'logits': logits, 'pred_boxes': boxes})
+    assert detector.layout == 'yolos' and len(detector.names) == 91
+    check(found, 'person', 0.9, STRETCHED)
+
+
+def test_rfdetr(tmp_path):
+    """91 logits by COCO's numbers; number 3 is a car. Sigmoid of ln 4 is 0.8."""
+    logits = np.full((1, 10, 91), -9, np.float32)
+    logits[0, 2, 3] = np.log(4)
+    boxes = np.full((1, 10, 4), (0.25, 0.5, 0.25, 0.375), np.float32)
+    detector, found = found_by(tmp_path, {'dets': boxes, 'labels': logits})
+    assert detector.layout == 'rfdetr'
+    check(found, 'car', 0.8, STRETCHED)
+
+
+def test_imagenets_mean_and_deviation():
+    """Red 0.485 at value 124 of 255: (0.48627 - 0.485) / 0.229 = 0.0055."""
+    blob, _ = Canvas('stretch', True, True, np.float32, True).blob(
+        np.full((8, 8, 3), (104, 116, 124), np.uint8), (8, 8)
+    )
+    assert blob[0, :, 0, 0] == pytest.approx((0.0056, -0.0049, 0.0082), abs=3e-4)
+
+
+@pytest.mark.parametrize(
+    ('outputs', 'text'),
+    [
+        ({'output': np.full((1, 56, 84), 40, np.float32)}, 'its scores go from 40 to 40: pose'),
+        ({'output': np.full((1, 7, 84), -0.4, np.float32)}, 'its scores go from -0.4 to -0.4'),
+        ({'output0': np.zeros((1, 38, 84), np.float32),
+          'output1': np.zeros((1, 32, 16, 16), np.float32)}, 'which a segmentation model has'),
+        ({'output': np.full((1, 84, 112), 0.1, np.float32)}, 'as NanoDet has'),
+        ({'save_infer_model/scale_0.tmp_0': np.zeros((3, 6), np.float32)}, 'which PicoDet and ot'),
+        (in_pixels(table(84, 9, {})), r'may have 5 classes \(yolov8-rows\) or an objectness and 4'),
+    ],
+)  # fmt: skip
+def test_other_families_are_refused_by_name(tmp_path, outputs, text):
+    with pytest.raises(UserError, match=text):
+        found_by(tmp_path, outputs)
+
+
+def test_scores_and_boxes_of_another_layout_are_never_published(tmp_path):
+    wrong = single(30, 7, 4, (0.25, 0.5, 0.25, 0.375, 0.1, 0.2, 300))
+    with pytest.raises(UserError, match='gives scores up to 300, which must be 0 to 1'):
+        found_by(tmp_path, wrong, layout='rtdetr')
+    wrong = single(30, 7, 4, (250, 500, 20, 30, 0.1, 0.2, 0.6))
+    with pytest.raises(UserError, match='gives boxes far outside the image'):
+        found_by(tmp_path, wrong, layout='rtdetr')
