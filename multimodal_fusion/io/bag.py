@@ -1,6 +1,6 @@
 """rosbag2 files (MCAP or sqlite3) without ROS: what is in them, and messages in and out."""
 
-import difflib
+import itertools
 import struct
 import sys
 from collections.abc import Iterator
@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from .bag_topics import IMAGE_TYPES, BagTopics, choose
 
-THERMAL_NAMES = ('thermal', 'ir', 'infrared', 'lwir', 'tir')
-IMAGE_TYPES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
 INFO_TYPE = 'sensor_msgs/msg/CameraInfo'
+_LOOKED_AT = 2000  # image messages at most, to see which encoding each topic has
 
 
 def rosbags():
@@ -28,15 +28,6 @@ def type_store():
     """Message types of the newest distribution that rosbags knows; images are the same in all."""
     _, typesys = rosbags()
     return typesys.get_typestore(typesys.Stores.LATEST)
-
-
-@dataclass(frozen=True)
-class BagTopics:
-    """The topics of a bag that are to be fused, and whether each holds compressed images."""
-
-    rgb: str
-    thermal: str
-    compressed: dict[str, bool]
 
 
 @dataclass(frozen=True)
@@ -157,30 +148,25 @@ class Bag:
             ) from error
 
     def choose(self, rgb: str | None, thermal: str | None) -> BagTopics:
-        """The two image topics: as named, or told apart by their names. Raises UserError."""
-        known = [topic for topic, kind in self.types.items() if kind in IMAGE_TYPES]
-        for topic in filter(None, (rgb, thermal)):
-            if topic not in self.types:
-                raise UserError(
-                    f'{self.path} has no topic {topic}; its image topics are '
-                    f'{", ".join(known) or "none"}.{nearest_names(topic, list(self.types))}'
-                )
-            if topic not in known:
-                raise UserError(
-                    f'{topic} in {self.path} holds {self.types[topic]}, expected '
-                    f'{" or ".join(IMAGE_TYPES)}'
-                )
-        warm = [t for t in known if any(name in t.lower().split('/') for name in THERMAL_NAMES)]
-        warm = warm or [t for t in known if any(name in t.lower() for name in ('thermal', 'infra'))]
-        thermal = thermal or next((t for t in warm if t != rgb), None)
-        rgb = rgb or next((t for t in known if t != thermal and t not in warm), None)
+        """The two image topics: as named, or told by `bag_topics`, and said. Raises UserError."""
+        chosen = choose(self.types, self._encodings(), rgb, thermal, self.path)
         if rgb is None or thermal is None:
-            raise UserError(
-                f'{self.path} has the image topics {", ".join(known) or "none"}; name the two with '
-                '--rgb-topic and --thermal-topic'
-            )
-        compressed = {topic: self.types[topic] == IMAGE_TYPES[1] for topic in (rgb, thermal)}
-        return BagTopics(rgb, thermal, compressed)
+            print(f'{self.path}: rgb {chosen.rgb}, thermal {chosen.thermal}', file=sys.stderr)
+        return chosen
+
+    def _encodings(self) -> dict[str, str]:
+        """The encoding, or the format, of the first image of each topic."""
+        images = {name for name, kind in self.types.items() if kind in IMAGE_TYPES}
+        found: dict[str, str] = {}
+        try:
+            for topic, _, raw in itertools.islice(self.messages(tuple(images)), _LOOKED_AT):
+                if topic not in found:
+                    found[topic] = _encoding(raw, self.types[topic])
+                if found.keys() == images:
+                    break
+        except UserError:
+            pass  # damaged, which is told when it is played
+        return found
 
     def info_topic(self, image_topic: str) -> str | None:
         """The camera_info topic beside an image topic, by ROS's naming."""
@@ -239,15 +225,24 @@ def header_stamp(raw: bytes) -> int:
     return seconds * 1_000_000_000 + nanoseconds
 
 
+def _encoding(raw: bytes, kind: str) -> str:
+    """The encoding of a serialized Image, or the format of a CompressedImage; empty if cut off."""
+    order = '<' if raw[1:2] == b'\x01' else '>'
+    try:
+        at = 12  # the encapsulation and the stamp
+        (length,) = struct.unpack_from(f'{order}I', raw, at)  # frame_id
+        at += 4 + length
+        at += -at % 4
+        at += 8 if kind == IMAGE_TYPES[0] else 0  # height and width
+        (length,) = struct.unpack_from(f'{order}I', raw, at)
+        return bytes(raw[at + 4 : at + 3 + min(length, 100)]).decode(errors='replace')
+    except struct.error:
+        return ''
+
+
 def open_bag(path: Path) -> Bag:
     """A bag, with its warning, if any, printed."""
     bag = Bag(path)
     if bag.warning:
         print(f'warning: {bag.warning}', file=sys.stderr)
     return bag
-
-
-def nearest_names(name: str, known: list[str]) -> str:
-    """A hint for a name that was not found: ' Did you mean a or b?', or nothing."""
-    near = difflib.get_close_matches(name, known, 2, 0.4)
-    return f' Did you mean {" or ".join(near)}?' if near else ''

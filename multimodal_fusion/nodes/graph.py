@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rclpy.node import Node
 
-from ..io.bag import IMAGE_TYPES, nearest_names
+from ..io.bag_topics import IMAGE_TYPES, nearest_names
 
 IMAGE, COMPRESSED = IMAGE_TYPES
 _SUFFIX = '/compressed'

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import BadImage, UserError
-from ..io.bag import Bag, BagTopics, header_stamp, type_store
+from ..io.bag import Bag, header_stamp, type_store
+from ..io.bag_topics import BagTopics
 from .frames import Frame, stamp_of
 from .health import Health
 from .pairing import Counters, Pair

@@ -7,7 +7,8 @@ import numpy as np
 from ..errors import BadImage, UserError
 from ..host.progress import progress
 from ..io import messages
-from ..io.bag import INFO_TYPE, Bag, BagTopics, BagWriter, Topic, type_store
+from ..io.bag import INFO_TYPE, Bag, BagWriter, Topic, type_store
+from ..io.bag_topics import BagTopics
 from .frames import misfit
 from .offline import Offline, decode
 from .pipeline import Pipeline
