@@ -12,6 +12,7 @@ from .. import __version__
 from ..errors import UserError
 from ..fusers.pair import MIN_SIDE
 from ..host.machine import cpu_name
+from ..io.text_files import read_text
 
 HELP = 'Measure fusers beside the physical floor of this machine; or the node, or a link.'
 EXAMPLE = 'python -m multimodal_fusion bench --sizes 640x480 --threads 1,2 --json > bench.json'
@@ -91,12 +92,12 @@ def run(args: argparse.Namespace) -> int:
 def read_figures(path: Path) -> dict:
     """The figures that --json printed. Raises UserError."""
     try:
-        figures = json.loads(path.read_text())
+        figures = json.loads(read_text(path, 'the figures'))
         if not figures['rows'] or not figures['floors']:
             raise ValueError('no rows')
         return figures
-    except OSError as error:
-        raise UserError(f'{path} cannot be read: {error.strerror}') from error
+    except UserError:
+        raise
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
             f'{path} does not hold what "bench --json" prints ({error}); make it with '

@@ -65,6 +65,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='where stems begin so, only these classes are labelled; may be given again',
     )  # fmt: skip
     boxes.add_argument(
+        '--class-map', action='append', default=[], metavar='LABEL=CLASS',
+        help='a class of the labels is this one of the detector, as people=person; may be given '
+        'again',
+    )  # fmt: skip
+    boxes.add_argument(
         '--detector-score', type=float, default=detection.AT,
         help=f'least score for recall, precision and pictures (default: {detection.AT})',
     )  # fmt: skip
@@ -78,7 +83,11 @@ def run(args: argparse.Namespace) -> int:
     if (args.detector is None) != (args.labels is None):
         raise UserError('--detector and --labels go together, with --data')
     boxes = args.detector and BoxJob(
-        args.detector, args.labels, tuple(args.partial), args.detector_score
+        args.detector,
+        args.labels,
+        tuple(args.partial),
+        args.detector_score,
+        tuple(args.class_map),
     )
     make_folder(args.out)  # before any work: it may not be writable
     found = evaluate(

@@ -4,10 +4,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ..errors import UserError
 from ..host.progress import warn
+from ..io.text_files import parse_yaml
 from ..pipeline.pipeline import Pipeline, build
 from ..pipeline.settings import TABLE, Settings, checked, from_file
 
@@ -81,12 +80,9 @@ def parameters(args: argparse.Namespace, **fixed: Any) -> dict[str, Any]:
     values = from_file(args.params) if args.params else {}
     for text in args.set:
         name, equals, value = text.partition('=')
-        try:
-            values[name] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            equals = ''
         if not equals:
             raise UserError(f'--set is {text!r}; give NAME=VALUE, such as sync.slop=0.05')
+        values[name] = parse_yaml(value, f'--set {name}')
     given = {name: value for name, value in vars(args).items() if name in TABLE}
     values |= {name: value for name, value in given.items() if value is not None}
     if args.thermal_range:

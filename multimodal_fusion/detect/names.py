@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..errors import UserError, quoted
+from ..io.text_files import read_text
 
 _COCO = """person bicycle car motorcycle airplane bus train truck boat traffic_light fire_hydrant
     stop_sign parking_meter bench bird cat dog horse sheep cow elephant bear zebra giraffe backpack
@@ -30,10 +31,7 @@ def class_names(metadata: Mapping[str, str], file: str, count: int | None) -> tu
     count: how many classes the model has, None if that is not known. Raises UserError.
     """
     if file:
-        try:
-            lines = Path(file).read_text().splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f'the class names in {file} cannot be read: {error}') from error
+        lines = read_text(Path(file), 'the class names in').splitlines()
         names, source = tuple(line.strip() for line in lines if line.strip()), file
     elif 'names' in metadata:
         names, source = parse(metadata['names']), "the model's metadata"

@@ -115,6 +115,47 @@ def parse_partial(texts: Iterable[str]) -> dict[str, frozenset[str]]:
     return found
 
 
+def parse_class_map(texts: Iterable[str]) -> dict[str, str]:
+    """{class of the labels: class of the detector} from texts like ``people=person``, in small
+    letters. Raises UserError."""
+    found = {}
+    for text in texts:
+        mine, equals, theirs = (part.strip().casefold() for part in text.partition('='))
+        if not (mine and equals and theirs):
+            raise UserError(
+                f'--class-map is {text!r}; it must be a class of the labels and one of the '
+                'detector, such as people=person'
+            )
+        found[mine] = theirs
+    return found
+
+
+def called_alike(
+    classes: Sequence[str], detector: Sequence[str], renamed: Mapping[str, str]
+) -> tuple[str, ...]:
+    """The classes of labels as the detector spells them: small and large letters are one.
+
+    renamed: of `parse_class_map`. A class that the detector does not know keeps its name. Raises
+    UserError if none is known, or if a name in the map is.
+    """
+    known = {name.casefold(): name for name in detector}
+    lists = f'the labels have {_listed(classes)}, the detector {_listed(detector)}'
+    for mine, theirs in renamed.items():
+        if mine not in map(str.casefold, classes) or theirs not in known:
+            raise UserError(f'--class-map {mine}={theirs} names a class that is not there: {lists}')
+    wanted = [renamed.get(name.casefold(), name.casefold()) for name in classes]
+    if not any(name in known for name in wanted):
+        raise UserError(
+            f'labels and detector have no class in common: {lists}; name those that are the same '
+            'with --class-map, such as people=person'
+        )
+    return tuple(known.get(w, name) for w, name in zip(wanted, classes, strict=True))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ', '.join(names[:12]) + (', …' if len(names) > 12 else '')
+
+
 def read_truth(
     folder: Path,
     sizes: Mapping[str, tuple[int, int]],

@@ -16,6 +16,7 @@ from ..detect.detection import draw
 from ..errors import UserError
 from ..host.progress import progress, warn
 from ..io.bag import open_bag
+from ..io.box_files import read_classes
 from ..io.datasets import find_pairs
 from ..io.pixels import side_by_side
 from ..io.whole_files import make_folder, whole_file
@@ -47,13 +48,14 @@ class BoxJob:
     """What to detect with and what is there. labels: folder of STEM.txt by people.
 
     partial: STEM=CLASSES, where only some classes are labelled. score: least one for recall,
-    precision and pictures.
+    precision and pictures. renamed: LABEL=CLASS, where labels and detector differ in names.
     """
 
     detector: str
     labels: Path
     partial: tuple[str, ...] = ()
     score: float = detection.AT
+    renamed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -245,7 +247,14 @@ def _detect(boxes: BoxJob, detector, found: dict, timing: dict, picture: Picture
     """Add detection to the results and its cost to the timing; returns (caption, picture) of
     objects that only the fused image shows."""
     sizes = {image['stem']: (image['height'], image['width']) for image in found['images']}
-    truths = detection.read_truth(boxes.labels, sizes, detection.parse_partial(boxes.partial))
+    own = read_classes(boxes.labels)
+    classes = detection.called_alike(own, detector.names, detection.parse_class_map(boxes.renamed))
+    spelt = {name.casefold(): now for name, now in zip(own, classes, strict=True)}
+    partial = {
+        prefix: frozenset(spelt.get(name.casefold(), name) for name in names)
+        for prefix, names in detection.parse_partial(boxes.partial).items()
+    }
+    truths = detection.read_truth(boxes.labels, sizes, partial, classes)
     models = [model['name'] for model in found['models'] if model['source'] != 'source']
     findings = detection.detect_all(detector, truths, [*detection.INPUTS, *models], picture)
     found['detection'] = finite(detection.summarise(detector, truths, findings, boxes.score))

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError, quoted
+from .text_files import read_text
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,7 @@ class Boxes:
 def read_boxes(path: Path, width: int, height: int, classes: int) -> Boxes:
     """The boxes of one file, in pixels of an image of this size. Raises UserError."""
     rows = []
-    try:
-        lines = Path(path).read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f'the labels {path} cannot be read: {error}') from error
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read_text(path, 'the labels').splitlines(), 1):
         if not line.strip():
             continue
         try:
@@ -59,7 +56,8 @@ def read_classes(folder: Path) -> tuple[str, ...]:
     for place in (folder, *folder.absolute().parents[:3]):
         path = place / 'classes.txt'
         if path.is_file():
-            names = tuple(name.strip() for name in path.read_text().splitlines() if name.strip())
+            lines = read_text(path, 'the classes').splitlines()
+            names = tuple(name.strip() for name in lines if name.strip())
             if names:
                 return names
     raise UserError(

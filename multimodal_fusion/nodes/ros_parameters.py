@@ -6,11 +6,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import rclpy
-import yaml
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 
 from ..errors import UserError, quoted
+from ..io.text_files import read_yaml
 from ..parameters import Parameter
 from ..pipeline.settings import ROS_PARAMETERS, TABLE, Settings, check_names, checked
 
@@ -57,8 +57,8 @@ def idle_files(node: Node, argv: Sequence[str]) -> Iterator[str]:
         if option != '--params-file':
             continue
         try:
-            keys = list(yaml.safe_load(Path(path).read_text()) or {})
-        except (OSError, yaml.YAMLError, TypeError, UnicodeDecodeError):
+            keys = list(read_yaml(Path(path), 'the parameter file') or {})
+        except (UserError, TypeError):
             continue  # rcl has refused it
         if not any(_meant(str(key), name) for key in keys):
             others = ', '.join(map(str, keys)) or 'no node'

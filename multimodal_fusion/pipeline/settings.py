@@ -12,11 +12,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
-import yaml
-
 from ..detect.detector import DetectorSettings
 from ..errors import UserError
 from ..fusers.fuser import ModelSettings
+from ..io.text_files import read_yaml
 from ..parameters import Parameter, option, parameters_of
 from ..registration.warp import RegistrationSettings
 from .frames import InputSettings, OutputSettings
@@ -108,16 +107,16 @@ def check_names(names: Iterable[str]) -> None:
 
 def from_file(path: Path) -> dict[str, Any]:
     """The parameters of a ROS parameter file, checked by name and value. Raises UserError."""
+    content = read_yaml(path, 'the parameter file')
     try:
-        content = yaml.safe_load(path.read_text())
         nodes = [
-            node['ros__parameters']
+            node['ros__parameters'] or {}
             for name, node in content.items()
             if name.rsplit('/', 1)[-1] in ('**', '*', 'fusion_node')
         ]
-    except OSError as error:
-        raise UserError(f'the parameter file {path} cannot be read: {error.strerror}') from error
-    except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
+        if not all(isinstance(node, dict) for node in nodes):
+            raise TypeError('ros__parameters holds no names')
+    except (AttributeError, KeyError, TypeError) as error:
         raise UserError(
             f'{path} is not a ROS parameter file ("/**:", "ros__parameters:", values): {error}'
         ) from error

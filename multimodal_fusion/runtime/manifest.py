@@ -5,10 +5,9 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
-
 from ..errors import UserError
 from ..host.share import share_file
+from ..io.text_files import read_yaml
 from .onnx_file import check_onnx
 
 MAX_BYTES = 512 * 2**20
@@ -44,13 +43,13 @@ class Manifest:
         """Read a manifest, the package's own by default. Raises UserError."""
         path = path or share_file('models/models.yaml')
         try:
-            content = yaml.safe_load(path.read_text())
+            content = read_yaml(path, 'the model manifest')
             models, detectors = (
                 {name: ModelEntry(name, **entry) for name, entry in group.items()}
                 for group in (content['models'], content.get('detectors', {}))
             )
             return cls(path.parent, content['default'], models, detectors)
-        except (OSError, yaml.YAMLError, TypeError, KeyError, AttributeError) as error:
+        except (TypeError, KeyError, AttributeError) as error:
             raise UserError(
                 f'{path} is not a model manifest (models: name: {{file, sha256, ...}}, '
                 f'default: name): {error}'

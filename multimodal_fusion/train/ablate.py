@@ -8,6 +8,7 @@ import yaml
 
 from ..errors import UserError
 from ..fusers.classical import CLASSICAL
+from ..io.text_files import read_yaml
 from ..io.whole_files import make_folder, whole_file
 from .config import Config
 from .data.pairs import load_folders, spread
@@ -97,17 +98,19 @@ def load_variants(path: Path) -> tuple[list[Variant], int]:
     by dotted keys; ``all`` is set in every one.
     """
     try:
-        content = yaml.safe_load(Path(path).read_text())
+        content = read_yaml(path, 'the list of variants')
         common, listed = content['all'], content['variants']
         variants = []
         for name, given in listed.items():
-            base = yaml.safe_load((Path(path).parent / given['base']).read_text())
+            base = read_yaml(Path(path).parent / given['base'], 'the configuration')
             for key, value in {**common, **(given.get('set') or {})}.items():
                 _set(base, key, value, f'{path}: {name}')
             Config.check(base, f'{path}: {name}')
             variants.append(Variant(name, given['label'], base, given.get('teacher')))
         pairs = int(content['pairs'])
-    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
         raise UserError(f'{path} is not a list of variants: {error!r}') from error
     for i, variant in enumerate(variants):
         if variant.teacher and variant.teacher not in [earlier.name for earlier in variants[:i]]:

@@ -6,9 +6,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from ..errors import UserError
+from ..io.text_files import read_yaml
 from .data.masks import Synthesis
 from .data.patches import Augmentation
 from .sections import complete, number
@@ -113,12 +112,7 @@ class Config:
     @classmethod
     def load(cls, path: Path) -> 'Config':
         """Read a YAML file. Raises UserError that names the key and what was expected."""
-        try:
-            content = yaml.safe_load(Path(path).read_text())
-        except OSError as error:
-            raise UserError(f'the configuration {path} cannot be read: {error.strerror}') from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise UserError(f'the configuration {path} is not YAML: {error}') from error
+        content = read_yaml(path, 'the configuration')
         if not isinstance(content, dict):
             raise UserError(f'the configuration {path} must be a list of "key: value" lines')
         return cls.check(content, str(path))

@@ -159,3 +159,24 @@ def test_truth_from_folders(tmp_path):
         detection.read_truth(labels, {'other': (40, 100)}, {})
     with pytest.raises(UserError, match=r"--partial is 'llvip_'; it must be"):
         detection.parse_partial(['llvip_'])
+
+
+def test_classes_are_compared_without_case_and_renamed_on_request():
+    alike = detection.called_alike
+    assert alike(('Person', 'CAR', 'dog'), ('person', 'car'), {}) == ('person', 'car', 'dog')
+    renamed = detection.parse_class_map(['People=person'])
+    assert alike(('people', 'car'), ('person', 'car'), renamed) == ('person', 'car')
+
+
+@pytest.mark.parametrize(
+    ('classes', 'renamed', 'text'),
+    [
+        (('People',), (), 'no class in common: the labels have People, the detector person, car'),
+        (('People',), ('persons=person',), 'names a class that is not there: the labels have Peo'),
+        (('People',), ('people=persons',), 'names a class that is not there'),
+        (('People',), ('people',), "--class-map is 'people'; it must be a class of the labels"),
+    ],
+)
+def test_classes_without_anything_in_common_are_refused(classes, renamed, text):
+    with pytest.raises(UserError, match=text):
+        detection.called_alike(classes, ('person', 'car'), detection.parse_class_map(renamed))

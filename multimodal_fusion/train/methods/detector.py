@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import yaml
 from safetensors.torch import save_file
 from tqdm import tqdm
 
@@ -26,6 +25,7 @@ from ...detect.suppress import suppress
 from ...errors import UserError
 from ...host.share import share_file
 from ...host.version import code_version
+from ...io.text_files import read_text, read_yaml
 from ...io.whole_files import make_folder, whole_file
 from ...networks.yolo import Yolo, cells, decode
 from .. import curves
@@ -97,11 +97,7 @@ class DetectorConfig:
     @classmethod
     def load(cls, path: Path) -> 'DetectorConfig':
         """Read a YAML file. Raises UserError that names the key and what was expected."""
-        try:
-            content = yaml.safe_load(Path(path).read_text())
-        except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-            raise UserError(f'the configuration {path} cannot be read: {error}') from error
-        return cls.check(content, str(path))
+        return cls.check(read_yaml(path, 'the configuration'), str(path))
 
     @classmethod
     def check(cls, content: object, source: str) -> 'DetectorConfig':
@@ -137,7 +133,7 @@ class DetectorConfig:
 def held_out_stems(name: str) -> list[str]:
     """The stems in a split file, a path or one of the package's own. Raises UserError."""
     path = Path(name) if Path(name).is_file() else share_file(name)
-    lines = (line.partition('#')[0].strip() for line in path.read_text().splitlines())
+    lines = (line.partition('#')[0].strip() for line in read_text(path, 'the stems').splitlines())
     return [line for line in lines if line]
 
 
