@@ -63,15 +63,15 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     except Interrupted:
         return 130
+    except BrokenPipeError:
+        # The reader of our output left (`... | head`); keep Python from complaining at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except Exception as error:
         if not out_of_memory(error):
             raise
         print(f'multimodal_fusion {given[0]}: {NO_MEMORY}', file=sys.stderr)
         return 2
-    except BrokenPipeError:
-        # The reader of our output left (`... | head`); keep Python from complaining at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
 
 
 def _renamed(argv: list[str]) -> list[str]:

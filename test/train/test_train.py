@@ -201,7 +201,7 @@ def test_packaged_configurations_fit_their_recipes(name):
         ('rate: 0.01', 'rate: fast', r"learning_rate must be a number of at least 0, got 'fast'"),
         ('gradient: 2.0', 'gradient: -1', r'weights.gradient must be a number of at least 0'),
         ('gradient: 2.0', 'edges: 1', r'weights must name exactly the loss terms intensity, grad'),
-        ('weights: {', 'weights: [{', r'is not YAML'),
+        ('weights: {', 'weights: [{', r'is not valid YAML'),
         ('mmdrfuse', 'mmdrfuse_plus', r"one of recipe 'mmdrfuse_plus', not of 'mmdrfuse'"),
     ],
 )
