@@ -2,6 +2,8 @@
 
 import ast
 import copy
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from .names import chosen, class_names, parse
 from .suppress import suppress
 from .telling import settle
 
+_LONGEST = 4096  # side of an input
 AUTO_SIZE = 640  # longer side for models of any size that don't say which they were trained on
 _TYPES = {'tensor(float)': np.float32, 'tensor(float16)': np.float16}
 
@@ -181,8 +184,10 @@ class Detector:
             return tuple(shape[2:]), _TYPES[first.type]
         if not size:
             try:
-                size = int(max(ast.literal_eval(self.metadata['imgsz'])))
-            except (KeyError, ValueError, SyntaxError, TypeError):
+                size = int(max(ast.literal_eval(self.metadata['imgsz'][:100])))
+            except (KeyError, ValueError, SyntaxError, TypeError, OverflowError, RecursionError):
+                size = AUTO_SIZE
+            if not 32 <= size <= _LONGEST:
                 size = AUTO_SIZE
         return size, _TYPES[first.type]
 
@@ -192,12 +197,27 @@ class Detector:
         noise: np.ndarray = np.random.default_rng(0).random((1, 3, *size)).astype(dtype)
         outputs = self._run(noise, size)
         shapes = [(name, value.shape) for name, value in outputs.items()]
-        if layout == 'auto':
-            names = len(parse(self.metadata['names'])) if 'names' in self.metadata else None
-            layout = settle(outputs, size, self.metadata, names, self.path)
-        else:
-            check(layout, shapes, self.path)
-        return layout, class_count(layout, shapes)
+        names = len(parse(self.metadata['names'])) if 'names' in self.metadata else None
+        with self._fitting(outputs):
+            if layout == 'auto':
+                layout = settle(outputs, size, self.metadata, names, self.path)
+            else:
+                check(layout, shapes, self.path)
+            decode(layout, outputs, size, 0.0)  # what it can't give is refused here, not in flight
+            return layout, class_count(layout, shapes)
+
+    @contextmanager
+    def _fitting(self, outputs: Mapping[str, np.ndarray]) -> Iterator[None]:
+        """Raises UserError where outputs turn out to have other shapes than their layout."""
+        try:
+            yield
+        except UserError:
+            raise
+        except (ValueError, IndexError, TypeError) as error:
+            shapes = ', '.join(f'{name} {list(np.shape(v))}' for name, v in outputs.items())
+            raise UserError(
+                f'{self.path} has outputs that do not fit together: {shapes}'
+            ) from error
 
     def _run(self, blob: np.ndarray, size: tuple[int, int]) -> dict[str, np.ndarray]:
         feed = {}
@@ -229,7 +249,8 @@ class Detector:
         return self._found(self._run(blob, size), place)
 
     def _found(self, outputs: dict[str, np.ndarray], place) -> list[Detection]:
-        found = decode(self.layout, outputs, place.size, self.score)
+        with self._fitting(outputs):
+            found = decode(self.layout, outputs, place.size, self.score)
         boxes, scores, labels = found.boxes, found.scores, found.labels
         self._check_places(boxes, place.size)
         if self._chosen is not None:

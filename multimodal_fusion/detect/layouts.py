@@ -189,6 +189,8 @@ def _extent(size: tuple[int, int]) -> np.ndarray:
 
 
 def _corners(boxes: np.ndarray) -> np.ndarray:
+    if boxes.ndim != 2 or boxes.shape[1] < 4:
+        raise ValueError(f'boxes {boxes.shape}')
     boxes = boxes.astype(np.float32, copy=False)
     half = boxes[:, 2:4] / 2
     return np.concatenate((boxes[:, :2] - half, boxes[:, :2] + half), 1)
@@ -201,6 +203,8 @@ def _best(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _chosen(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, least: float) -> Candidates:
+    if boxes.shape != (len(scores), 4) or labels.shape != scores.shape:
+        raise ValueError(f'boxes {boxes.shape}, scores {scores.shape}, labels {labels.shape}')
     good = np.flatnonzero((scores >= least) & np.isfinite(boxes).all(1))
     highest = float(scores[good].max(initial=0.0))
     if highest > 1.01:

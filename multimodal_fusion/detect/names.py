@@ -18,6 +18,7 @@ _COCO = """person bicycle car motorcycle airplane bus train truck boat traffic_l
 COCO = tuple(name.replace('_', ' ') for name in _COCO.split())
 """The 80 classes that stock models know, in their order."""
 
+_MOST = 1_000_000  # characters of metadata
 _GAPS = (0, 12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
 _NEXT = iter(COCO)
 COCO_BY_ID = tuple('N/A' if number in _GAPS else next(_NEXT) for number in range(91))
@@ -52,11 +53,11 @@ def parse(text: str) -> tuple[str, ...]:
     """Names from a list, or from a mapping of numbers to names. Raises UserError."""
     for read in (json.loads, ast.literal_eval):
         try:
-            found = read(text)
-        except (ValueError, SyntaxError):
+            found = read(text[:_MOST])
+            if isinstance(found, dict):
+                found = [name for _, name in sorted(found.items(), key=lambda item: int(item[0]))]
+        except (ValueError, TypeError, SyntaxError, ArithmeticError, MemoryError, RecursionError):
             continue
-        if isinstance(found, dict):
-            found = [name for _, name in sorted(found.items(), key=lambda item: int(item[0]))]
         if isinstance(found, list | tuple):
             return tuple(map(str, found))
     raise UserError(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from . import mcap_files
 from .bag_topics import IMAGE_TYPES, BagTopics, choose
 
 INFO_TYPE = 'sensor_msgs/msg/CameraInfo'
@@ -53,7 +54,7 @@ class Bag:
         if not path.exists():
             raise UserError(f'the bag {path} does not exist')
         self.path, self.warning = path, ''
-        self._cut: list[Path] = []
+        self._files: list[Path] = []  # read without rosbags
         try:
             self._reader = rosbag2.Reader(path)
             self._reader.open()
@@ -69,9 +70,9 @@ class Bag:
         self.types = {topic.name: topic.type for topic in self.topics}
 
     def _recover(self, error: Exception) -> None:
-        """Read the beginning of MCAP files that rosbags refuses."""
+        """Read MCAP files that rosbags refuses: without a profile, or cut off."""
         files = sorted(self.path.glob('*.mcap')) if self.path.is_dir() else [self.path]
-        self._cut = [file for file in files if file.suffix == '.mcap']
+        self._files = [file for file in files if file.suffix == '.mcap']
         found: dict[str, Topic] = {}
         times: list[int] = []
         for topic, time, _ in self._salvage():
@@ -81,42 +82,22 @@ class Bag:
             raise UserError(f'{self.path} is not a rosbag2 that can be read: {error}') from error
         self.topics, self.count = list(found.values()), len(times)
         self.duration = (max(times) - min(times)) * 1e-9
-        self.warning = (
-            f'{self.path} is cut off ({error}); the {self.count} messages before that are used'
-        )
+        if not all(map(mcap_files.is_whole, self._files)):
+            self.warning = (
+                f'{self.path} is cut off ({error}); the {self.count} messages before that are used'
+            )
 
     def _salvage(self) -> Iterator[tuple[Topic, int, bytes]]:
-        """Messages from the start of MCAP files without an index, until they break off."""
-        if not self._cut:
-            return
-        try:
-            from mcap.stream_reader import StreamReader
-        except ImportError:
-            raise UserError(
-                f'{self.path} is cut off; reading what is left needs the package mcap: '
-                'pip install mcap'
-            ) from None
-        for file in self._cut:
-            schemas, topics = {}, {}
-            with file.open('rb') as stream:
-                try:
-                    record: Any
-                    for record in StreamReader(stream).records:
-                        kind = type(record).__name__
-                        if kind == 'Schema':
-                            schemas[record.id] = record
-                        elif kind == 'Channel':
-                            schema = schemas.get(record.schema_id)
-                            topics[record.id] = Topic(
-                                record.topic,
-                                schema.name if schema else 'unknown',
-                                schema.data.decode() if schema else None,
-                                record.metadata.get('topic_type_hash', ''),
-                            )
-                        elif kind == 'Message':
-                            yield topics[record.channel_id], record.log_time, record.data
-                except Exception:  # mcap and struct raise whatever the cut leads them into
-                    continue
+        """The messages of MCAP files, as far as they go."""
+        for file in self._files:
+            for schema, channel, time, raw in mcap_files.messages(file):
+                topic = Topic(
+                    channel.topic,
+                    schema.name if schema else 'unknown',
+                    schema.data.decode(errors='replace') if schema else None,
+                    channel.metadata.get('topic_type_hash', ''),
+                )
+                yield topic, time, raw
 
     def __enter__(self) -> 'Bag':
         return self

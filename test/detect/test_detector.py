@@ -13,6 +13,7 @@ from multimodal_fusion.detect.suppress import suppress
 from multimodal_fusion.errors import UserError
 
 from ..helpers.data import DATA, needs_data
+from ..helpers.detectors import detector_bytes
 from ..helpers.models import onnx_bytes
 
 YOLOX = DATA / 'weights' / 'yolox_nano.onnx'
@@ -165,3 +166,36 @@ def test_the_stock_model_finds_people_in_real_thermal_images():
         picture = detection.draw(image, detections)
         assert picture.shape == (height, width, 3)
     assert found >= 12
+
+
+ODD = [
+    ({'names': '{"a": "person"}'}, None, 'class names that cannot be read'),
+    ({'names': '[' * 5000}, None, 'class names that cannot be read'),
+    ({'names': '{[1]: 2}'}, None, 'class names that cannot be read'),
+    ({'names': '{1e400: "a"}'}, None, 'class names that cannot be read'),
+    ({}, {'labels': (1, 5), 'boxes': (1, 3, 3), 'scores': (1, 7)}, 'do not fit together: labels'),
+    ({}, {'labels': (1,), 'boxes': (1,), 'scores': (1,)}, 'do not fit together'),
+    ({}, {'logits': (3,), 'pred_boxes': (3,)}, 'do not fit together: logits \\[3\\]'),
+    ({}, {'logits': (1, 5, 3), 'pred_boxes': (1, 4, 4)}, 'do not fit together'),
+    ({}, {'dets': (1, 5, 3), 'labels': (1, 5, 3)}, 'do not fit together'),
+]
+
+
+@pytest.mark.parametrize(('metadata', 'shapes', 'text'), ODD)
+def test_odd_metadata_and_outputs_are_refused_when_the_model_is_loaded(
+    tmp_path, metadata, shapes, text
+):
+    shapes = shapes or {'output': (1, 30, 7)}
+    outputs = {n: np.full(s, 0.5, np.float32) for n, s in shapes.items()}
+    (tmp_path / 'm.onnx').write_bytes(detector_bytes(outputs, metadata=metadata))
+    with pytest.raises(UserError, match=text) as raised:
+        Detector(str(tmp_path / 'm.onnx'), allow_unlisted=True)
+    assert len(str(raised.value)) < 500
+
+
+@pytest.mark.parametrize('imgsz', ['[1e400]', '[0]', '[-5, 3]', '[10**9]', '[' * 3000, 'x'])
+def test_an_odd_size_in_the_metadata_is_the_usual_one(tmp_path, imgsz):
+    raw = {'output': np.zeros((1, 6, 8400), np.float32)}
+    content = detector_bytes(raw, size=('H', 'W'), metadata={'imgsz': imgsz})
+    (tmp_path / 'm.onnx').write_bytes(content)
+    assert Detector(str(tmp_path / 'm.onnx'), allow_unlisted=True)._size == 640
