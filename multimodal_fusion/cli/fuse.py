@@ -1,18 +1,22 @@
 """Fuse files: two images, two folders matched by stem, or two videos."""
 
 import argparse
-import itertools
 import sys
 from pathlib import Path
 
+import numpy as np
+
 from ..errors import UserError
-from ..host.progress import progress
+from ..host.progress import progress, warn
 from ..io.datasets import PairFiles, match_by_stem
 from ..io.image_files import read_thermal, read_visible, write_image
-from ..io.pixels import luma, side_by_side
+from ..io.pixels import side_by_side
 from ..io.video import VIDEO_SUFFIXES, Video, VideoSink
 from ..io.whole_files import make_folder, whole_file
+from ..pipeline.frames import ThermalFrame
+from ..pipeline.pairing import Counters
 from ..pipeline.pipeline import Pipeline
+from ..pipeline.videos import by_index, by_time
 from . import options
 
 HELP = 'Fuse two images, two folders of images (matched by stem), or two videos.'
@@ -26,6 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--side-by-side', action='store_true', help='write visible | thermal | fused'
     )
+    parser.add_argument(
+        '--by-index',
+        action='store_true',
+        help='of videos: frame n with frame n, not frames of one time',
+    )
     options.add_parameters(parser, *options.MODEL)
     options.add_pipeline(parser)
 
@@ -36,6 +45,7 @@ def run(args: argparse.Namespace) -> int:
             raise UserError(f'{path} does not exist')
     if args.visible.is_dir() != args.thermal.is_dir():
         raise UserError(f'{args.visible} and {args.thermal} must be both files or both folders')
+    refuse_to_overwrite(args)
     if args.visible.is_dir():
         return fuse_folders(args)
     if args.visible.suffix.lower() in VIDEO_SUFFIXES:
@@ -52,11 +62,22 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def refuse_to_overwrite(args: argparse.Namespace) -> None:
+    """Raises UserError where what is written would take the place of what is read."""
+    target = args.output
+    if args.output.is_dir() and not args.visible.is_dir():
+        target = args.output / args.visible.with_suffix('.png').name
+    for source in (args.visible, args.thermal):
+        if target.exists() and target.samefile(source):
+            raise UserError(f'-o {args.output} would overwrite {source}; name another output')
+
+
 def fuse_pair(pipeline: Pipeline, pair: PairFiles, output: Path, args) -> None:
     """Fuse one pair of files and write the result."""
     visible = read_visible(pair.visible)
     try:
-        picture = fused_picture(pipeline, visible, read_thermal(pair.thermal), 0, args.side_by_side)
+        frame = pipeline.observe(read_thermal(pair.thermal), 0)
+        picture = fused_picture(pipeline, visible, frame, args.side_by_side)
     except UserError as error:
         raise UserError(f'{pair.visible} with {pair.thermal}: {error}') from error
     write_image(output, picture)
@@ -86,32 +107,49 @@ def fuse_folders(args: argparse.Namespace) -> int:
 
 
 def fuse_videos(args: argparse.Namespace) -> int:
-    """Frame by frame, to the end of the shorter video."""
+    """Frames of one time, or by number, until one of the videos ends."""
     visible, thermal = Video(args.visible), Video(args.thermal)
-    pipeline = options.make_pipeline(options.settings(args))
-    step = round(1e9 / visible.rate)
-    frames = min(visible.frames, thermal.frames)
-    count, sink = 0, None
+    settings, counters = options.settings(args), Counters()
+    pipeline = options.make_pipeline(settings)
+    if args.by_index:
+        frames = by_index(visible, thermal, pipeline, counters)
+    else:
+        frames = by_time(visible, thermal, settings, pipeline, counters)
+    rate = visible.rate if args.by_index else min(visible.rate, thermal.rate)
+    sink = None
     with whole_file(args.output) as temporary:
         try:
-            pairs = zip(visible, thermal, strict=False)
-            for (a, b), stamp in zip(progress(pairs, frames), itertools.count(0, step)):
-                picture = fused_picture(pipeline, a, luma(b), stamp, args.side_by_side)
-                sink = sink or VideoSink(temporary, visible.rate, picture.shape[:2])
+            for colour, frame in progress(frames, min(visible.frames, thermal.frames)):
+                picture = fused_picture(pipeline, colour, frame, args.side_by_side)
+                sink = sink or VideoSink(temporary, rate, picture.shape[:2], args.output)
                 sink.write(picture)
-                count += 1
         finally:
             if sink:
                 sink.close()
-        if not count:
-            raise UserError(f'{args.visible} or {args.thermal} holds no frame')
-    print(f'{count} frames fused into {args.output}')
+        if not counters.paired:
+            raise UserError(_why_no_frame(visible, thermal, settings.sync.slop))
+    for video in (visible, thermal):
+        warn(video.cut)
+    alone = counters.unpaired
+    print(
+        f'{counters.paired} frames fused into {args.output}; without a partner: visible '
+        f'{alone["rgb"]}, thermal {alone["thermal"]}'
+    )
     return 0
 
 
-def fused_picture(pipeline: Pipeline, visible, thermal, stamp: int, beside: bool):
-    """The fused image, or visible | thermal | fused. thermal: counts. stamp: nanoseconds."""
-    frame = pipeline.observe(thermal, stamp)
+def _why_no_frame(visible: Video, thermal: Video, slop: float) -> str:
+    for video in (visible, thermal):
+        if not video.read:
+            return f'{video.path} holds no frame that can be decoded'
+    return (
+        f'no frame of {visible.path} lies within {slop} s of one of {thermal.path}: --set '
+        'sync.slop, --set sync.thermal_time_offset, or --by-index'
+    )
+
+
+def fused_picture(pipeline: Pipeline, visible: np.ndarray, frame: ThermalFrame, beside: bool):
+    """The fused image, or visible | thermal | fused."""
     fused = pipeline.fuse(visible, frame)
     if beside:
         return side_by_side([visible, pipeline.white_hot(frame, visible.shape[:2]), fused])

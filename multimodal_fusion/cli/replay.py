@@ -7,7 +7,8 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..host.progress import warn
-from ..io.bag import open_bag
+from ..io.bag import Bag, open_bag
+from ..io.bag_topics import nearest_names
 from ..io.whole_files import make_folder
 from ..pipeline.offline import Offline
 from ..pipeline.replay import replay
@@ -20,6 +21,8 @@ EXAMPLE = 'python -m multimodal_fusion replay flight1 -o flight1_fused --model l
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('bag', type=Path, help='rosbag2: folder, .mcap or .db3')
     parser.add_argument('-o', '--output', type=Path, required=True, help='folder of the new bag')
+    parser.add_argument('--topics', help='only these topics, by comma, are copied (default: all)')
+    parser.add_argument('--exclude', default='', help='topics, by comma, that are not copied')
     options.add_bag(parser)
     options.add_parameters(parser, *options.MODEL)
     options.add_pipeline(parser)
@@ -37,11 +40,27 @@ def run(args: argparse.Namespace) -> int:
     ):
         topics = bag.choose(args.rgb_topic, args.thermal_topic)
         unfinished = Path(scratch) / args.output.name
-        fused, offline = replay(bag, topics, unfinished, settings, options.make_pipeline(settings))
+        only, without = named(args.topics, bag) or set(bag.types), named(args.exclude, bag)
+        fused, offline = replay(
+            bag,
+            topics,
+            unfinished,
+            settings,
+            options.make_pipeline(settings),
+            copied=lambda topic: topic in only - without,
+        )
         report(offline)
         shutil.move(Path(scratch) / args.output.name, args.output)
     print(f'{fused} fused images written to {args.output}')
     return 0
+
+
+def named(text: str | None, bag: Bag) -> set[str]:
+    """Topics by comma. Raises UserError for one that the bag does not hold."""
+    topics = {name.strip() for name in (text or '').split(',') if name.strip()}
+    for topic in sorted(topics - bag.types.keys()):
+        raise UserError(f'{bag.path} has no topic {topic}.{nearest_names(topic, list(bag.types))}')
+    return topics
 
 
 def report(offline: Offline) -> None:

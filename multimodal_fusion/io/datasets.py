@@ -98,8 +98,12 @@ def images_in(folder: Path) -> dict[str, Path]:
     """The image files of a folder by stem, sorted. Raises UserError if there are none."""
     if not folder.is_dir():
         raise UserError(f'{folder} is not a folder')
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise UserError(f'{folder} cannot be read: {error.strerror}') from error
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
+    for path in entries:
         if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith('.'):
             if path.stem in found:
                 raise UserError(

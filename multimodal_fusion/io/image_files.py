@@ -7,6 +7,7 @@ import numpy as np
 
 from ..errors import BadImage, UserError
 from .image_codec import MAX_PIXELS, decode
+from .orientation import orientation, upright
 from .pixels import luma
 from .whole_files import whole_file
 
@@ -14,7 +15,10 @@ IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp', '.p
 
 
 def read_pixels(path: Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """An image file as it is stored, uint8 or uint16, (H, W) or (H, W, 3) BGR. Raises BadImage."""
+    """An image file as it is stored, but upright: uint8 or uint16, (H, W) or (H, W, 3) BGR.
+
+    Raises BadImage.
+    """
     if path.exists() and not path.is_file():
         raise BadImage('encoding', f'{path} is no regular file; give an image')
     try:
@@ -22,7 +26,7 @@ def read_pixels(path: Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     except OSError as error:
         raise BadImage('encoding', f'{path} cannot be read: {error.strerror}') from error
     try:
-        return decode(content, max_pixels)
+        return upright(decode(content, max_pixels), orientation(memoryview(content)))
     except BadImage as error:
         if error.reason == 'size':
             raise BadImage('size', f'{path}: {error}') from error

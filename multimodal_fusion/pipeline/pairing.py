@@ -275,6 +275,14 @@ class Pairer:
         held = stream.stamps[-1] - stream.waiting[0].stamp
         return held > self.max_wait or sum(s.bytes for s in self._streams.values()) > self.max_bytes
 
+    def finish(self) -> list[Pair]:
+        """The pairs that are left once no more frames come; what else waits has no partner."""
+        pairs = self._match(over=True)
+        for name, stream in self._streams.items():
+            if stream.waiting:
+                self._give_up(name, stream.waiting[-1].stamp)
+        return pairs
+
     def take_over(self, other: Pairer) -> list[Pair]:
         """Go on where another pairer was, with its frames; returns the pairs these make now."""
         self.counters = other.counters
@@ -307,7 +315,8 @@ class Pairer:
                     fresh.add(frame, 0)
             self.counters.unpaired[OTHER[name]] += len(other.waiting) - len(fresh.waiting)
 
-    def _match(self) -> list[Pair]:
+    def _match(self, over: bool = False) -> list[Pair]:
+        """The pairs that are decided. over: no more frames come."""
         rgb, thermal = (self._streams[name] for name in STREAMS)
         skew = self.rhythm.skew if self.rhythm else 0
         reach = self.rhythm.period // 2 if self.rhythm else None
@@ -324,12 +333,14 @@ class Pairer:
                 and rgb.holds(r)
             ):
                 # A later RGB frame that is as near loses, a later thermal one wins.
-                if not _settled(rgb, thermal, t - skew, distance, unknown=False):
-                    break
-                if not _settled(thermal, rgb, r + skew, distance + 1, unknown=True):
+                decided = over or (
+                    _settled(rgb, thermal, t - skew, distance, unknown=False)
+                    and _settled(thermal, rgb, r + skew, distance + 1, unknown=True)
+                )
+                if not decided:
                     break
                 pairs.append(self._take(r, t))
-            elif _passed(rgb, thermal, t - skew, reach or self.slop + 1):
+            elif over or _passed(rgb, thermal, t - skew, reach or self.slop + 1):
                 self._give_up('thermal', t)
             else:  # whatever the rhythm was: rates change
                 break

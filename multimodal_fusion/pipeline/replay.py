@@ -1,11 +1,12 @@
 """A bag in, a bag out: everything that was in it, and the fused images in between."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import BadImage, UserError
-from ..host.progress import progress
+from ..host.progress import progress, warn
 from ..io import messages
 from ..io.bag import INFO_TYPE, Bag, BagWriter, Topic, type_store
 from ..io.bag_topics import BagTopics
@@ -18,11 +19,17 @@ FUSED, FUSED_INFO = '/fused/image_raw', '/fused/camera_info'
 
 
 def replay(
-    bag: Bag, topics: BagTopics, output: Path, settings: Settings, pipeline: Pipeline | None = None
+    bag: Bag,
+    topics: BagTopics,
+    output: Path,
+    settings: Settings,
+    pipeline: Pipeline | None = None,
+    copied: Callable[[str], bool] = lambda _: True,
 ) -> tuple[int, Offline]:
     """Copy a bag message by message, adding what it completes, as the node would have done.
 
-    output: the new bag's folder. pipeline: by default made from the settings. Returns how many
+    output: the new bag's folder. pipeline: by default made from the settings. copied: whether a
+    topic of this name is to be in the new bag. Returns how many
     images were fused, and what became of the frames. What cannot be used is copied, left out of
     the fusing, and counted. Raises UserError, also where nothing could be fused.
     """
@@ -33,14 +40,22 @@ def replay(
     info_topic = bag.info_topic(getattr(topics, reference))
     offline, store = Offline(bag, topics, settings, pipeline), type_store()
     writer = BagWriter(output)
+    kept = set()
     for topic in bag.topics:
-        writer.add(topic)
+        if not copied(topic.name):
+            continue
+        try:
+            writer.add(topic)
+            kept.add(topic.name)
+        except UserError as error:
+            warn(f'{error}; it is left out')
     writer.add(Topic(FUSED, 'sensor_msgs/msg/Image'))
     if info_topic:
         writer.add(Topic(FUSED_INFO, INFO_TYPE))
     info, count = None, 0
     for step in progress(offline.steps(tuple(bag.types)), bag.count, 'messages'):
-        writer.write(step.topic, step.time, step.raw)
+        if step.topic in kept:
+            writer.write(step.topic, step.time, step.raw)
         if info_topic and step.topic == info_topic:
             try:
                 info = decode(store, step.raw, INFO_TYPE, info_topic)

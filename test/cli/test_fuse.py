@@ -15,6 +15,7 @@ from multimodal_fusion.fusers.fuser import Fuser
 from multimodal_fusion.io.datasets import match_by_stem
 from multimodal_fusion.io.image_files import read_pixels, read_visible
 from multimodal_fusion.io.pixels import luma
+from multimodal_fusion.io.video import VideoSink
 
 from ..helpers import hostile
 from ..helpers.data import REAL, validation_pairs
@@ -130,15 +131,94 @@ def video(path, frames):
     return path
 
 
-def test_two_videos_to_the_end_of_the_shorter(tmp_path, capsys):
+def grey_video(path, values, rate, deep=False):
+    """Even frames of 64x48, losslessly: uint8, or uint16 if deep."""
+    depth = [cv2.VIDEOWRITER_PROP_DEPTH, cv2.CV_16U if deep else cv2.CV_8U]
+    writer = cv2.VideoWriter(
+        str(path), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*'FFV1'), rate, (64, 48),
+        [cv2.VIDEOWRITER_PROP_IS_COLOR, 0, *depth],
+    )  # fmt: skip
+    for value in values:
+        writer.write(np.full((48, 64), value, np.uint16 if deep else np.uint8))
+    writer.release()
+    return path
+
+
+def means(path):
+    capture, found = cv2.VideoCapture(str(path)), []
+    while True:
+        good, frame = capture.read()
+        if not good:
+            return found
+        found.append(int(frame.mean()))
+
+
+def test_two_videos_frame_by_frame(tmp_path, capsys):
     frames = [np.full((48, 64, 3), value, np.uint8) for value in (40, 80, 120, 160)]
     a, b = video(tmp_path / 'a.mp4', frames), video(tmp_path / 'b.mp4', frames[:3])
-    assert fuse(a, b, '-o', tmp_path / 'f.mp4', '--model', 'max') == 0
-    assert '3 frames fused' in capsys.readouterr().out
-    capture = cv2.VideoCapture(str(tmp_path / 'f.mp4'))
-    read = [capture.read()[1] for _ in range(3)]
-    assert not capture.read()[0]
-    assert [abs(int(f.mean()) - v) <= 6 for f, v in zip(read, (40, 80, 120), strict=True)]
+    for more in ((), ('--by-index',)):
+        assert fuse(a, b, '-o', tmp_path / 'f.mp4', '--model', 'max', *more) == 0
+        out = capsys.readouterr().out
+        assert '3 frames fused' in out and 'without a partner: visible 1, thermal 0' in out
+        read = means(tmp_path / 'f.mp4')
+        assert [abs(f - v) <= 6 for f, v in zip(read, (40, 80, 120), strict=True)]
+
+
+def test_videos_of_different_rates_are_fused_by_time(tmp_path, capsys):
+    """Visible at 30 Hz is 2 x its time in tenths; thermal at 9 Hz is black: 9 images a second, each
+    of the visible frame nearest in time, for all of 3 seconds."""
+    visible = grey_video(tmp_path / 'v.mkv', [2 * i for i in range(90)], 30)
+    thermal = grey_video(tmp_path / 't.mkv', [0] * 27, 9)
+    assert fuse(visible, thermal, '-o', tmp_path / 'f.avi', '--model', 'max') == 0
+    out = capsys.readouterr().out
+    assert '27 frames fused' in out and 'without a partner: visible 63, thermal 0' in out
+    expected = [2 * round(i / 9 * 30) for i in range(27)]
+    assert np.abs(np.subtract(means(tmp_path / 'f.avi'), expected)).max() <= 4
+    assert cv2.VideoCapture(str(tmp_path / 'f.avi')).get(cv2.CAP_PROP_FPS) == pytest.approx(9)
+
+
+def test_sixteen_bits_of_a_thermal_video_are_read(tmp_path):
+    """Counts 7000 to 7400 of 16 bits: the high bytes 27 and 28 alone would be two levels."""
+    visible = grey_video(tmp_path / 'v.mkv', [0] * 5, 10)
+    thermal = grey_video(tmp_path / 't.mkv', [7000, 7100, 7200, 7300, 7400], 10, deep=True)
+    arguments = ('-o', tmp_path / 'f.avi', '--model', 'max', '--thermal-range', '7000:7400')
+    assert fuse(visible, thermal, *arguments) == 0
+    assert np.abs(np.subtract(means(tmp_path / 'f.avi'), [0, 64, 128, 191, 255])).max() <= 4
+
+
+def test_what_is_said_of_videos(tmp_path, capsys):
+    frames = [np.full((47, 63, 3), 80, np.uint8)] * 3
+    odd = [np.full((48, 64, 3), 80, np.uint8)] * 3
+    colon = video(tmp_path / 'a:b.mp4', odd)
+    assert fuse(colon, colon, '-o', tmp_path / 'c:d.mp4', '--model', 'max') == 0
+    capsys.readouterr()
+    refused(capsys, "out.webm is no name for a video; end it in one of .mp4, .avi",
+            colon, colon, '-o', tmp_path / 'out.webm', '--model', 'max')  # fmt: skip
+    shifted = ('--set', 'sync.thermal_time_offset=9.0')
+    refused(capsys, 'lies within 0.05 s of one of', colon, colon, '-o', tmp_path / 'n.mp4',
+            '--model', 'max', *shifted)  # fmt: skip
+    assert not (tmp_path / 'n.mp4').exists()
+    sink = VideoSink(tmp_path / 'odd.mp4', 10, (47, 63))
+    for frame in frames:
+        sink.write(frame)
+    sink.close()
+    capture = cv2.VideoCapture(str(tmp_path / 'odd.mp4'))
+    assert capture.read()[1].shape == (48, 64, 3)
+
+
+def test_an_output_that_is_an_input_is_refused(pair, tmp_path, capsys):
+    before = [path.read_bytes() for path in pair]
+    refused(capsys, 'would overwrite', *pair, '-o', pair[0], '--model', 'max')
+    refused(capsys, 'would overwrite', *pair, '-o', pair[1], '--model', 'max')
+    for folder in ('vis', 'ir'):
+        (tmp_path / folder).mkdir()
+        save(tmp_path / folder / 'a.png', 40, 50)
+    refused(capsys, 'would overwrite', tmp_path / 'vis', tmp_path / 'ir', '-o', tmp_path / 'vis')
+    refused(
+        capsys, 'would overwrite', tmp_path / 'vis', tmp_path / 'ir', '-o', tmp_path / '.' / 'ir'
+    )
+    refused(capsys, 'would overwrite', *pair, '-o', pair[0].parent, '--model', 'max')
+    assert [path.read_bytes() for path in pair] == before
 
 
 def test_different_sizes_fuse_once_registration_is_asked_for(pair, tmp_path, capsys):

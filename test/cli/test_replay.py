@@ -1,6 +1,9 @@
 """replay: a bag in, a bag out, on bags with planted faults."""
 
+import contextlib
 import dataclasses
+import sqlite3
+import struct
 
 import numpy as np
 import pytest
@@ -238,3 +241,99 @@ def test_a_bag_with_a_clock_that_runs_ahead_is_told_what_to_set(tmp_path, capsys
     assert replay(path, '-o', tmp_path / 'out') == 2
     err = capsys.readouterr().err
     assert 's in the future, so its clock runs ahead: set sync.thermal_time_offset to' in err
+
+
+def test_a_type_that_nothing_describes_is_left_out_and_told(tmp_path, capsys):
+    """As in a sqlite3 bag of Humble with one message type of the robot's own."""
+    from rosbags.rosbag2 import Reader, StoragePlugin, Writer
+    from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+
+    source = bags.flight(tmp_path / 'source', SHORT, plugin='SQLITE3')
+    store = get_typestore(Stores.LATEST)
+    store.register(get_types_from_msg('float64 value\n', 'own_msgs/msg/Reading'))
+    reading = store.serialize_cdr(store.types['own_msgs/msg/Reading'](1.5), 'own_msgs/msg/Reading')
+    with (
+        Reader(source) as before,
+        Writer(tmp_path / 'in', version=8, storage_plugin=StoragePlugin.SQLITE3) as after,
+    ):
+        own = after.add_connection('/reading', 'own_msgs/msg/Reading', typestore=store)
+        copies = {
+            c.topic: after.add_connection(c.topic, c.msgtype, typestore=store)
+            for c in before.connections
+        }
+        after.write(own, bags.START, reading)
+        for connection, time, raw in before.messages():
+            after.write(copies[connection.topic], time, raw)
+    file = next((tmp_path / 'in').glob('*.db3'))
+    with contextlib.closing(sqlite3.connect(file)) as base:
+        base.execute('DELETE FROM message_definitions')
+        base.commit()
+    assert replay(tmp_path / 'in', '-o', tmp_path / 'out') == 0
+    out, err = capsys.readouterr()
+    assert out.startswith('36 pairs')
+    assert '/reading holds own_msgs/msg/Reading, which is no standard type' in err
+    assert 'it is left out' in err
+    assert '/reading' not in {topic for topic, _, _ in bags.read(tmp_path / 'out')}
+
+
+def test_topics_are_chosen_and_excluded(tmp_path, capsys):
+    path = bags.flight(tmp_path / 'in', SHORT)
+    assert replay(path, '-o', tmp_path / 'a', '--topics', '/camera/camera_info') == 0
+    assert {t for t, _, _ in bags.read(tmp_path / 'a')} == {
+        '/camera/camera_info', '/fused/image_raw', '/fused/camera_info',
+    }  # fmt: skip
+    assert replay(path, '-o', tmp_path / 'b', '--exclude', '/camera/image_raw') == 0
+    assert '/camera/image_raw' not in {t for t, _, _ in bags.read(tmp_path / 'b')}
+    capsys.readouterr()
+    refused(capsys, 'has no topic /camera/inf. Did you mean /camera/', path, '-o', tmp_path / 'c',
+            '--exclude', '/camera/inf')  # fmt: skip
+
+
+def plain_mcap(path, source, order, profile='', encoding='cdr', end=True):
+    """An MCAP file as other tools write it: one chunk a topic, in this order, without a profile."""
+    from mcap.writer import Writer
+
+    lines = bags.read(source)
+    with Bag(source) as bag, path.open('wb') as file:
+        writer = Writer(file, chunk_size=10**6)
+        writer.start(profile=profile, library='test')
+        for name in order:
+            topic = next(t for t in bag.topics if t.name == name)
+            schema = writer.register_schema(topic.type, 'ros2msg', topic.definition.encode())
+            channel = writer.register_channel(name, encoding, schema)
+            for topic_, time, raw in lines:
+                if topic_ == name:
+                    writer.add_message(channel, time, raw, time)
+        if end:
+            writer.finish()
+    return path
+
+
+def test_mcap_without_a_profile_topic_by_topic_is_read_whole(tmp_path, capsys):
+    source = bags.flight(tmp_path / 'source', SHORT)
+    order = ['/camera/image_raw', '/boson/thermal/image_raw']
+    path = plain_mcap(tmp_path / 'plain.mcap', source, order)
+    assert replay(path, '-o', tmp_path / 'out') == 0
+    out, err = capsys.readouterr()
+    assert out.startswith('36 pairs') and 'cut off' not in err
+
+
+@pytest.mark.parametrize(('encoding', 'text'), [('json', 'json'), ('ros1', 'ros1')])
+def test_foreign_mcap_files_are_named_as_such(tmp_path, capsys, encoding, text):
+    source = bags.flight(tmp_path / 'source', bags.Planted(seconds=1.0))
+    path = plain_mcap(tmp_path / 'a.mcap', source, ['/camera/image_raw'], '', encoding)
+    refused(capsys, f'holds {text} messages on /camera/image_raw, expected those of ROS 2 (cdr)',
+            path, '-o', tmp_path / 'out')  # fmt: skip
+
+
+def test_a_chunk_that_unpacks_to_nothing_costs_nothing(tmp_path, capsys):
+    """A gigabyte of zeros in 40 kB: before, over a minute and 778 MB."""
+    import zstandard
+
+    packed = zstandard.ZstdCompressor(level=19).compress(bytes(2**30))
+    body = struct.pack('<QQQII', 0, 1, 2**30, 0, 4) + b'zstd' + struct.pack('<Q', len(packed))
+    header = struct.pack('<BQ', 1, 8) + struct.pack('<II', 0, 0)
+    chunk = struct.pack('<BQ', 6, len(body) + len(packed)) + body + packed
+    path = tmp_path / 'zeros.mcap'
+    path.write_bytes(b'\x89MCAP0\r\n' + header + chunk)
+    refused(capsys, 'is not a rosbag2 that can be read', path, '-o', tmp_path / 'out')

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from ...errors import BadImage, UserError
+from ...host.progress import warn
 from ...io.datasets import below, images_in
 from ...io.image_files import read_pixels, read_visible
 from ...io.pixels import luma
@@ -188,17 +189,18 @@ def load_masked(folder: Path) -> MaskedSet:
     skipped: dict[str, list[str]] = {
         reason: [] for reason in ('without mask', 'unreadable', 'empty masks', 'full masks')
     }
-    found = []
+    found, grey = [], 0
     for stem, path in images.items():
         if stem not in masks:
             skipped['without mask'].append(stem)
             continue
         try:
-            image, mask = luma(read_visible(path)), read_pixels(masks[stem]) > 0
+            image, mask = luma(read_visible(path)), read_pixels(masks[stem])
         except BadImage:
             skipped['unreadable'].append(stem)
             continue
-        mask = mask.any(2) if mask.ndim == 3 else mask
+        mask, soft = foreground(mask)
+        grey += soft
         if mask.shape != image.shape:
             raise UserError(
                 f'{masks[stem]} is {mask.shape[1]}x{mask.shape[0]}, its image {path.name} is '
@@ -209,6 +211,11 @@ def load_masked(folder: Path) -> MaskedSet:
             found.append(MaskedImage(stem, image, mask))
         else:
             skipped['empty masks' if share < 0.5 else 'full masks'].append(stem)
+    if grey:
+        warn(
+            f'{grey} of {len(images)} masks in {folder} have grey values (soft edges, JPEG): half '
+            'of the brightest is the limit'
+        )
     result = MaskedSet(found, skipped)
     if len(found) < HELD_OUT:
         reasons = f' ({result.notes})' if result.notes else ''
@@ -217,6 +224,25 @@ def load_masked(folder: Path) -> MaskedSet:
             f'least {HELD_OUT}, images and masks of the same stem'
         )
     return result
+
+
+def foreground(mask: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Where a mask is not background, bool (H, W), and whether it had grey values.
+
+    mask: uint8 or uint16, (H, W) or (H, W, 3). Where most of it is black or near its brightest
+    level, what lies between are soft edges or JPEG's noise, and half is the limit. Other levels are
+    numbers of objects or classes, and all but 0 is foreground.
+    """
+    level = mask.max(2) if mask.ndim == 3 else mask
+    top = int(level.max())
+    grey = (level > 0) & (level < top)
+    if not grey.any():
+        return level > 0, False
+    bright = (level > 0.9 * top).sum()
+    middle = ((level > 0.1 * top) & (level <= 0.9 * top)).sum()
+    if top > 31 and middle < 0.25 * bright:
+        return level > top / 2, True
+    return level > 0, False
 
 
 def _folders(folder: Path) -> tuple[Path, Path]:

@@ -13,6 +13,7 @@ from multimodal_fusion.train.data.masks import (
     MaskedImage,
     Synthesis,
     Synthesised,
+    foreground,
     load_masked,
     load_synthesised,
     spoil,
@@ -199,3 +200,28 @@ def test_preview_is_a_sheet_of_pairs(masked, tmp_path, capsys):
     assert sheet.shape == (5 * 32, 4 * 32)
     first, second, target, mask = np.hsplit(sheet, 4)
     np.testing.assert_array_equal(np.where(mask > 0, first, second), target)
+
+
+def soft(levels):
+    """A mask whose edge goes through some levels between black and white."""
+    row = [0] * 20 + levels + [255] * 20
+    return np.tile(np.array(row, np.uint8), (30, 1))
+
+
+@pytest.mark.parametrize(
+    ('mask', 'foreground_share', 'grey'),
+    [
+        (soft([]), 20 / 40, False),
+        (soft([60, 120, 180]), 21 / 43, True),  # 180 alone is over half
+        (cv2.imdecode(cv2.imencode('.jpg', soft([]), [1, 50])[1], 0), 20 / 40, True),
+        (soft([]) // 255, 20 / 40, False),  # 0 and 1
+        (np.tile(np.repeat(np.arange(5, dtype=np.uint8), 8), (9, 1)), 4 / 5, False),  # numbers
+        (np.tile(np.repeat(np.array([0, 38, 75, 113, 255], np.uint8), 8), (9, 1)), 4 / 5, False),
+    ],
+    ids=['hard', 'soft', 'JPEG', 'of ones', 'objects', 'classes'],
+)
+def test_what_of_a_mask_is_foreground(mask, foreground_share, grey):
+    """JPEG's ringing round an edge was learnt as 11 to 36% of the foreground before."""
+    found, soft_edged = foreground(mask)
+    assert found.mean() == pytest.approx(foreground_share, abs=0.005)
+    assert soft_edged is grey
