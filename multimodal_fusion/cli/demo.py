@@ -71,7 +71,12 @@ def run(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(dir=output, prefix='.') as scratch:
         outcome = play(args, source, Path(scratch))
         if not outcome.received:
-            raise UserError('no fused image came out; the messages above say why')
+            seen = last_diagnostics(Path(scratch) / 'bag')
+            raise UserError(
+                f'no fused image came out; the node had {seen.get("rgb frames", 0)} RGB and '
+                f'{seen.get("thermal frames", 0)} thermal images, {seen.get("pairs", 0)} pairs, '
+                f'refused {seen.get("refused", 0)}; messages above or "replay" say why'
+            )
         shutil.rmtree(bag, ignore_errors=True)
         (Path(scratch) / 'bag').rename(bag)
     topic = '/fused/image_raw'
@@ -281,7 +286,10 @@ def write_sheet(path: Path, bag: Path, topic: str, source, outcome: Outcome) -> 
     for item in source:
         row = wanted.get((item.stream, item.time))
         if row is not None:
-            pixels = item.load()
+            try:
+                pixels = item.load()
+            except UserError:  # told by the node
+                continue
             if pixels.dtype == np.uint16:
                 pixels = cv2.normalize(pixels, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
             rows[row][item.stream == 'thermal'] = pixels

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
+from ..errors import BadImage, UserError
 from . import mcap_files
 from .bag_topics import IMAGE_TYPES, BagTopics, choose
 
@@ -198,6 +198,16 @@ class BagWriter:
 
     def close(self) -> None:
         self._writer.close()
+
+
+def decode(store, raw: bytes, kind: str, topic: str):
+    """A deserialized message. Raises BadImage that names the topic."""
+    try:
+        return store.deserialize_cdr(raw, kind)
+    except Exception as error:  # rosbags raises whatever the bytes lead it into
+        raise BadImage(
+            'message', f'a message on {topic} is no valid {kind} ({error!r}); it was cut off'
+        ) from error
 
 
 def header_stamp(raw: bytes) -> int:

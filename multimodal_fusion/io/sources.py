@@ -1,6 +1,7 @@
 """What the demo plays: a synthetic scene, folders of image pairs, or a bag; items in time order."""
 
 import itertools
+import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +11,8 @@ import numpy as np
 
 from ..scene import Scene
 from . import messages
-from .bag import Bag, header_stamp, type_store
+from .bag import Bag, decode, header_stamp, type_store
+from .bag_topics import IMAGE_TYPES
 from .datasets import find_pairs
 from .image_files import read_thermal, read_visible
 
@@ -31,7 +33,10 @@ class Item:
     @property
     def stamp(self) -> int | None:
         """The stamp that the message carries; None if the player sets it."""
-        return None if self.raw is None else header_stamp(self.raw)
+        try:
+            return None if self.raw is None else header_stamp(self.raw)
+        except (struct.error, IndexError):  # cut off
+            return None
 
 
 class SceneSource:
@@ -93,8 +98,8 @@ class BagSource:
                 yield Item(stream, time - start, partial(self._pixels, stream, raw), raw)
 
     def _pixels(self, stream: str, raw: bytes) -> np.ndarray:
-        kind = 'CompressedImage' if self.compressed[stream] else 'Image'
-        message = type_store().deserialize_cdr(raw, f'sensor_msgs/msg/{kind}')
+        topic = getattr(self.topics, stream)
+        message = decode(type_store(), raw, IMAGE_TYPES[self.compressed[stream]], topic)
         read = messages.read_visible if stream == 'rgb' else messages.read_thermal
         return read(message)
 

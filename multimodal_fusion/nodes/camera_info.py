@@ -55,7 +55,8 @@ class CameraInfoPorts:
 
     def missing(self, name: str) -> str:
         """A sentence if somebody waits for what nobody publishes; else empty."""
-        if name in self._newest or not self.listened():
+        known = name in self._newest or self._node.count_publishers(self._topics[name])
+        if known or not self.listened():
             return ''
         return (
             f'nothing comes on {self._topics[name]}, so nothing goes out on '

@@ -69,7 +69,9 @@ class Player(Node):
         start, epoch = time.monotonic_ns(), time.time_ns()
         for item in self.source:
             try:
-                message = item.raw or self._message(item, epoch + item.time)
+                message = item.raw
+                if message is None:
+                    message = self._message(item, epoch + item.time)
             except UserError as error:
                 self.get_logger().warning(f'left out: {error}')
                 continue

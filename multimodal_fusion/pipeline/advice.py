@@ -14,7 +14,7 @@ from .streams import StreamFigures
 FEW = 0.02  # share of refused frames from which on it is told
 MANY = 0.1  # share of frames lost otherwise
 NEARLY_ALL = 0.95
-_SURELY = 5  # frames, below which nothing is said of a share
+_SURELY = 3  # frames, below which nothing is said of a share
 _FUTURE = -0.05  # seconds: stamps that lie farther ahead of the clock come from another clock
 
 
@@ -114,7 +114,7 @@ def losses(
 
     def tell(count: int, total: int, least: float, sentence: str) -> None:
         share = count / max(total, 1)
-        if total >= _SURELY and share >= least:
+        if count >= _SURELY and share >= least:
             found.append((share, f'{share:.0%} of {sentence}'))
 
     unfused = sum(n for key, n in recent.items() if key.startswith('unfused '))

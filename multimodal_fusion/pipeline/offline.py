@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import BadImage, UserError
-from ..io.bag import Bag, header_stamp, type_store
+from ..io.bag import Bag, decode, header_stamp, type_store
 from ..io.bag_topics import BagTopics
 from .frames import Frame, stamp_of
 from .health import Health
@@ -149,13 +149,3 @@ def lateness(bag: Bag, topics: BagTopics, settings: Settings) -> int:
     except UserError:
         pass  # damaged from here on, which is told when it is played
     return most
-
-
-def decode(store, raw: bytes, kind: str, topic: str):
-    """A deserialized message. Raises BadImage that names the topic."""
-    try:
-        return store.deserialize_cdr(raw, kind)
-    except Exception as error:  # rosbags raises whatever the bytes lead it into
-        raise BadImage(
-            'message', f'a message on {topic} is no valid {kind} ({error!r}); it was cut off'
-        ) from error

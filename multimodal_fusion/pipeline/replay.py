@@ -8,10 +8,10 @@ import numpy as np
 from ..errors import BadImage, UserError
 from ..host.progress import progress, warn
 from ..io import messages
-from ..io.bag import INFO_TYPE, Bag, BagWriter, Topic, type_store
+from ..io.bag import INFO_TYPE, Bag, BagWriter, Topic, decode, type_store
 from ..io.bag_topics import BagTopics
 from .frames import misfit
-from .offline import Offline, decode
+from .offline import Offline
 from .pipeline import Pipeline
 from .settings import Settings
 

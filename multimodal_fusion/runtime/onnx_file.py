@@ -5,11 +5,14 @@ so a file is read once, its outer structure walked, its hash compared with ``mod
 those bytes are loaded.
 """
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+
+MAX_FIELDS = 2_000_000  # of nodes and tensors; large networks have some ten thousand
 
 
 def metadata(content: bytes) -> dict[str, str]:
@@ -28,7 +31,7 @@ def check_onnx(content: bytes, path: Path) -> None:
         model = dict(fields(memoryview(content)))
         if not isinstance(model.get(1), int) or not isinstance(model.get(7), memoryview):
             raise ValueError('no IR version or no graph')
-        external = _has_external_data(memoryview(content), _MODEL)
+        external = _has_external_data(memoryview(content), _MODEL, itertools.count(1))
     except (ValueError, IndexError, RecursionError) as error:
         raise UserError(
             f'{path} is not an ONNX model ({error}); export one with '
@@ -52,16 +55,28 @@ _GRAPH[1] = _NODE
 _MODEL = {7: _GRAPH, 20: {1: _GRAPH, 2: _GRAPH}, 25: {7: _NODE, 11: _ATTRIBUTE}}
 
 
-def _has_external_data(message: memoryview, layout: dict) -> bool:
-    """Whether any tensor below has data_location EXTERNAL or names an external file."""
+def _has_external_data(message: memoryview, layout: dict, seen: Iterator[int]) -> bool:
+    """Whether any tensor below has data_location EXTERNAL or names an external file.
+
+    seen: counts the fields; of too many ValueError is raised.
+    """
     if layout is _TENSOR:
         entries, location = layout['external']
-        return any(n == entries or (n == location and value == 1) for n, value in fields(message))
+        return any(
+            n == entries or (n == location and value == 1) for n, value in _counted(message, seen)
+        )
     return any(
-        _has_external_data(value, layout[number])
-        for number, value in fields(message)
+        _has_external_data(value, layout[number], seen)
+        for number, value in _counted(message, seen)
         if number in layout and isinstance(value, memoryview)
     )
+
+
+def _counted(message: memoryview, seen: Iterator[int]) -> Iterator[tuple[int, Any]]:
+    for field in fields(message):
+        if next(seen) > MAX_FIELDS:
+            raise ValueError(f'it has more than {MAX_FIELDS} fields')
+        yield field
 
 
 def fields(message: memoryview) -> Iterator[tuple[int, Any]]:

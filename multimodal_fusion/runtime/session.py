@@ -1,6 +1,8 @@
 """ONNX Runtime sessions: providers, threads, and what to say when it is not as asked for."""
 
+import contextlib
 import os
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -66,7 +68,8 @@ def open_session(
         'session.model_external_initializers_file_folder_path', os.devnull
     )
     try:
-        return ort.InferenceSession(content, options, providers=present)
+        with contextlib.redirect_stdout(sys.stderr):  # where it tells that a provider fails
+            return ort.InferenceSession(content, options, providers=present)
     except Exception as error:  # the runtime's own exception types share no base class
         raise UserError(f'{path} was refused by onnxruntime: {error}') from error
 

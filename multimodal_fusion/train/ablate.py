@@ -1,6 +1,7 @@
 """The ablation table: variants of the method trained one after the other and scored alike."""
 
 import difflib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,6 +103,8 @@ def load_variants(path: Path) -> tuple[list[Variant], int]:
         common, listed = content['all'], content['variants']
         variants = []
         for name, given in listed.items():
+            if not re.fullmatch(r'\w[\w.-]*', str(name)):
+                raise UserError(f'{path}: {name!r} is no name for a variant: it becomes a folder')
             base = read_yaml(Path(path).parent / given['base'], 'the configuration')
             for key, value in {**common, **(given.get('set') or {})}.items():
                 _set(base, key, value, f'{path}: {name}')
