@@ -74,7 +74,7 @@ def read_header(data: np.ndarray) -> tuple[int, int, int]:
         )
     try:
         return _READERS[kind][1](raw)
-    except (struct.error, ValueError) as error:
+    except (struct.error, ValueError, OverflowError) as error:
         reason = str(error) if type(error) is ValueError else 'it ends in its header'
         raise BadImage('truncated', f'as {kind} it is cut off or damaged: {reason}') from error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ..errors import UserError
 
@@ -26,10 +26,21 @@ def _mcap():
 
 
 def is_whole(path: Path) -> bool:
-    """Whether the file has its end."""
+    """Whether the file has its end and an index that can be read."""
     with path.open('rb') as file:
         file.seek(max(0, path.stat().st_size - len(_MAGIC)))
-        return file.read() == _MAGIC
+        if file.read() != _MAGIC:
+            return False
+        file.seek(0)
+        try:
+            return _reader(path, file).get_summary() is not None
+        except Exception:  # mcap and struct raise whatever the damage leads them into
+            return False
+
+
+def _reader(path: Path, file: IO[bytes]):
+    """mcap's reader; no record is larger than its file."""
+    return _mcap().reader.SeekingReader(file, record_size_limit=path.stat().st_size)
 
 
 def messages(path: Path) -> Iterator[tuple[Any, Any, int, bytes]]:
@@ -52,7 +63,10 @@ _CONVERT = {'ros1': ': convert it with "rosbags-convert" or "mcap convert"'}
 
 def _whole(path: Path) -> Iterator[tuple[Any, Any, Any]]:
     with path.open('rb') as file:
-        yield from _mcap().reader.make_reader(file).iter_messages(log_time_order=True)
+        try:
+            yield from _reader(path, file).iter_messages(log_time_order=True)
+        except Exception:  # as above; what came before is used
+            return
 
 
 def _beginning(path: Path) -> Iterator[tuple[Any, Any, Any]]:
@@ -61,7 +75,10 @@ def _beginning(path: Path) -> Iterator[tuple[Any, Any, Any]]:
     channels: dict[int, Any] = {}
     with path.open('rb') as file:
         try:
-            for record in stream_reader.StreamReader(file, emit_chunks=True).records:
+            reader = stream_reader.StreamReader(
+                file, emit_chunks=True, record_size_limit=path.stat().st_size
+            )
+            for record in reader.records:
                 inner = [record]
                 if type(record).__name__ == 'Chunk':
                     inner = _records(stream_reader, record)

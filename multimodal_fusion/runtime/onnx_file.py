@@ -31,8 +31,9 @@ def check_onnx(content: bytes, path: Path) -> None:
         model = dict(fields(memoryview(content)))
         if not isinstance(model.get(1), int) or not isinstance(model.get(7), memoryview):
             raise ValueError('no IR version or no graph')
+        metadata(content)  # refused here, if it can't be read
         external = _has_external_data(memoryview(content), _MODEL, itertools.count(1))
-    except (ValueError, IndexError, RecursionError) as error:
+    except (ValueError, IndexError, TypeError, RecursionError) as error:
         raise UserError(
             f'{path} is not an ONNX model ({error}); export one with '
             '"python -m multimodal_fusion export"'

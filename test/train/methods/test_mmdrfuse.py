@@ -424,7 +424,8 @@ def test_ablation_trains_scores_and_goes_on(tmp_path, data, no_export):
     [
         ('method.patches', 'method.patchs', r"no 'method.patchs' to set; did you mean 'patches'"),
         ('teacher: teacher', 'teacher: nobody', r"needs its teacher 'nobody' above it"),
-        ('base: mmdr-teacher-cpu', 'base: none', r'is not a list of variants'),
+        ('base: mmdr-teacher-cpu', 'base: none', r'none.yaml cannot be read: No such file'),
+        ('variants:', 'variant:', r'is not a list of variants'),
     ],
 )
 def test_unusable_ablations_are_refused(tmp_path, old, new, message):

@@ -1,0 +1,1 @@
+"""Readers against damaged and hostile bytes: whatever comes, a value or UserError."""
