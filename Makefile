@@ -1,5 +1,6 @@
 # make demo [BAG=path | DATA=folder] [MODEL=name]   set up and run the main job
 # make test                                          set up and pass the tests
+# make fuzz [MINUTES=10] [TARGETS=names]             try broken input on every reader
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,14 +8,20 @@ BIN := $(VENV)/bin
 # Everything runs on the wheels in .venv, whatever ROS installation the shell has sourced.
 unexport PYTHONPATH AMENT_PREFIX_PATH LD_LIBRARY_PATH ROS_DISTRO
 
-.PHONY: demo test results results-mobilefuse detection lint clean
+.PHONY: demo test fuzz results results-mobilefuse detection lint clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m multimodal_fusion demo $(if $(BAG),--bag "$(BAG)") \
 		$(if $(DATA),--data "$(DATA)") $(if $(MODEL),--model "$(MODEL)") $(ARGS)
 
 test: $(VENV)/.test lint
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+# Each fuzzer for so many minutes; findings lie in build/fuzz.
+MINUTES ?= 10
+fuzz: $(VENV)/.test
+	$(BIN)/pip install --quiet -c constraints.txt '.[fuzz]'
+	$(BIN)/python -m test.fuzz --minutes $(MINUTES) $(TARGETS)
 
 # The table and the pictures in docs/results, from DATA=path/to/ivif.
 SHEET := msrs_00229D,msrs_00258D,msrs_00275D,msrs_00291D,msrs_00690N,msrs_00714N,msrs_01198N,$\

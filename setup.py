@@ -38,6 +38,7 @@ DETECTION = ['pycocotools']  # average precision in `evaluate --detector`
 TEST = [
     *DETECTION,
     'pytest',
+    'pytest-xdist',
     'hypothesis',
     'mypy',
     'ruff',
@@ -89,6 +90,7 @@ setup(
         'detection': DETECTION,
         'gpu': ['onnxruntime-gpu'],
         'test': TEST,
+        'fuzz': ['atheris'],
     },
     entry_points={
         'console_scripts': [

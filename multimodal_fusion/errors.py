@@ -41,3 +41,9 @@ def quoted(value: object) -> str:
     """What somebody gave, as messages show it: in quotes, and cut where it is long."""
     text = repr(value[:1000] if isinstance(value, str | bytes) else value)
     return text if len(text) <= 60 else f'{text[:60]}…'
+
+
+def told(error: BaseException) -> str:
+    """What a library says of its trouble, on one line, and cut where it is long."""
+    text = ' '.join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 300 else f'{text[:300]}…'

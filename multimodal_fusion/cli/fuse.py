@@ -16,6 +16,7 @@ from ..io.whole_files import make_folder, whole_file
 from ..pipeline.frames import ThermalFrame
 from ..pipeline.pairing import Counters
 from ..pipeline.pipeline import Pipeline
+from ..pipeline.settings import Settings
 from ..pipeline.videos import by_index, by_time
 from . import options
 
@@ -52,12 +53,9 @@ def run(args: argparse.Namespace) -> int:
         return fuse_videos(args)
     name = args.visible.name
     output = args.output / Path(name).with_suffix('.png') if args.output.is_dir() else args.output
-    fuse_pair(
-        options.make_pipeline(options.settings(args)),
-        PairFiles(name, args.visible, args.thermal),
-        output,
-        args,
-    )
+    settings = options.settings(args)
+    pair = PairFiles(name, args.visible, args.thermal)
+    fuse_pair(options.make_pipeline(settings), settings, pair, output, args.side_by_side)
     print(output)
     return 0
 
@@ -72,12 +70,15 @@ def refuse_to_overwrite(args: argparse.Namespace) -> None:
             raise UserError(f'-o {args.output} would overwrite {source}; name another output')
 
 
-def fuse_pair(pipeline: Pipeline, pair: PairFiles, output: Path, args) -> None:
+def fuse_pair(
+    pipeline: Pipeline, settings: Settings, pair: PairFiles, output: Path, side_by_side: bool
+) -> None:
     """Fuse one pair of files and write the result."""
-    visible = read_visible(pair.visible)
+    limit = settings.input.max_pixels
+    visible = read_visible(pair.visible, limit)
     try:
-        frame = pipeline.observe(read_thermal(pair.thermal), 0)
-        picture = fused_picture(pipeline, visible, frame, args.side_by_side)
+        frame = pipeline.observe(read_thermal(pair.thermal, limit), 0)
+        picture = fused_picture(pipeline, visible, frame, side_by_side)
     except UserError as error:
         raise UserError(f'{pair.visible} with {pair.thermal}: {error}') from error
     write_image(output, picture)
@@ -93,11 +94,12 @@ def fuse_folders(args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
     make_folder(args.output)
-    pipeline = options.make_pipeline(options.settings(args, thermal_memory=0.0))
+    settings = options.settings(args, thermal_memory=0.0)
+    pipeline = options.make_pipeline(settings)
     failed = []
     for pair in progress(pairs):
         try:
-            fuse_pair(pipeline, pair, args.output / f'{pair.stem}.png', args)
+            fuse_pair(pipeline, settings, pair, args.output / f'{pair.stem}.png', args.side_by_side)
         except UserError as error:
             failed.append(str(error))
     for line in failed:

@@ -55,7 +55,9 @@ def add_pipeline(parser: argparse.ArgumentParser) -> None:
         help='auto (default: 8-bit stays, 16-bit by percentile), percentile, minmax, or MIN:MAX '
         'in counts',
     )
-    add_parameters(parser, 'thermal.polarity', 'registration.mode', 'model.mask_scale')
+    add_parameters(
+        parser, 'thermal.polarity', 'registration.mode', 'model.mask_scale', 'input.max_pixels'
+    )
     parser.add_argument('--params', type=Path, help='parameter file of the node; options override')
     parser.add_argument(
         '--set',

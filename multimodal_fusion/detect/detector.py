@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import UserError, quoted
+from ..errors import UserError, quoted, told
 from ..parameters import option
 from ..runtime.manifest import Manifest, Origin, read_model
 from ..runtime.session import fallback_notice, open_session
+from ..runtime.trial import MAX_MEMORY, MAX_SECONDS, try_unlisted
 from .detection import Detection
 from .geometry import FITS, Canvas, tight
 from .layouts import LAYOUTS, check, class_count, decode
@@ -86,8 +87,8 @@ class Detector:
     of boxes. classes: names by comma, empty for all. labels: file of class names, empty for the
     model's own. layout: of `detect.layouts.LAYOUTS`, or ``auto`` to tell by metadata and shape.
     resize: of `detect.geometry.FITS`, or ``auto`` for the layout's. size: longer side of the input,
-    for models that take any; 0 for what the model was trained on. provider, threads, fp16: as for
-    `fuser.Fuser.load`. Raises UserError for other models.
+    for models that take any; 0 for what the model was trained on. provider, threads, fp16,
+    max_seconds, max_memory: as for `fuser.Fuser.load`. Raises UserError for other models.
 
     provider: the ONNX Runtime provider in use. notice: a sentence when it is not what was asked
     for, else empty.
@@ -108,6 +109,8 @@ class Detector:
         threads: int = 1,
         allow_unlisted: bool = False,
         fp16: bool = False,
+        max_seconds: float = MAX_SECONDS,
+        max_memory: float = MAX_MEMORY,
     ):
         if not path:
             raise UserError(
@@ -126,6 +129,7 @@ class Detector:
         self.name = entry.name if entry else self.path.stem
         content = read_model(self.path, manifest, allow_unlisted)
         self.origin = Origin.of(self.path, content)
+        try_unlisted(content, self.path, manifest, size or AUTO_SIZE, max_seconds, max_memory)
         self._session = open_session(content, self.path, (provider,), threads, fp16)
         self.provider = self._session.get_providers()[0]
         self.notice = fallback_notice(self._session, self.path, (provider,), fp16)
@@ -230,7 +234,7 @@ class Detector:
             found = self._session.run(None, feed)
         except Exception as error:  # the runtime's own exception types share no base class
             raise UserError(
-                f'{self.path} failed on an input of {size[1]}x{size[0]}: {error}'
+                f'{self.path} failed on an input of {size[1]}x{size[0]}: {told(error)}'
             ) from error
         return dict(zip(self._outputs, found, strict=True))
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import UserError
 from ..io.datasets import PairFiles
+from ..io.image_codec import MAX_PIXELS
 from ..io.image_files import read_thermal, read_visible
 from ..io.pixels import luma
 from ..pipeline.preparation import Preparation
@@ -33,6 +34,7 @@ class Plan:
     metrics: tuple[str, ...]
     preparation: Preparation
     cache: Path | None = None
+    max_pixels: int = MAX_PIXELS
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,8 @@ class Sources:
 
     @classmethod
     def read(cls, pair: PairFiles, plan: Plan) -> 'Sources':
-        visible, counts = read_visible(pair.visible), read_thermal(pair.thermal)
+        visible = read_visible(pair.visible, plan.max_pixels)
+        counts = read_thermal(pair.thermal, plan.max_pixels)
         return cls(visible, plan.preparation.still(counts, visible.shape[:2]))
 
     @cached_property

@@ -156,7 +156,8 @@ def evaluate(job: Job) -> Evaluation:
     rows = contenders(
         list(job.models), list(job.fused), job.baselines, unlisted, settings.model.mask_scale
     )
-    plan = Plan(tuple(rows), definition, metrics, Preparation.of(settings), job.cache)
+    preparation, limit = Preparation.of(settings), settings.input.max_pixels
+    plan = Plan(tuple(rows), definition, metrics, preparation, job.cache, limit)
     meter = Meter(plan)
     source = _on_folders(job, plan, meter) if job.data else _on_bag(job, settings, meter)
     left_out = [result for result in source.measured if result.message]

@@ -18,12 +18,14 @@ from ..parameters import option
 from ..runtime.manifest import Manifest, Origin, read_model
 from ..runtime.onnx_file import metadata
 from ..runtime.session import half_notice
+from ..runtime.trial import MAX_MEMORY, MAX_SECONDS, try_unlisted
 from .classical import CLASSICAL
 from .kernel.compiled import compiled as compile_model
 from .onnx_fuser import load_onnx
 from .pair import check_pair, return_colour
 
 MASK_SCALE = 0.5  # see docs/results/mobilefuse.md for what it costs and saves
+_TRIED = 64  # height and width of the image on which an unlisted model is tried out
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,20 @@ class ModelSettings:
     allow_unlisted: bool = option(
         False,
         'Load a model file that models.yaml does not list. Only for files you trust.',
+    )
+    max_seconds: float = option(
+        MAX_SECONDS,
+        'How long a model that models.yaml does not list may take when it is tried out.',
+        unit='s',
+        low=1.0,
+        high=3600.0,
+    )
+    max_memory: float = option(
+        MAX_MEMORY,
+        'Address space that a model that models.yaml does not list may take when it is tried out.',
+        unit='MB',
+        low=512.0,
+        high=1e6,
     )
     mask_scale: float = option(
         MASK_SCALE,
@@ -98,6 +114,8 @@ class Fuser:
         compiled: bool = True,
         fp16: bool = False,
         mask_scale: float = MASK_SCALE,
+        max_seconds: float = MAX_SECONDS,
+        max_memory: float = MAX_MEMORY,
     ) -> 'Fuser':
         """Load a classical fuser, a model of ``models.yaml``, or an ONNX file.
 
@@ -106,7 +124,9 @@ class Fuser:
         models on the CPU. compiled: on the CPU, run models of the mini-model's shape by the
         compiled kernel, where it was built; it needs no ONNX Runtime. fp16: half precision, on
         TensorRT; elsewhere single precision, and a notice. mask_scale: of models that blend by a
-        mask, the share of the sides at which the mask is computed, up to 1. Raises UserError.
+        mask, the share of the sides at which the mask is computed, up to 1. max_seconds,
+        max_memory (MB): what an unlisted model may take when it is tried out in a process of its
+        own. Raises UserError.
         """
         if name_or_path in CLASSICAL:
             method = CLASSICAL[name_or_path]
@@ -135,6 +155,7 @@ class Fuser:
                 returns_colour=True,
             )
         else:
+            try_unlisted(content, path, manifest, _TRIED, max_seconds, max_memory)
             model = load_onnx(content, path, providers, threads, fp16, mask_scale)
             fuser = Fuser(name, **vars(model))
         fuser.origin = Origin.of(path, content)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import NO_MEMORY, UserError, out_of_memory
+from ..errors import NO_MEMORY, UserError, out_of_memory, told
 from ..runtime.session import Runner, fallback_notice, open_session
 from . import blending
 from .pair import size_text
@@ -55,7 +55,7 @@ def load_onnx(
             if out_of_memory(error):
                 raise UserError(f'{path}, {size_text(thermal)}: {NO_MEMORY}') from error
             raise UserError(
-                f'{path} failed on a {size_text(thermal)} image: {error}; a fusion model must take '
+                f'{path} failed on a {size_text(thermal)} image: {told(error)}; a fusion model must take '
                 'any size from 32x32'
             ) from error
         return fused[0, ..., 0] if channels == 1 else fused[0], mask[0][0, ..., 0] if mask else None

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import BadImage, UserError
+from ..errors import BadImage, UserError, told
 from . import mcap_files
 from .bag_topics import IMAGE_TYPES, BagTopics, choose
 
@@ -56,6 +56,8 @@ class Bag:
         self.path, self.warning = path, ''
         self._files: list[Path] = []  # read without rosbags
         try:
+            for file in self._mcap_files():
+                mcap_files.check(file)
             self._reader = rosbag2.Reader(path)
             self._reader.open()
             self.topics = [
@@ -71,21 +73,27 @@ class Bag:
 
     def _recover(self, error: Exception) -> None:
         """Read MCAP files that rosbags refuses: without a profile, or cut off."""
-        files = sorted(self.path.glob('*.mcap')) if self.path.is_dir() else [self.path]
-        self._files = [file for file in files if file.suffix == '.mcap']
+        self._files = self._mcap_files()
         found: dict[str, Topic] = {}
         times: list[int] = []
         for topic, time, _ in self._salvage():
             found.setdefault(topic.name, topic)
             times.append(time)
         if not times:
-            raise UserError(f'{self.path} is not a rosbag2 that can be read: {error}') from error
+            raise UserError(
+                f'{self.path} is not a rosbag2 that can be read: {told(error)}'
+            ) from error
         self.topics, self.count = list(found.values()), len(times)
         self.duration = (max(times) - min(times)) * 1e-9
         if not all(map(mcap_files.is_whole, self._files)):
             self.warning = (
-                f'{self.path} is cut off ({error}); the {self.count} messages before that are used'
+                f'{self.path} is cut off or damaged ({told(error)}); the {self.count} messages that '
+                'can be read are used'
             )
+
+    def _mcap_files(self) -> list[Path]:
+        files = sorted(self.path.glob('*.mcap')) if self.path.is_dir() else [self.path]
+        return [file for file in files if file.suffix == '.mcap' and file.is_file()]
 
     def _salvage(self) -> Iterator[tuple[Topic, int, bytes]]:
         """The messages of MCAP files, as far as they go."""
@@ -124,8 +132,8 @@ class Bag:
             raise
         except Exception as error:
             raise UserError(
-                f'{self.path} is damaged: {error}; "ros2 bag convert" or "mcap recover" may save '
-                'the rest'
+                f'{self.path} is damaged: {told(error)}; "ros2 bag convert" or "mcap recover" may '
+                'save the rest'
             ) from error
 
     def choose(self, rgb: str | None, thermal: str | None) -> BagTopics:

@@ -54,7 +54,7 @@ def check_size(height: int, width: int, max_pixels: int) -> None:
         raise BadImage(
             'size',
             f'the image is {width}x{height}, over the cap of {max_pixels} pixels; '
-            'raise input.max_pixels if it is meant to be that large',
+            'raise input.max_pixels (--max-pixels) if it is meant to be that large',
         )
 
 

@@ -37,15 +37,15 @@ def read_pixels(path: Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
         ) from error
 
 
-def read_visible(path: Path) -> np.ndarray:
+def read_visible(path: Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """A visible image file as uint8 (H, W, 3) BGR or (H, W) grey. Raises BadImage."""
-    pixels = read_pixels(path)
+    pixels = read_pixels(path, max_pixels)
     return (pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels
 
 
-def read_thermal(path: Path) -> np.ndarray:
+def read_thermal(path: Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """A thermal image file as uint8 or uint16 (H, W) counts. Raises BadImage."""
-    pixels = read_pixels(path)
+    pixels = read_pixels(path, max_pixels)
     if pixels.ndim == 3 and pixels.dtype == np.uint16:
         raise BadImage(
             'encoding', f'{path} is 16-bit colour; a 16-bit thermal image has one channel'

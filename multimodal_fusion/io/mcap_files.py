@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from ..errors import UserError
+from ..errors import UserError, told
 
 _MAGIC = b'\x89MCAP0\r\n'
 _LARGE = 64 * 2**20  # bytes of a chunk, from which on it must have been worth compressing
+_HEAD = 2**18  # bytes of a chunk, of which its first record can be told
 _WORTH = 200  # times that a large chunk of messages gets smaller, at most
 
 
@@ -25,22 +26,60 @@ def _mcap():
     return mcap
 
 
-def is_whole(path: Path) -> bool:
-    """Whether the file has its end and an index that can be read."""
+def check(path: Path) -> None:
+    """Raises ValueError where a file has no end, or an index that leads to no chunks of messages.
+
+    rosbags would search such a chunk byte by byte, whatever it unpacks to.
+    """
     with path.open('rb') as file:
         file.seek(max(0, path.stat().st_size - len(_MAGIC)))
         if file.read() != _MAGIC:
-            return False
+            raise ValueError('it has no end')
         file.seek(0)
         try:
-            return _reader(path, file).get_summary() is not None
-        except Exception:  # mcap and struct raise whatever the damage leads them into
-            return False
+            summary = _reader(path, file).get_summary()
+            if summary is None:
+                raise ValueError('it has no index')
+            for chunk in summary.chunk_indexes:
+                file.seek(chunk.chunk_start_offset + 9 + 40 + len(chunk.compression))
+                _check_size(chunk.uncompressed_size, chunk.compressed_size)
+                if chunk.compression == 'zstd':
+                    _check_zstd(file.read(min(chunk.compressed_size, _HEAD)), chunk.compressed_size)
+        except Exception as error:  # mcap and struct raise whatever the damage leads them into
+            raise ValueError(f'its index is damaged: {told(error)}') from error
+
+
+def _check_zstd(head: bytes, packed: int) -> None:
+    """head: the beginning of a compressed chunk, which has ``packed`` bytes."""
+    zstandard = _mcap().stream_reader.zstandard
+    size = zstandard.frame_content_size(head)
+    _check_size(size, packed)
+    if size > _WORTH * packed:
+        _check_content(zstandard.ZstdDecompressor().stream_reader(head).read(1))
+
+
+def _check_size(size: int, packed: int) -> None:
+    if size > _LARGE and size > _WORTH * packed:
+        raise ValueError(f'a chunk of {packed} bytes says that it holds {size}')
+
+
+def _check_content(content: bytes) -> None:
+    if not content or content[0] == 0:  # no record has this number; each would cost a look
+        raise ValueError('a chunk of no records')
 
 
 def _reader(path: Path, file: IO[bytes]):
     """mcap's reader; no record is larger than its file."""
     return _mcap().reader.SeekingReader(file, record_size_limit=path.stat().st_size)
+
+
+def is_whole(path: Path) -> bool:
+    """Whether `check` finds nothing."""
+    try:
+        check(path)
+        return True
+    except ValueError:
+        return False
 
 
 def messages(path: Path) -> Iterator[tuple[Any, Any, int, bytes]]:
@@ -98,14 +137,12 @@ def _beginning(path: Path) -> Iterator[tuple[Any, Any, Any]]:
 def _records(stream_reader, chunk) -> list:
     """The records of a chunk. Raises ValueError for one that is no chunk of messages."""
     size, packed = chunk.uncompressed_size, len(chunk.data)
-    if size > _LARGE and size > _WORTH * packed:
-        raise ValueError(f'a chunk of {packed} bytes says that it holds {size}')
+    _check_size(size, packed)
     if chunk.compression == 'lz4':  # its decoder looks at the data, not at the size that is told
         data = stream_reader.lz4.LZ4FrameDecompressor().decompress(chunk.data, max_length=size)
         chunk = type(chunk)(**{**vars(chunk), 'compression': '', 'data': data})
     stream, _ = stream_reader.get_chunk_data_stream(chunk)
     content = stream.read(size)
-    if not content or content[0] == 0:  # no record has this number; each would cost a look
-        raise ValueError('a chunk of no records')
+    _check_content(content)
     plain = type(chunk)(**{**vars(chunk), 'compression': '', 'data': content})
     return stream_reader.breakup_chunk(plain)

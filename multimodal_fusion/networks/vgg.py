@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import UserError
+from ..errors import UserError, told
 
 BLOCKS = (2, 2, 4, 4, 4)  # convolutions of each block; features are taken after its last one
 CHANNELS = (64, 128, 256, 512, 512)
@@ -65,7 +65,7 @@ class VGG19(nn.Module):
             theirs = [f'features.{i}.{part}' for i in _torchvision() for part in ('weight', 'bias')]
             weights = {key: state[their] for key, their in zip(keys, theirs, strict=True)}
         except (OSError, EOFError, LookupError, ValueError, RuntimeError, *ARCHIVE) as error:
-            raise UserError(f'{path} does not hold the weights of VGG-19: {error}') from error
+            raise UserError(f'{path} does not hold the weights of VGG-19: {told(error)}') from error
         pairs = list(zip(TORCHVISION_MEAN, TORCHVISION_STD, strict=True))
         return cls(weights, [m / s for m, s in pairs], [1 / s for _, s in pairs])
 

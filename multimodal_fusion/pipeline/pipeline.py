@@ -117,6 +117,8 @@ def build(
             threads=model.threads,
             allow_unlisted=model.allow_unlisted,
             fp16=model.fp16,
+            max_seconds=model.max_seconds,
+            max_memory=model.max_memory,
         )
     if fuser is None:
         fuser = Fuser.load(
@@ -127,6 +129,8 @@ def build(
             compiled=model.compiled,
             fp16=model.fp16,
             mask_scale=model.mask_scale,
+            max_seconds=model.max_seconds,
+            max_memory=model.max_memory,
         )
         fuser.warm_up((48, 64))  # a model that cannot run is refused here, not in mid-flight
     return Pipeline(

@@ -55,6 +55,10 @@ class Manifest:
                 f'default: name): {error}'
             ) from error
 
+    def lists(self, sha256: str) -> bool:
+        """Whether it has a file of this hash."""
+        return any(e.sha256 == sha256 for e in (*self.models.values(), *self.detectors.values()))
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -93,10 +97,9 @@ def read_model(path: Path, manifest: Manifest, allow_unlisted: bool = False) -> 
         raise UserError(f'the model file {path} cannot be read: {error.strerror}') from error
     check_onnx(content, path)
     sha256 = hashlib.sha256(content).hexdigest()
-    listed = [*manifest.models.values(), *manifest.detectors.values()]
-    if any(entry.sha256 == sha256 for entry in listed):
+    if manifest.lists(sha256):
         return content
-    for entry in listed:
+    for entry in (*manifest.models.values(), *manifest.detectors.values()):
         if path.resolve() == (manifest.folder / entry.file).resolve():
             raise UserError(
                 f'{path} has sha256 {sha256[:12]}…, but models.yaml lists {entry.sha256[:12]}…: '

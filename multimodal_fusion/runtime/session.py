@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import UserError
+from ..errors import UserError, told
 
 PROVIDERS = {
     'cpu': 'CPUExecutionProvider',
@@ -71,7 +71,7 @@ def open_session(
         with contextlib.redirect_stdout(sys.stderr):  # where it tells that a provider fails
             return ort.InferenceSession(content, options, providers=present)
     except Exception as error:  # the runtime's own exception types share no base class
-        raise UserError(f'{path} was refused by onnxruntime: {error}') from error
+        raise UserError(f'{path} was refused by onnxruntime: {told(error)}') from error
 
 
 def engine_folder() -> Path:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import pickle
 import platform
 import shutil
 import time
@@ -17,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..errors import UserError
+from ..errors import UserError, told
 from ..host.version import code_version
 from ..io.whole_files import make_folder, whole_file
 from . import curves
@@ -27,6 +28,7 @@ from .distributed import Place
 from .methods.method import Recipe
 
 CURVES_EVERY = 30  # s; drawing them takes one
+_ODD = (ValueError, TypeError, AttributeError, RuntimeError)  # what damaged files lead torch into
 LITTLE = 1 << 20  # bytes; with less the disk is full
 
 
@@ -66,6 +68,9 @@ class Checkpoint:
             config = Config.check(given, f'the configuration in {path}')
             recipe = find_recipe(config.recipe)
             network = recipe.network(config)
+            for name, value in network.state_dict().items():
+                if weights[name].dtype != value.dtype:  # else it would be converted, unasked
+                    raise TypeError(f'{name} is {weights[name].dtype}')
             network.load_state_dict(weights)
             return cls(
                 recipe,
@@ -76,8 +81,10 @@ class Checkpoint:
                 metadata['machine'],
                 json.loads(metadata['row']),
             )
-        except (SafetensorError, KeyError, RuntimeError) as error:
-            raise UserError(f'{path} is not a checkpoint of "train": {error}') from error
+        except UserError:
+            raise
+        except (SafetensorError, OSError, LookupError, *_ODD) as error:
+            raise UserError(f'{path} is not a checkpoint of "train": {told(error)}') from error
 
 
 def free_space(folder: Path) -> int:
@@ -146,7 +153,7 @@ class Run:
             with whole_file(self.path('config.yaml')) as temporary:
                 temporary.write_text(text)
             return Progress()
-        state = torch.load(self.path('last.state'), map_location='cpu', weights_only=True)
+        state = self._state()
         if state['data'] != data.description:
             raise UserError(
                 f'the run {self.folder} was started on {state["data"]}, not on {data.description}'
@@ -156,13 +163,38 @@ class Run:
                 f'the run {self.folder} was started with {state["world"]} processes, not '
                 f'{self.place.world}: each has memories of its own'
             )
-        network.load_state_dict(state['network'])
-        optimiser.load_state_dict(state['optimiser'])
-        torch.set_rng_state(state['random'])
-        with open(self.path('metrics.csv'), newline='') as file:
-            self.rows = [row for row in csv.DictReader(file) if int(row['step']) <= state['step']]
-        self.saved_at = state['step']
+        try:
+            network.load_state_dict(state['network'])
+            optimiser.load_state_dict(state['optimiser'])
+            torch.set_rng_state(state['random'])
+            with open(self.path('metrics.csv'), newline='') as file:
+                rows = [row for row in csv.DictReader(file) if int(row['step']) <= state['step']]
+            if int(rows[-1]['step']) != state['step'] or None in rows[-1].values():
+                raise ValueError(f'metrics.csv does not reach step {state["step"]}')
+        except (OSError, LookupError, *_ODD) as error:
+            raise self._damaged(error) from error
+        self.rows, self.saved_at = rows, state['step']
         return Progress(state['step'], state['seconds'], state['best'])
+
+    def _state(self) -> dict:
+        """What ``last.state`` holds. Raises UserError."""
+        try:
+            state = torch.load(self.path('last.state'), map_location='cpu', weights_only=True)
+            kinds = {'step': int, 'seconds': float, 'best': float, 'data': str, 'world': int}
+            for name, kind in kinds.items():
+                if not isinstance(state[name], kind):
+                    raise TypeError(f'{name} is {state[name]!r}')
+            if not 0 <= state['step'] <= self.config.steps:
+                raise ValueError(f'step {state["step"]} of {self.config.steps}')
+            return state
+        except (OSError, LookupError, EOFError, pickle.UnpicklingError, *_ODD) as error:
+            raise self._damaged(error) from error
+
+    def _damaged(self, error: Exception) -> UserError:
+        return UserError(
+            f'the run {self.folder} cannot be gone on with, its files are damaged or of another '
+            f'version: {told(error)}; begin anew with another --out'
+        )
 
     def save(
         self,

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import sqlite3
-import struct
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ from multimodal_fusion.fusers.fuser import Fuser
 from multimodal_fusion.io import messages
 from multimodal_fusion.io.bag import Bag, BagWriter, Topic, header_stamp, type_store
 
-from ..helpers import bags
+from ..helpers import bags, hostile
 
 pytest.importorskip('rosbags', reason='bags need rosbags; the ros extra brings it')
 
@@ -71,7 +70,7 @@ def test_a_bag_cut_off_in_the_middle_is_read_as_far_as_it_goes(tmp_path, capsys)
     (path / 'metadata.yaml').unlink()
     assert replay(path, '-o', tmp_path / 'out') == 0
     err = capsys.readouterr().err
-    assert 'is cut off' in err and 'messages before that are used' in err
+    assert 'is cut off or damaged (it has no end)' in err and 'that can be read are used' in err
     fused = [m for m in bags.read(tmp_path / 'out') if m[0] == '/fused/image_raw']
     assert 36 <= len(fused) <= 72
 
@@ -326,14 +325,15 @@ def test_foreign_mcap_files_are_named_as_such(tmp_path, capsys, encoding, text):
             path, '-o', tmp_path / 'out')  # fmt: skip
 
 
-def test_a_chunk_that_unpacks_to_nothing_costs_nothing(tmp_path, capsys):
+@pytest.mark.parametrize(
+    ('size', 'whole', 'sentence'),
+    [
+        (2**30, False, 'it has no end'),
+        (2**30, True, 'bytes says that it holds 1073741824'),
+        (2**25, True, 'a chunk of no records'),
+    ],
+)
+def test_a_chunk_that_unpacks_to_nothing_costs_nothing(tmp_path, capsys, size, whole, sentence):
     """A gigabyte of zeros in 40 kB: before, over a minute and 778 MB."""
-    import zstandard
-
-    packed = zstandard.ZstdCompressor(level=19).compress(bytes(2**30))
-    body = struct.pack('<QQQII', 0, 1, 2**30, 0, 4) + b'zstd' + struct.pack('<Q', len(packed))
-    header = struct.pack('<BQ', 1, 8) + struct.pack('<II', 0, 0)
-    chunk = struct.pack('<BQ', 6, len(body) + len(packed)) + body + packed
-    path = tmp_path / 'zeros.mcap'
-    path.write_bytes(b'\x89MCAP0\r\n' + header + chunk)
-    refused(capsys, 'is not a rosbag2 that can be read', path, '-o', tmp_path / 'out')
+    path = hostile.zeros_mcap(tmp_path / 'zeros.mcap', size, whole)
+    refused(capsys, sentence, path, '-o', tmp_path / 'out')

@@ -51,7 +51,7 @@ def main() -> int:
         )
         if ended.returncode:
             failed.append(name)
-            print(ended.stderr[-3000:])
+            print(ended.stdout[-3000:], ended.stderr[-1000:])
     return 1 if failed else 0
 
 

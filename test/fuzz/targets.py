@@ -1,5 +1,6 @@
 """What is fuzzed: functions of bytes that may raise UserError alone, and what to begin with."""
 
+import contextlib
 import struct
 import tempfile
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from multimodal_fusion.pipeline.settings import from_file
 from multimodal_fusion.runtime.manifest import Manifest
 from multimodal_fusion.runtime.onnx_file import check_onnx, metadata
 
-from ..helpers import bags, hostile
+from ..helpers import bags, hostile, runs
 
 _FOLDER = Path(tempfile.mkdtemp(prefix='fuzz'))
 
@@ -104,6 +105,21 @@ def detector(data: bytes) -> None:
         pass
 
 
+def checkpoints(data: bytes) -> None:
+    """A checkpoint, a state to resume from, and packed crops."""
+    from multimodal_fusion.train.data.packed import load_packed
+    from multimodal_fusion.train.run import Checkpoint
+
+    _try(Checkpoint.load, _file(data, 'fuzzed.safetensors'))
+    load_packed(_file(data, 'fuzzed.zip'))
+
+
+def _try(read: Callable, *arguments) -> None:
+    """So that what comes after a refusal is tried as well."""
+    with contextlib.suppress(UserError):
+        read(*arguments)
+
+
 def _images() -> list[bytes]:
     grey = np.arange(12 * 16, dtype=np.uint8).reshape(12, 16)
     kinds = ('.jpg', '.png', '.tiff', '.bmp', '.webp', '.pgm')
@@ -125,6 +141,17 @@ def _models() -> list[bytes]:
     return [(manifest.folder / manifest.models['mmdrfuse'].file).read_bytes()]
 
 
+def _trained() -> list[bytes]:
+    from safetensors.numpy import save
+
+    from multimodal_fusion.train.data.packed import pack
+
+    pack(runs.write_pairs(_FOLDER / 'tiny'), _FOLDER / 'crops.zip', side=40, limit=30_000)
+    weights = {'layers.0.weight': np.zeros((1, 2, 3, 3), np.float32)}
+    metadata = {'config': '{"recipe": "mmdrfuse"}', 'row': '{}', 'trained_on': '', 'machine': ''}
+    return [save(weights, metadata), (_FOLDER / 'crops.zip').read_bytes()]
+
+
 TARGETS = {
     'sizes': Target(sizes, _images),
     'cdr': Target(cdr, _messages),
@@ -140,6 +167,7 @@ TARGETS = {
     'labels': Target(
         labels, lambda: [b'0 0.5 0.5 0.25 0.125\n1 0.1 0.1 0.2 0.2\n', b'person\ncar\n']
     ),
+    'checkpoints': Target(checkpoints, _trained),
     'detector': Target(
         detector,
         lambda: [

@@ -65,3 +65,39 @@ def images() -> dict[str, bytes]:
         'no image': bytes(range(256)),
         'nothing': b'',
     }
+
+
+def zeros_mcap(path, size, whole):
+    """An MCAP file of one chunk that unpacks to zeros; whole: with the index of such a chunk.
+
+    Records as the format defines them: a header, the chunk, the end of data, then the summary (a
+    schema, two channels, statistics, the index of the chunk), a footer.
+    """
+    import zstandard
+
+    def text(content):
+        return struct.pack('<I', len(content)) + content
+
+    def record(number, body):
+        return struct.pack('<BQ', number, len(body)) + body
+
+    packed = zstandard.ZstdCompressor(level=19).compress(bytes(size))
+    kind = text(b'zstd')
+    head = struct.pack('<QQQI', 1, 2, size, 0) + kind + struct.pack('<Q', len(packed))
+    magic = b'\x89MCAP0\r\n'
+    content = magic + record(1, text(b'ros2') + text(b''))
+    start, body = len(content), record(6, head + packed)
+    content += body
+    if whole:
+        content += record(15, bytes(4))
+        summary = len(content)
+        image = text(b'sensor_msgs/msg/Image') + text(b'ros2msg') + text(b'')
+        content += record(3, struct.pack('<H', 1) + image)
+        for i, topic in enumerate((b'/rgb/image_raw', b'/thermal/image_raw'), 1):
+            content += record(4, struct.pack('<HH', i, 1) + text(topic) + text(b'cdr') + text(b''))
+        content += record(11, struct.pack('<QHIIIIQQI', 2, 1, 2, 0, 0, 1, 1, 2, 0))
+        where = struct.pack('<QQQQIQ', 1, 2, start, len(body), 0, 0)
+        content += record(8, where + kind + struct.pack('<QQ', len(packed), size))
+        content += record(2, struct.pack('<QQI', summary, 0, 0)) + magic
+    path.write_bytes(content)
+    return path

@@ -36,3 +36,16 @@ def scene(seed, height=48, width=56):
     top, left = random.integers(0, 30, 2)
     thermal[top : top + 14, left : left + 10] = 220
     return visible, thermal
+
+
+def write_pairs(folder):
+    """A training folder of 4 training and 3 validation pairs; returns it."""
+    for split, seeds in (('train', range(4)), ('val', range(4, 7))):
+        for kind in ('vis', 'ir'):
+            (folder / split / kind).mkdir(parents=True)
+        for seed in seeds:
+            visible, thermal = scene(seed)
+            colour = cv2.cvtColor(visible, cv2.COLOR_GRAY2BGR)
+            cv2.imwrite(str(folder / f'{split}/vis/s{seed}.png'), colour)
+            cv2.imwrite(str(folder / f'{split}/ir/s{seed}.png'), thermal)
+    return folder

@@ -1,18 +1,20 @@
 """The grey training crops as one compressed file, so that they travel to another machine."""
 
 import zipfile
+import zlib
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from ...errors import UserError
+from ...errors import UserError, told
 from ...io.image_codec import decode
 from ...io.whole_files import whole_file
-from .pairs import Folders, Pair, load_folders, spread
+from .pairs import MIN_SIDE, Folders, Pair, load_folders, spread
 
 FORMAT = 1
 LIMIT = 60_000_000  # bytes
+_LARGEST = 1 << 28  # bytes of one packed pair
 VALIDATION = 16  # pairs, their middles
 LOSSLESS = [cv2.IMWRITE_WEBP_QUALITY, 101]
 
@@ -58,12 +60,25 @@ def load_packed(path: Path) -> Folders:
         with zipfile.ZipFile(path) as archive:
             version, description = archive.read('about.txt').decode().splitlines()
             if version != str(FORMAT):
-                raise UserError(f'{path} has format {version}, this version reads {FORMAT}')
-            for name in archive.namelist()[1:]:
-                split, _, rest = name.partition('/')
-                found[split].append(_decode(rest[6:-5], archive.read(name)))
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise UserError(f'{path} is not a file of "data pack": {error}') from error
+                raise ValueError(f'it has format {version}, this version reads {FORMAT}')
+            for info in archive.infolist()[1:]:
+                split, _, rest = info.filename.partition('/')
+                if info.file_size > _LARGEST:
+                    raise ValueError(f'{info.filename} unpacks to {info.file_size} bytes')
+                found[split].append(_decode(rest[6:-5], archive.read(info)))
+        for split, pairs in found.items():
+            if not pairs:
+                raise ValueError(f'it holds no pairs for {split}')
+    # zipfile says RuntimeError for encrypted parts and NotImplementedError for unknown methods.
+    except (
+        OSError,
+        zipfile.BadZipFile,
+        zlib.error,
+        LookupError,
+        ValueError,
+        RuntimeError,
+    ) as error:
+        raise UserError(f'{path} is not a file of "data pack": {told(error)}') from error
     return Folders(found['train'], found['val'], description)
 
 
@@ -91,4 +106,6 @@ def _decode(stem: str, content: bytes) -> Pair:
     if image.ndim != 3 or len(image) % 2:
         raise ValueError(f'{stem} is not a packed pair')
     thermal, visible = np.split(np.ascontiguousarray(image[:, :, 0]), 2)
+    if min(thermal.shape) < MIN_SIDE:
+        raise ValueError(f'{stem} is {thermal.shape[1]}x{thermal.shape[0]}')
     return Pair(stem, thermal, visible)

@@ -8,7 +8,7 @@ import onnx
 import torch
 from safetensors import SafetensorError, safe_open
 
-from ...errors import UserError
+from ...errors import UserError, told
 from ...io.whole_files import whole_file
 from ...networks.yolo import Exported, Yolo
 from ..data.boxes import CLASSES
@@ -43,7 +43,9 @@ class DetectorCheckpoint:
             network = Yolo(len(CLASSES))
             network.load_state_dict(weights)
         except (OSError, SafetensorError, KeyError, RuntimeError) as error:
-            raise UserError(f'{path} is not a checkpoint of "train detector": {error}') from error
+            raise UserError(
+                f'{path} is not a checkpoint of "train detector": {told(error)}'
+            ) from error
         return cls(
             config,
             network.eval(),
