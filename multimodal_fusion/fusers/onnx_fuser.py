@@ -55,8 +55,8 @@ def load_onnx(
             if out_of_memory(error):
                 raise UserError(f'{path}, {size_text(thermal)}: {NO_MEMORY}') from error
             raise UserError(
-                f'{path} failed on a {size_text(thermal)} image: {told(error)}; a fusion model must take '
-                'any size from 32x32'
+                f'{path} failed on a {size_text(thermal)} image: {told(error)}; a fusion model '
+                'must take any size from 32x32'
             ) from error
         return fused[0, ..., 0] if channels == 1 else fused[0], mask[0][0, ..., 0] if mask else None
 

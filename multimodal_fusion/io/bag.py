@@ -87,8 +87,8 @@ class Bag:
         self.duration = (max(times) - min(times)) * 1e-9
         if not all(map(mcap_files.is_whole, self._files)):
             self.warning = (
-                f'{self.path} is cut off or damaged ({told(error)}); the {self.count} messages that '
-                'can be read are used'
+                f'{self.path} is cut off or damaged ({told(error)}); the {self.count} messages '
+                'that can be read are used'
             )
 
     def _mcap_files(self) -> list[Path]:
