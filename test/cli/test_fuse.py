@@ -357,3 +357,17 @@ def test_a_hostile_image_is_refused_in_a_sentence(pair, tmp_path, capsys, name):
     refused(capsys, 'bad.png', bad, pair[1], '-o', tmp_path / 'f.png')
     refused(capsys, 'bad.png', pair[0], bad, '-o', tmp_path / 'f.png')
     assert not (tmp_path / 'f.png').exists()
+
+
+def test_more_pixels_are_read_where_that_is_asked_for(tmp_path, capsys):
+    """A drop of bytes may say that it is enormous: a PNG of 20000x20000 has 389 kB."""
+    image = np.zeros((48, 64), np.uint8)
+    for name in ('vis.png', 'ir.png'):
+        cv2.imwrite(str(tmp_path / name), image)
+    command = ['fuse', str(tmp_path / 'vis.png'), str(tmp_path / 'ir.png'), '--model', 'max']
+    command += ['-o', str(tmp_path / 'fused.png'), '--max-pixels']
+    assert cli.main([*command, '3071']) == 2
+    assert '64x48, over the cap of 3071 pixels; raise input.max_pixels (--max-pixels)' in (
+        capsys.readouterr().err
+    )
+    assert cli.main([*command, '3072']) == 0
