@@ -33,7 +33,15 @@ ROS = [  # ROS 2 Kilted as PyPI wheels, for machines without an apt installation
     'mcap',
     'psutil',
 ]
-TRAIN = ['torch', 'safetensors', 'onnx>=1.21', 'onnxscript', 'matplotlib']  # onnx: below has CVEs
+TRAIN = [
+    'torch',
+    'lightning-fabric',
+    'pydantic>=2',
+    'safetensors',
+    'onnx>=1.21',  # below it has published weaknesses
+    'onnxscript',
+    'matplotlib',
+]
 DETECTION = ['pycocotools']  # average precision in `evaluate --detector`
 TEST = [
     *DETECTION,

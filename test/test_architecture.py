@@ -76,12 +76,16 @@ def test_one_file_one_job():
 
 
 def test_a_class_name_stands_once():
-    """Without train/, whose methods share one protocol."""
     names = Counter(
-        node.name
-        for path, tree in FILES.items()
-        if path.parts[0] != 'train'
-        for node in tree.body
-        if isinstance(node, ast.ClassDef)
+        node.name for tree in FILES.values() for node in tree.body if isinstance(node, ast.ClassDef)
     )
     assert {name for name, count in names.items() if count > 1} == set()
+
+
+def test_the_training_loop_knows_no_method_no_network_and_no_loss():
+    for name in ('loop', 'run', 'engine', 'schedule', 'states', 'config'):
+        path = Path(f'train/{name}.py')
+        for module, _ in imports(path, FILES[path]):
+            parts = module.split('.')[1:]
+            known = parts[:3] in (['train', 'methods', 'method'], ['train', 'methods', 'registry'])
+            assert known or not {'methods', 'networks', 'losses'} & set(parts), (name, module)

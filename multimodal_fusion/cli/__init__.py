@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
     given = sys.argv[1:] if argv is None else argv
     try:
         with _signals():
-            args = build_parser().parse_args(_renamed(given))
+            args = parse(build_parser(), _renamed(given))
             args.argv = given
             return args.run(args)
     except UserError as error:
@@ -72,6 +72,17 @@ def main(argv: list[str] | None = None) -> int:
             raise
         print(f'multimodal_fusion {given[0]}: {NO_MEMORY}', file=sys.stderr)
         return 2
+
+
+def parse(parser: argparse.ArgumentParser, argv: list[str]) -> argparse.Namespace:
+    """As ``parse_args``; changes of a configuration (key=value) may stand among options too."""
+    args, rest = parser.parse_known_args(argv)
+    changes = getattr(args, 'changes', None)
+    if rest and (changes is None or not all('=' in w and w[0] != '-' for w in rest)):
+        parser.error(f'unrecognized arguments: {" ".join(rest)}')
+    if rest:
+        changes += rest
+    return args
 
 
 def _renamed(argv: list[str]) -> list[str]:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from ..host.share import share_file
 from ..train import require_extra
-from . import options
 
 HELP = 'Train variants of a configuration alike, score them, and print the table.'
 EXAMPLE = 'python -m multimodal_fusion ablate --data data/ivif --out runs/ablation'
@@ -16,7 +15,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--config', type=Path, help='variants (default: config/train/ablate.yaml)')
     parser.add_argument('--data', type=Path, required=True, help='train/{vis,ir} and val/{vis,ir}')
     parser.add_argument('--out', type=Path, required=True, help='folder of the runs')
-    options.add_vgg(parser)
+    parser.add_argument(
+        '--vgg',
+        default='auto',
+        help='VGG-19 weights (default: weights/vgg19_conv_fp16.npz beside --data)',
+    )
+    parser.add_argument(
+        '--no-perception', action='store_true', help='leave the perception term out'
+    )
     parser.add_argument('--json', action='store_true', help='print the rows as JSON')
 
 
@@ -25,6 +31,6 @@ def run(args: argparse.Namespace) -> int:
     from ..train.ablate import ablate
 
     config = args.config or share_file('config/train/ablate.yaml')
-    table = ablate(config, args.data, args.out, options.vgg(args, args.data))
+    table = ablate(config, args.data, args.out, 'none' if args.no_perception else args.vgg)
     print(json.dumps(table.rows) if args.json else table.markdown())
     return 0

@@ -43,12 +43,15 @@ def _pack(args: argparse.Namespace) -> dict:
 
 def _preview(args: argparse.Namespace) -> dict:
     from ..train.config import Config
-    from ..train.data.masks import load_synthesised, write_preview
+    from ..train.data.masks import Synthesised, load_made, write_preview
 
     path = args.config or share_file('config/train/mobilefuse.yaml')
     config = Config.load(path)
-    if config.synthesis is None:
-        raise UserError(f'{path} makes no pairs: it has no section "synthesis"')
-    data = load_synthesised(args.data, config.patch, config.batch, config.seed, config.synthesis)
-    write_preview(args.out, data, args.rows)
-    return {'file': str(args.out), 'data': data.description, 'columns': PREVIEW}
+    if config.method != 'mobilefuse':
+        raise UserError(f'{path} makes no pairs: it is of the method {config.method}')
+    how, side = config.section.synthesis, config.section.patch
+    made = load_made(args.data, side, config.seed, how)
+    write_preview(
+        args.out, Synthesised(made.images, side, config.batch, config.seed, how), args.rows
+    )
+    return {'file': str(args.out), 'data': made.description, 'columns': PREVIEW}

@@ -36,7 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--definition', choices=list(DEFINITIONS), help='whose metrics (default: ours)'
     )
-    parser.add_argument('--metrics', help='names by comma (default: all of the definition)')
+    parser.add_argument(
+        '--metrics',
+        help='names by comma (default: all of the definition), FILE.py:NAME for your own',
+    )
     parser.add_argument('--protocol', choices=list(PROTOCOLS), help='metrics and ranks of a paper')
     parser.add_argument('--no-baselines', action='store_true', help='only what --models names')
     parser.add_argument('--no-cache', action='store_true', help='measure everything anew')

@@ -16,7 +16,7 @@ def add_arguments(parser):
         'source', metavar='RUN_OR_CHECKPOINT', type=Path, help='run folder or .safetensors file'
     )
     parser.add_argument('-o', '--output', type=Path, required=True, help='model file, .onnx')
-    parser.add_argument('--name', help="of the model (default: the recipe's)")
+    parser.add_argument('--name', help="of the model (default: the configuration's)")
     parser.add_argument(
         '--scores', type=Path, metavar='DATA', help='measure it on these pairs, for the card'
     )
@@ -30,12 +30,14 @@ def run(args) -> int:
     require_extra()
     from ..train.data.pairs import load_pairs
     from ..train.export.card import count_by_part, count_parameters
-    from ..train.export.onnx import export_checkpoint
+    from ..train.run import Checkpoint
 
     if args.output.suffix != '.onnx':
         raise UserError(f'the model file must end in .onnx, got {args.output}')
-    judge = load_pairs(args.scores) if args.scores else None
-    checkpoint, table = export_checkpoint(args.source, args.output, args.name, args.kind, judge)
+    judge = load_pairs(args.scores)[0] if args.scores else None
+    checkpoint = Checkpoint.load(args.source)
+    options = {'name': args.name, 'kind': args.kind, 'judge': judge}
+    table = checkpoint.method.ship(checkpoint, args.output, **options)
     content = args.output.read_bytes()
     facts = {
         'file': str(args.output),

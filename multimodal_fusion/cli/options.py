@@ -10,9 +10,6 @@ from ..io.text_files import parse_yaml
 from ..pipeline.pipeline import Pipeline, build
 from ..pipeline.settings import TABLE, Settings, checked, from_file
 
-VGG_FILE = 'weights/vgg19_conv_fp16.npz'
-
-
 # Options that are parameters of the node. Their type, choices, default and help come from there.
 MODEL = ('model.name', 'model.allow_unlisted', 'model.provider', 'model.threads', 'model.compiled')
 _NAMES = {'model.name': '--model', 'registration.mode': '--registration'}
@@ -116,28 +113,3 @@ def make_pipeline(settings: Settings) -> Pipeline:
     for notice in pipeline.notices:
         warn(notice)
     return pipeline
-
-
-def add_vgg(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        '--vgg',
-        type=Path,
-        help=f"VGG-19 weights, .npz or torchvision's .pth (default: {VGG_FILE} beside --data)",
-    )
-    parser.add_argument(
-        '--no-perception', action='store_true', help='mmdr-*: leave the perception term out'
-    )
-
-
-def vgg(args: argparse.Namespace, data: Path) -> Path | None:
-    """The file of VGG-19, or None. Raises UserError where it is wanted and not there."""
-    if args.no_perception:
-        return None
-    path = args.vgg or data.resolve().parent / VGG_FILE
-    if not path.is_file():
-        raise UserError(
-            f'the perception term needs VGG-19 weights, and {path} is missing: give --vgg '
-            "(torchvision's vgg19-dcbb9e9d.pth from download.pytorch.org/models will do), or leave "
-            'the term out by --no-perception'
-        )
-    return path

@@ -1,138 +1,128 @@
-"""``train``: run a recipe."""
+"""``train``: run a configuration."""
 
+import argparse
 import json
+import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from ..errors import UserError
 from ..host.share import share_file
 from ..train import require_extra
-from . import options
 
 HELP = 'Train a fusion network, or the detector, on folders of registered pairs.'
 EXAMPLE = (
-    'python -m multimodal_fusion train mmdr-student --teacher runs/teacher '
-    '--data data/ivif --out runs/student'
+    'python -m multimodal_fusion train mmdrfuse_plus --data data/ivif --out runs/plus steps=900'
 )
-PRESETS = ('paper', 'cpu', 'gpu', 'quick', 'plus')
+# Short for keys of the configuration, where its method has them.
+_SHORT = {
+    'network': 'network of the method: a name, or FILE.py:NAME',
+    'loss': 'fusion: FILE.py:NAME, or a file.yaml with weights',
+    'teacher': 'mmdrfuse: run or checkpoint of mmdrfuse-teacher',
+    'vgg': "mmdrfuse: VGG-19 weights, .npz or torchvision's .pth",
+    'start': 'run or checkpoint whose weights it goes on from (fine-tuning)',
+}
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         'recipe',
         metavar='RECIPE',
-        help='mmdr-teacher, mmdr-student, mmdrfuse, mmdrfuse_plus, mobilefuse, '
-        'mobilefuse-blending-only, mobilefuse-generative-only, ifcnn or detector',
+        help='a configuration by name (mmdrfuse, mmdrfuse_plus, mmdrfuse-teacher, mobilefuse, '
+        'ifcnn, fusion, detector; of mmdrfuse and its teacher -cpu, -gpu and -paper too) or a '
+        '.yaml file',
     )
     parser.add_argument(
-        '--config',
-        help='parameters: a file, or for mmdr-* one of paper, cpu, gpu, quick, plus (default: '
-        'those of the run if resumed, else config/train/RECIPE.yaml or RECIPE-cpu.yaml)',
+        'changes',
+        metavar='KEY=VALUE',
+        nargs='*',
+        help='of the configuration, such as steps=900 optimiser.learning_rate=0.002',
     )
     parser.add_argument(
         '--data',
         type=Path,
-        help='folder with train/{vis,ir} and val/{vis,ir}; for mmdr-* also a file of "data pack"; '
-        'for mobilefuse* and ifcnn a folder with images/ and foreground masks/; for detector with '
-        'labels and labels_pseudo beside vis',
-    )
-    parser.add_argument(
-        '--out',
-        type=Path,
         required=True,
-        help='run folder, such as runs/NAME',
+        help='folder with train/{vis,ir} and val/{vis,ir}, or vis and ir, which are split; for '
+        'mmdrfuse also a file of "data pack"; for mobilefuse and ifcnn images/ and foreground '
+        'masks/; for detector labels and labels_pseudo too',
     )
-    parser.add_argument(
-        '--finetune-on',
-        type=Path,
-        metavar='DATA',
-        help='mobilefuse: go on from --start on registered pairs (laid out as for mmdrfuse), which '
-        'makes the model mobilefuse-thermal',
-    )
-    parser.add_argument('--start', type=Path, help='run or checkpoint to fine-tune')
+    parser.add_argument('--out', type=Path, required=True, help='run folder, such as runs/NAME')
     parser.add_argument(
         '--resume', action='store_true', help='go on with the run in --out, if there is one'
     )
-    parser.add_argument('--teacher', type=Path, help='run or checkpoint of mmdr-teacher')
-    options.add_vgg(parser)
+    for name, text in _SHORT.items():
+        parser.add_argument(f'--{name}', metavar=name.upper(), help=text)
+    parser.add_argument(
+        '--no-perception', action='store_true', help='mmdrfuse: leave the perception term out'
+    )
+    parser.add_argument(
+        '--dry-run',
+        action='store_true',
+        help='print the configuration, the data, the parameters and the time a step takes',
+    )
     parser.add_argument('--json', action='store_true', help='print the result as JSON')
 
 
-def run(args) -> int:
+def run(args: argparse.Namespace) -> int:
     require_extra()
-    from ..train.loop import DivergedError
+    from ..train.loop import DivergedError, TrainingJob, train
 
+    job = TrainingJob(_config(args), args.data, args.out, args.resume)
+    if args.dry_run:
+        from ..train.dry_run import dry_run
+
+        return _told(args, dry_run(job))
     try:
-        return _detector(args) if args.recipe == 'detector' else _train(args)
+        best = train(job)
     except DivergedError as error:
         print(f'multimodal_fusion train: {error}', file=sys.stderr)
         return 1
-
-
-def _train(args) -> int:
-    from ..train.distributed import Place
-    from ..train.loop import train
-    from ..train.methods.mmdrfuse import Helpers
-    from ..train.methods.registry import find_recipe
-
-    name, data = _finetuned(args) if args.finetune_on else (args.recipe, _data(args))
-    recipe = find_recipe(name)
-    config = _config(args, recipe.name, '-cpu' if recipe.method else '')
-    vgg = options.vgg(args, data) if recipe.method else None
-    helpers = Helpers(args.teacher, vgg, args.start)
-    best = train(recipe, config, data, args.out, args.resume, helpers)
-    model = args.out / 'model.onnx'
-    if not Place.of_environment().first:
+    if int(os.environ.get('RANK', 0)):
         return 0
-    if args.json:
-        print(json.dumps({'model': str(model), **best}))
-    else:
-        print(f'{model}: validation loss {best["val_loss"]:.5f} at step {best["step"]}')
-    return 0
-
-
-def _finetuned(args) -> tuple[str, Path]:
-    """Recipe and data of --finetune-on. Raises UserError."""
-    if args.recipe not in ('mobilefuse', 'mobilefuse-thermal'):
-        raise UserError(f'--finetune-on is of the recipe mobilefuse, not of {args.recipe}')
-    if args.data is not None:
-        raise UserError('give the pairs by --finetune-on, or by --data, not both')
-    return 'mobilefuse-thermal', args.finetune_on
-
-
-def _data(args) -> Path:
-    if args.data is None:
-        raise UserError(f'train {args.recipe} needs --data, the folder to learn from')
-    return args.data
-
-
-def _detector(args) -> int:
-    from ..train.methods.detector import train_detector
-
-    config = _config(args, 'detector', '')
-    last = train_detector(config, _data(args), args.out, args.resume)
     model = args.out / 'model.onnx'
     if args.json:
-        print(json.dumps({'model': str(model), **last}))
-    else:
-        print(f'{model}: loss {last["val_loss"]:.4f} on validation images with machine labels')
+        return _told(args, {'model': str(model), **best})
+    print(f'{model}: validation loss {best["val_loss"]:.5f} at step {best["step"]}')
     return 0
 
 
-def _config(args, name: str, suffix: str) -> Path:
+def _told(args: argparse.Namespace, facts: dict[str, Any]) -> int:
+    print(json.dumps(facts) if args.json else '\n'.join(f'{k}: {v}' for k, v in facts.items()))
+    return 0
+
+
+def _config(args: argparse.Namespace):
+    from ..train.config import Config
+
+    changes = [f'{name}={getattr(args, name)}' for name in _SHORT if getattr(args, name)]
+    changes += ['vgg=none'] * args.no_perception + args.changes
     used = args.out / 'config.yaml'
-    if args.config in PRESETS:
-        folder = share_file('config/train')
-        if not (folder / f'{name}-{args.config}.yaml').exists():
-            known = [p.stem.removeprefix(f'{name}-') for p in sorted(folder.glob(f'{name}-*.yaml'))]
-            presets = ', '.join(word for word in known if word in PRESETS)
-            raise UserError(
-                f'{name} has no configuration {args.config!r}; '
-                + (f'it has {presets}' if presets else 'leave --config out, or give a file')
-            )
-        return folder / f'{name}-{args.config}.yaml'
-    if args.config:
-        return Path(args.config)
-    if args.resume and used.exists():
-        return used
-    return share_file(f'config/train/{name}{suffix}.yaml')
+    if args.resume and used.exists() and (args.out / 'last.state').exists():
+        known = Config.load(used)
+        asked = Config.load(recipe_file(args.recipe), changes)
+        # The run's own configuration goes on, unless something else was asked for.
+        plain = Config.load(recipe_file(args.recipe))
+        return known if not changes and plain.method == known.method else asked
+    return Config.load(recipe_file(args.recipe), changes)
+
+
+def recipe_file(name: str) -> Path:
+    """A configuration by name or path. Raises UserError."""
+    if name.endswith(('.yaml', '.yml')):
+        return Path(name)
+    folder = share_file('config/train')
+    if not (folder / f'{name}.yaml').exists():
+        import difflib
+
+        known = [
+            p.stem for p in sorted(folder.glob('*.yaml')) if p.stem not in ('ablate', 'search')
+        ]
+        old = {'mmdr-student': 'mmdrfuse', 'mmdr-teacher': 'mmdrfuse-teacher'}
+        near = [old[name]] if name in old else difflib.get_close_matches(name, known, 1)
+        hint = f'; did you mean {near[0]!r}?' if near else ''
+        raise UserError(
+            f'there is no configuration {name!r}; known are {", ".join(known)}, or give a .yaml '
+            f'file{hint}'
+        )
+    return folder / f'{name}.yaml'

@@ -13,7 +13,7 @@ from ..fusers.fuser import MASK_SCALE, Fuser
 from ..io.datasets import images_in
 from ..io.image_files import read_visible
 from ..io.pixels import luma
-from ..runtime.manifest import Manifest, read_model
+from ..runtime.manifest import Manifest
 
 BASELINES = ('visible', 'thermal', *CLASSICAL)
 SOURCES = ('visible', 'thermal')
@@ -96,9 +96,8 @@ def _model(name: str, manifest: Manifest, allow_unlisted: bool, mask_scale: floa
         return Contender(name, 'classical', name, name, fuser.kind, baseline=baseline)
     if name == 'default':
         name = manifest.default
-    entry = manifest.models.get(name)
-    path = manifest.folder / entry.file if entry else Path(name)
-    sha256 = hashlib.sha256(read_model(path, manifest, allow_unlisted)).hexdigest()
+    assert fuser.origin is not None  # it is learned
+    sha256 = fuser.origin.sha256
     return Contender(
         fuser.name,
         'learned',

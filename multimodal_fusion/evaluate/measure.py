@@ -19,7 +19,7 @@ from ..io.pixels import luma
 from ..pipeline.preparation import Preparation
 from .cache import Cache
 from .contenders import Contender
-from .metrics import SourcePair, Triple, evaluate
+from .metrics import SourcePair, Triple, evaluate, own_metric
 
 Row = dict[str, dict[str, float]]
 """{contender: {metric: value}} of one image."""
@@ -35,6 +35,7 @@ class Plan:
     preparation: Preparation
     cache: Path | None = None
     max_pixels: int = MAX_PIXELS
+    own: tuple[str, ...] = ()  # metrics from files, to be known in every process
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,9 @@ class Meter:
 
     def __init__(self, plan: Plan):
         cv2.setNumThreads(1)
-        self.plan, self.cache = plan, Cache(plan.cache)
+        for text in plan.own:
+            own_metric(text)
+        self.plan, self.cache = plan, Cache(None if plan.own else plan.cache)
         self._loaded = {}
 
     def fuse(self, contender: Contender, stem: str, sources: Sources) -> np.ndarray:

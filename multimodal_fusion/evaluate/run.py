@@ -29,7 +29,7 @@ from .cache import Cache
 from .contenders import contenders
 from .detection import detection_table
 from .measure import Meter, Plan, Result, Sources, measure_files
-from .metrics import metric_names
+from .metrics import OWN, metric_names, own_metric
 from .report import markdown_table, write_report
 from .sheet import contact_sheet
 from .summary import PROTOCOLS, finite, per_image_csv, results
@@ -157,7 +157,8 @@ def evaluate(job: Job) -> Evaluation:
         list(job.models), list(job.fused), job.baselines, unlisted, settings.model.mask_scale
     )
     preparation, limit = Preparation.of(settings), settings.input.max_pixels
-    plan = Plan(tuple(rows), definition, metrics, preparation, job.cache, limit)
+    own = tuple(OWN[name] for name in metrics if name in OWN)
+    plan = Plan(tuple(rows), definition, metrics, preparation, job.cache, limit, own)
     meter = Meter(plan)
     source = _on_folders(job, plan, meter) if job.data else _on_bag(job, settings, meter)
     left_out = [result for result in source.measured if result.message]
@@ -177,8 +178,10 @@ def evaluate(job: Job) -> Evaluation:
 def _metrics(job: Job) -> tuple[str, tuple[str, ...]]:
     """The definition and the metrics asked for. Raises UserError."""
     definition = job.definition or ('vifb' if job.protocol == 'vifb-rank' else 'ours')
-    known = metric_names(definition)
+    known = [name for name in metric_names(definition) if name not in OWN]
     names = job.metrics or PROTOCOLS.get(job.protocol) or tuple(known)
+    names = tuple(own_metric(name) if ':' in name else name for name in names)
+    known = metric_names(definition)
     unknown = [name for name in names if name not in known]
     if unknown:
         raise UserError(

@@ -119,7 +119,8 @@ class Fuser:
     ) -> 'Fuser':
         """Load a classical fuser, a model of ``models.yaml``, or an ONNX file.
 
-        name_or_path: a name listed by ``models``, ``default``, or a path that ends in .onnx.
+        name_or_path: a name listed by ``models``, ``default``, a path that ends in .onnx, or the
+        folder of a training run.
         providers: of ``cpu``, ``cuda``, ``tensorrt``, in order of preference. threads: of learned
         models on the CPU. compiled: on the CPU, run models of the mini-model's shape by the
         compiled kernel, where it was built; it needs no ONNX Runtime. fp16: half precision, on
@@ -210,9 +211,16 @@ def find_model(name_or_path: str, manifest: Manifest) -> tuple[str, Path]:
             '(evaluate: --detector)'
         )
     path = Path(name_or_path)
-    if path.suffix.lower() != '.onnx':
+    if path.suffix.lower() == '.onnx':
+        return path.stem, path
+    if not path.is_dir():
         raise _unknown(name_or_path, [*CLASSICAL, *manifest.models])
-    return path.stem, path
+    if not (path / 'model.onnx').exists():
+        raise UserError(
+            f'the folder {path} holds no model.onnx; if it is a run of "train", make one: '
+            f'python -m multimodal_fusion export {path} -o {path / "model.onnx"}'
+        )
+    return path.resolve().name, path / 'model.onnx'
 
 
 def _unknown(name: str, known: list[str]) -> UserError:
@@ -220,5 +228,5 @@ def _unknown(name: str, known: list[str]) -> UserError:
     hint = f' Did you mean {near[0]!r}?' if near else ''
     return UserError(
         f'there is no model {quoted(name)}; known are {", ".join(known)}, '
-        f'or give the path of an .onnx file.{hint}'
+        f'or give an .onnx file or the folder of a training run.{hint}'
     )

@@ -7,7 +7,7 @@ import importlib.util
 
 from ..errors import UserError
 
-EXTRA = ('torch', 'safetensors', 'onnx', 'onnxscript', 'tqdm', 'matplotlib')
+EXTRA = ('torch', 'lightning_fabric', 'pydantic', 'safetensors', 'onnx', 'onnxscript', 'matplotlib')
 
 
 def require_extra() -> None:

@@ -1,22 +1,17 @@
 """The ablation table: variants of the method trained one after the other and scored alike."""
 
-import difflib
 import re
 from dataclasses import dataclass
 from pathlib import Path
-
-import yaml
 
 from ..errors import UserError
 from ..fusers.classical import CLASSICAL
 from ..io.text_files import read_yaml
 from ..io.whole_files import make_folder, whole_file
-from .config import Config
+from .config import Config, put, read_complete
 from .data.pairs import load_folders, spread
 from .export.card import count_parameters
-from .loop import train
-from .methods.mmdrfuse import Helpers
-from .methods.registry import find_recipe
+from .loop import TrainingJob, train
 from .run import Checkpoint
 from .scores import Scores, fuse, metrics, score
 
@@ -55,13 +50,13 @@ class Table:
 
 
 def ablate(
-    config_file: Path, folder: Path, out: Path, vgg: Path | None, scores: Scores | None = None
+    config_file: Path, folder: Path, out: Path, vgg: str, scores: Scores | None = None
 ) -> Table:
     """Train every variant into a folder below ``out``, score them and `BASELINES`, write table.md.
 
     Finished variants are not trained again, and one that was cut off goes on.
-    scores: of 8-bit images (default: `evaluate.metrics`).
-    Raises UserError.
+    vgg: as the configuration has it: a file, auto or none. scores: of 8-bit images
+    (default: `evaluate.metrics`). Raises UserError.
     """
     scores = scores or metrics(METRICS)
     variants, pairs = load_variants(config_file)
@@ -73,11 +68,12 @@ def ablate(
     ]
     for variant in variants:
         run = Path(out) / variant.name
-        config = Path(out) / f'{variant.name}.yaml'
-        config.write_text(yaml.safe_dump(variant.config, sort_keys=False))
-        teacher = Path(out) / variant.teacher if variant.teacher else None
-        recipe = find_recipe(variant.config['recipe'])
-        train(recipe, config, folder, run, resume=True, helpers=Helpers(teacher, vgg))
+        content = dict(variant.config)
+        if variant.teacher:
+            put(content, 'teacher', str(Path(out) / variant.teacher), variant.name)
+        if 'vgg' in content[content['method']]:
+            put(content, 'vgg', vgg, variant.name)
+        train(TrainingJob(Config.check(content, variant.name), folder, run, resume=True))
         checkpoint = Checkpoint.load(run)
         rows.append(
             {
@@ -105,9 +101,9 @@ def load_variants(path: Path) -> tuple[list[Variant], int]:
         for name, given in listed.items():
             if not re.fullmatch(r'\w[\w.-]*', str(name)):
                 raise UserError(f'{path}: {name!r} is no name for a variant: it becomes a folder')
-            base = read_yaml(Path(path).parent / given['base'], 'the configuration')
+            base = read_complete(Path(path).parent / f'{given["base"]}.yaml')
             for key, value in {**common, **(given.get('set') or {})}.items():
-                _set(base, key, value, f'{path}: {name}')
+                put(base, key, value, f'{path}: {name}')
             Config.check(base, f'{path}: {name}')
             variants.append(Variant(name, given['label'], base, given.get('teacher')))
         pairs = int(content['pairs'])
@@ -121,14 +117,3 @@ def load_variants(path: Path) -> tuple[list[Variant], int]:
                 f'{path}: {variant.name} needs its teacher {variant.teacher!r} above it'
             )
     return variants, pairs
-
-
-def _set(config: dict, dotted: str, value: object, source: str) -> None:
-    *path, last = dotted.split('.')
-    for part in path:
-        config = config.get(part, {})
-    if last not in config:
-        near = difflib.get_close_matches(last, config, 1)
-        hint = f'; did you mean {near[0]!r}?' if near else ''
-        raise UserError(f'{source}: there is no {dotted!r} to set{hint}')
-    config[last] = value

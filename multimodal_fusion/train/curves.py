@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from ..io.whole_files import whole_file
-from .data.pairs import Pair, eight_bit
+from .data.pairs import ImagePair, eight_bit
 
 SAMPLE_HEIGHT = 240
 
@@ -39,8 +39,8 @@ def write_curves(path: Path, rows: list[dict]) -> None:
 
 
 @torch.no_grad()
-def write_samples(path: Path, network: nn.Module, pairs: list[Pair]) -> None:
-    """Write thermal | visible | fused luma, one row a pair, as PNG."""
+def sheet(network: nn.Module, pairs: list[ImagePair]) -> np.ndarray:
+    """thermal | visible | fused luma, one row a pair: uint8 (H, W)."""
     rows, device = [], next(network.parameters()).device
     for pair in pairs:
         images = (image.to(device) for image in pair.tensors())
@@ -49,6 +49,4 @@ def write_samples(path: Path, network: nn.Module, pairs: list[Pair]) -> None:
         width = round(row.shape[1] * SAMPLE_HEIGHT / row.shape[0])
         rows.append(cv2.resize(row, (width, SAMPLE_HEIGHT), interpolation=cv2.INTER_AREA))
     widest = max(row.shape[1] for row in rows)
-    sheet = np.vstack([np.pad(row, ((0, 0), (0, widest - row.shape[1]))) for row in rows])
-    with whole_file(path) as temporary:
-        cv2.imwrite(str(temporary), sheet)
+    return np.vstack([np.pad(row, ((0, 0), (0, widest - row.shape[1]))) for row in rows])

@@ -1,154 +1,192 @@
-"""The training loop: evaluate, checkpoint, step. Killed at any moment, it goes on with ``resume``.
+"""The training loop: judge, save, step. It knows no method.
 
-A run folder holds config.yaml, metrics.csv, curves.png, samples/, last.safetensors,
-best.safetensors, last.state (all that a resumed run needs) and at the end model.onnx and model.md.
-``last.state`` is written last: what was written before it and belongs to a later step is written
-again, the same, by the resumed run.
+Killed at any moment, a run goes on with ``resume`` from its last checkpoint to the same result;
+ended by SIGTERM or Ctrl-C it makes one first.
 """
+
+from __future__ import annotations
 
 import errno
 import math
+import signal
+import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from ..errors import UserError
+from ..errors import Interrupted, UserError
 from .config import Config
-from .data.pairs import Pair
-from .distributed import Place, joined
-from .export.onnx import eight_bit, export_checkpoint
-from .methods.fusion import begin_from
-from .methods.method import Objective, Recipe
-from .methods.mmdrfuse import Buffered, Helpers, device_of, prepare
+from .engine import Engine
+from .methods.method import Method
+from .methods.registry import find_method
 from .run import LITTLE, Run, free_space
-from .schedule import learning_rate
+
+_TELL_EVERY = 60.0  # seconds between lines of progress, off a terminal
 
 
 class DivergedError(RuntimeError):
     """The loss is no longer a number."""
 
 
-def train(
-    recipe: Recipe,
-    config_file: Path,
-    data_folder: Path,
-    out: Path,
-    resume: bool,
-    helpers: Helpers | None = None,
-) -> dict:
-    """Run a recipe to the end, from scratch or from where it stopped; alone or under torchrun.
+@dataclass(frozen=True)
+class TrainingJob:
+    """What to train. config: complete. data: the folder or file to learn from. out: run folder."""
 
-    Returns the step and validation values of the best checkpoint. Raises UserError on bad input
-    and on a full disk, and DivergedError when a loss term is not finite; the last checkpoint before
-    that stays.
+    config: Config
+    data: Path
+    out: Path
+    resume: bool = False
+
+
+def train(job: TrainingJob) -> dict:
+    """Run a job to the end, from scratch or from where it stopped; alone or under torchrun.
+
+    Returns the step and the validation values of the checkpoint that ships. Raises UserError on bad
+    input and on a full disk; DivergedError when a value is not finite (the last checkpoint before
+    that stays); Interrupted when it was asked to end, after a checkpoint.
     """
-    with joined() as place:
-        try:
-            return _train(
-                recipe, config_file, data_folder, out, resume, helpers or Helpers(), place
-            )
-        except (OSError, RuntimeError) as error:
-            # OpenCV, torch and safetensors each have words of their own for a full disk.
-            full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-            if not full and free_space(out) > LITTLE:
-                raise
-            raise UserError(
-                f'the disk of {out} is full; free some space and go on with --resume'
-            ) from error
+    try:
+        return _train(job)
+    except (OSError, RuntimeError) as error:
+        # OpenCV, torch and safetensors each have words of their own for a full disk.
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if not full and free_space(job.out) > LITTLE:
+            raise
+        raise UserError(
+            f'the disk of {job.out} is full; free some space and go on with --resume'
+        ) from error
 
 
-def _train(recipe, config_file, data_folder, out, resume, helpers: Helpers, place: Place) -> dict:
-    config = Config.load(config_file)
-    recipe.check(config)
-    run = Run(out, config, resume, place)
-    torch.set_num_threads(config.threads)
-    torch.manual_seed(config.seed)
-    device = device_of(config)
-    data = recipe.data(data_folder, config, place)
-    network = recipe.network(config).to(memory_format=torch.channels_last)
-    data = begin_from(recipe, helpers.start, data, network)
-    setup, data = prepare(config, helpers, data, network, out, place, device)
-    network.to(device)
-    objective = recipe.objective(config, data.crops, setup)
-    optimiser = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
-    progress = run.start(config_file, data, network, optimiser)
-    objective.resume(progress.step)
-    trained = Buffered(network) if recipe.method else network
-    trained = DistributedDataParallel(trained) if place.world > 1 else trained
-    sums = dict.fromkeys(recipe.columns, 0.0)
+def start(job: TrainingJob) -> tuple[Engine, Method]:
+    """The engine and the method of a job, ready for its first step."""
+    engine = Engine(job.config, job.out)
+    kind = find_method(job.config.method)
+    method = kind(job.config.section, engine, job.data)
+    return engine, method
+
+
+def _train(job: TrainingJob) -> dict:
+    config = job.config
+    run = Run(job.out, config, job.resume)
+    engine, method = start(job)
+    progress = run.begin(engine, method)
     started = time.monotonic() - progress.seconds
-    quiet = None if place.first else True
-    with tqdm(total=config.steps, initial=progress.step, disable=quiet, unit='step') as bar:
+    saved = time.monotonic()
+    with _ending() as ended, _told(config.steps, progress.step, engine.first) as bar:
         while True:
-            if run.due(progress.step):
-                count = progress.step - max(run.saved_at, 0)
-                means = {name: _mean(value, count) for name, value in sums.items()}
-                row = {
-                    'step': progress.step,
-                    'seconds': round(time.monotonic() - started, 1),
-                    'learning_rate': learning_rate(config, progress.step),
-                    **{f'train_{name}': value for name, value in place.mean(means).items()},
-                }
-                # Every process judges, so that one that fails does not leave the others waiting.
-                network.eval()
-                row |= evaluate(recipe, objective, network, data.validation, progress.step)
-                progress.seconds = row['seconds']
-                run.save(row, progress, data, network, optimiser)
-                network.train()
-                place.wait()
-                objective.sealed(progress.step)
-                sums = dict.fromkeys(sums, 0.0)
+            due = progress.step % config.evaluate_every == 0 or progress.step == config.steps
+            if due and progress.step > progress.judged:
+                progress.seconds = time.monotonic() - started
+                row = _judged(engine, method, progress)
+                progress.judged = progress.step
+                progress.sums, progress.count = {}, 0
+                run.record(row, progress, engine, method)
+                run.save(progress, engine, method)
+                saved = time.monotonic()
             if progress.step == config.steps:
                 break
+            late = time.monotonic() - saved > config.checkpoint_every > 0
+            if engine.any(ended.is_set() or late):
+                progress.seconds = time.monotonic() - started
+                run.save(progress, engine, method)
+                saved = time.monotonic()
+                if engine.any(ended.is_set()):
+                    raise Interrupted
 
-            optimiser.param_groups[0]['lr'] = learning_rate(config, progress.step)
-            loss, terms = objective.step(trained, progress.step)
-            values = {'loss': loss.item(), **{name: term.item() for name, term in terms.items()}}
-            _check(values, progress.step, 'training')
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-            values |= objective.extras
-            sums = {name: sums[name] + values.get(name, 0.0) for name in sums}
+            engine.begin(progress.step)
+            engine.mode(training=True)
+            for number in engine.parts():
+                values = method.step(number)
+                check(values, progress.step, 'training')
+                for name in method.columns:
+                    progress.sums[name] = progress.sums.get(name, 0.0) + values.get(name, 0.0)
+                progress.count += 1
+            engine.end()
             progress.step += 1
-            bar.update()
-            bar.set_postfix(loss=f'{values["loss"]:.4f}', refresh=False)
-    if place.first:
-        export_checkpoint(run.path('best.safetensors'), run.path('model.onnx'))
-    return run.best_row()
+            bar(values['loss'])
+    engine.wait()
+    if engine.first:
+        method.export(run.path('model.onnx'))
+    return run.shipped_row(method)
 
 
-@torch.no_grad()
-def evaluate(
-    recipe: Recipe, objective: Objective, network: nn.Module, pairs: list[Pair], step: int
-) -> dict[str, float]:
-    """Mean loss and terms over validation pairs, on the 8-bit pixels of the model file."""
-    sums = dict.fromkeys(('loss', *recipe.judged), 0.0)
-    device = next(network.parameters()).device
-    for pair in pairs:
-        fused = network(*(image.to(device) for image in pair.tensors()))
-        if torch.isfinite(fused).all():
-            fused = eight_bit(fused).float() / 255
-        loss, terms = objective.judge(fused, pair)
-        values = {'loss': loss.item(), **{name: term.item() for name, term in terms.items()}}
-        _check(values, step, 'validation')
-        sums = {name: sums[name] + value for name, value in values.items()}
-    return {f'val_{name}': value / len(pairs) for name, value in sums.items()}
+def _judged(engine: Engine, method: Method, progress) -> dict[str, float]:
+    """A row of metrics.csv."""
+    means = {
+        name: progress.sums[name] / progress.count if progress.count else math.nan
+        for name in method.columns
+    }
+    engine.begin(progress.step)
+    engine.mode(training=False)
+    values = engine.judged(method.judge())
+    check(values, progress.step, 'validation')
+    return {
+        'step': progress.step,
+        'seconds': round(progress.seconds, 1),
+        'learning_rate': engine.optimisers[0].rate,
+        **{f'train_{name}': value for name, value in engine.mean(means).items()},
+        **{f'val_{name}': value for name, value in values.items()},
+    }
 
 
-def _check(values: dict[str, float], step: int, where: str) -> None:
+def check(values: dict[str, float], step: int, where: str) -> None:
+    """Raises DivergedError for what is no finite number, by the name of the first term."""
     bad = [name for name, value in values.items() if not math.isfinite(value)]
     if bad:
         term = next((name for name in bad if name != 'loss'), 'loss')
         raise DivergedError(
             f'the {where} loss is {values["loss"]} at step {step}, first in its term {term!r}; '
-            'the last checkpoint is kept: lower learning_rate, or look at the data'
+            'the last checkpoint is kept: lower optimiser.learning_rate, or look at the data'
         )
 
 
-def _mean(total: float, count: int) -> float:
-    return total / count if count else math.nan
+@contextmanager
+def _ending() -> Iterator[threading.Event]:
+    """Set by SIGTERM and Ctrl-C: the loop ends between two steps, after a checkpoint."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = {number: signal.signal(number, lambda *_: event.set()) for number in numbers}
+    try:
+        yield event
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _told(steps: int, done: int, first: bool) -> Iterator:
+    """Tells of a step and its loss: a bar on a terminal, else a line a minute."""
+    if first and sys.stderr.isatty():
+        with tqdm(total=steps, initial=done, unit='step') as bar:
+
+            def show(loss: float) -> None:
+                bar.update()
+                bar.set_postfix(loss=f'{loss:.4f}', refresh=False)
+
+            yield show
+        return
+    state = {'step': done, 'since': time.monotonic(), 'told': time.monotonic()}
+
+    def line(loss: float) -> None:
+        state['step'] += 1
+        now = time.monotonic()
+        if first and now - state['told'] > _TELL_EVERY:
+            pace = (now - state['since']) / (state['step'] - done)
+            left = pace * (steps - state['step'])
+            print(
+                f'step {state["step"]} of {steps}, loss {loss:.4f}, {pace * 1e3:.0f} ms a step, '
+                f'{left / 60:.0f} min left',
+                file=sys.stderr,
+                flush=True,
+            )
+            state['told'] = now
+
+    yield line

@@ -1,4 +1,12 @@
-"""The run folder and its checkpoints."""
+"""The run folder and its checkpoints, written and read here.
+
+A run folder holds config.yaml, metrics.csv, curves.png, samples/, last.safetensors,
+best.safetensors, last.state (all that a resumed run needs) and at the end model.onnx and model.md.
+``last.state`` is written last: what was written before it and belongs to a later step is written
+again, the same, by the resumed run. All are safetensors, JSON or text: reading one runs nothing.
+"""
+
+from __future__ import annotations
 
 import csv
 import errno
@@ -6,13 +14,14 @@ import hashlib
 import json
 import math
 import os
-import pickle
 import platform
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import cv2
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -22,13 +31,14 @@ from ..errors import UserError, told
 from ..host.version import code_version
 from ..io.whole_files import make_folder, whole_file
 from . import curves
-from .config import Config
-from .data.pairs import PairData, spread
-from .distributed import Place
-from .methods.method import Recipe
+from .config import Config, differences
+from .engine import Engine, load_exactly
+from .methods.method import Method
+from .states import read_state, write_state
 
 CURVES_EVERY = 30  # s; drawing them takes one
-_ODD = (ValueError, TypeError, AttributeError, RuntimeError)  # what damaged files lead torch into
+FORMAT = 2  # of last.state; 1 was torch's own
+_ODD = (ValueError, TypeError, AttributeError, RuntimeError, SafetensorError)
 LITTLE = 1 << 20  # bytes; with less the disk is full
 
 
@@ -36,7 +46,7 @@ LITTLE = 1 << 20  # bytes; with less the disk is full
 class Checkpoint:
     """A trained network and what is known of it. ``row`` is its line of metrics.csv."""
 
-    recipe: Recipe
+    method: type[Method]
     config: Config
     network: nn.Module
     trained_on: str
@@ -45,11 +55,15 @@ class Checkpoint:
     row: dict[str, float]
 
     @classmethod
-    def load(cls, path: Path) -> 'Checkpoint':
-        """Read a .safetensors checkpoint, or the best one of a run folder. Raises UserError."""
+    def load(cls, path: Path) -> Checkpoint:
+        """Read a .safetensors checkpoint, or of a run folder the one that ships. Raises UserError.
+
+        Which one ships is told by its method: the best by validation, or the last.
+        """
         path = Path(path)
         if path.is_dir():
-            path = path / 'best.safetensors'
+            best, last = (cls.load(path / f'{name}.safetensors') for name in ('best', 'last'))
+            return best if best.method.ships == 'best' else last
         if not path.is_file():
             raise UserError(
                 f'{path} is missing: give a run folder of "train", or one of its checkpoints'
@@ -59,32 +73,24 @@ class Checkpoint:
                 metadata = file.metadata() or {}
                 weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             given = json.loads(metadata['config'])
-            if given.get('recipe') == 'detector':
-                raise UserError(
-                    f'{path} is of a detector; "train" has written its model.onnx beside it'
-                )
-            from .methods.registry import find_recipe  # here: recipes begin from checkpoints
-
-            config = Config.check(given, f'the configuration in {path}')
-            recipe = find_recipe(config.recipe)
-            network = recipe.network(config)
-            for name, value in network.state_dict().items():
-                if weights[name].dtype != value.dtype:  # else it would be converted, unasked
-                    raise TypeError(f'{name} is {weights[name].dtype}')
-            network.load_state_dict(weights)
-            return cls(
-                recipe,
-                config,
-                network.eval(),
-                metadata['trained_on'],
-                metadata['commit'],
-                metadata['machine'],
-                json.loads(metadata['row']),
-            )
-        except UserError:
-            raise
-        except (SafetensorError, OSError, LookupError, *_ODD) as error:
+            facts = {name: str(metadata[name]) for name in ('trained_on', 'commit', 'machine')}
+            row = json.loads(metadata['row'])
+            if not isinstance(row, dict):
+                raise TypeError('row is no mapping')
+        except (OSError, LookupError, *_ODD) as error:
             raise UserError(f'{path} is not a checkpoint of "train": {told(error)}') from error
+        config = Config.check(given, f'the configuration in {path}')
+        from .methods.registry import find_method  # here: methods begin from checkpoints
+
+        method = find_method(config.method)
+        network = method.made(config.section)
+        try:
+            load_exactly(network, weights)
+        except (LookupError, *_ODD) as error:
+            raise UserError(
+                f'{path} does not hold the weights of its network: {told(error)}'
+            ) from error
+        return cls(method, config, network.eval(), row=row, **facts)
 
 
 def free_space(folder: Path) -> int:
@@ -103,92 +109,104 @@ def fingerprint(network: nn.Module) -> str:
 
 @dataclass
 class Progress:
-    """step: optimiser steps done. seconds: time spent. best: the least validation loss so far."""
+    """How far a run is.
+
+    step: optimiser steps done. seconds: time spent. best: the least validation loss so far. judged:
+    the step of the last evaluation, -1 before the first. sums, count: of training since then.
+    """
 
     step: int = 0
     seconds: float = 0.0
     best: float = math.inf
+    judged: int = -1
+    sums: dict[str, float] = field(default_factory=dict)
+    count: int = 0
 
 
 class Run:
     """The run folder. Every file in it is whole or absent."""
 
-    def __init__(self, folder: Path, config: Config, resume: bool, place: Place):
-        self.folder, self.config, self.place = Path(folder), config, place
+    def __init__(self, folder: Path, config: Config, resume: bool):
+        self.folder, self.config = Path(folder), config
         self.rows: list[dict] = []
-        self.saved_at = -1
-        self.drawn = time.monotonic()
+        self.drawn = -math.inf
         state, used = self.path('last.state'), self.path('config.yaml')
         if state.exists() and not resume:
             raise UserError(
                 f'{folder} already holds a run; go on with it by --resume, or choose another --out'
             )
-        if state.exists() and Config.load(used) != config:
+        self.resumed = state.exists()
+        if self.resumed and (changes := differences(config, Config.load(used))):
             raise UserError(
-                f'the configuration differs from the one that {folder} was started with; '
-                f'resume with --config {used}, or choose another --out'
+                f'the configuration differs from the one that {folder} was started with '
+                f'({"; ".join(changes[:4])}); resume without --config and changes, or choose '
+                'another --out'
             )
 
     def path(self, name: str) -> Path:
         return self.folder / name
 
-    def due(self, step: int) -> bool:
-        """Whether to evaluate and save at this step: not again where a resumed run just did."""
-        regular = step % self.config.evaluate_every == 0 or step == self.config.steps
-        return regular and step > self.saved_at
-
-    def start(
-        self,
-        config_file: Path,
-        data: PairData,
-        network: nn.Module,
-        optimiser: torch.optim.Optimizer,
-    ) -> Progress:
-        """Begin the folder, or restore network, optimiser and random numbers from it."""
+    def begin(self, engine: Engine, method: Method) -> Progress:
+        """Begin the folder, or restore engine and method from it. Raises UserError."""
         make_folder(self.path('samples'))
-        text = Path(config_file).read_text()
-        fresh = not self.path('last.state').exists()
-        self.place.wait()  # until all have looked: the first one writes it soon
-        if fresh:
-            with whole_file(self.path('config.yaml')) as temporary:
-                temporary.write_text(text)
+        if not self.resumed:
+            engine.wait()  # until all have looked
+            if engine.first:
+                with whole_file(self.path('config.yaml')) as temporary:
+                    temporary.write_text(self.config.to_yaml())
+            method.restored(0)
             return Progress()
-        state = self._state()
-        if state['data'] != data.description:
-            raise UserError(
-                f'the run {self.folder} was started on {state["data"]}, not on {data.description}'
-            )
-        if state.get('world', 1) != self.place.world:
-            raise UserError(
-                f'the run {self.folder} was started with {state["world"]} processes, not '
-                f'{self.place.world}: each has memories of its own'
-            )
+        state = self._state(engine, method)
         try:
-            network.load_state_dict(state['network'])
-            optimiser.load_state_dict(state['optimiser'])
-            torch.set_rng_state(state['random'])
+            progress = Progress(**state['progress'])
+            engine.restore(state['engine'])
+            method.restore(state['method'][engine.rank])
             with open(self.path('metrics.csv'), newline='') as file:
-                rows = [row for row in csv.DictReader(file) if int(row['step']) <= state['step']]
-            if int(rows[-1]['step']) != state['step'] or None in rows[-1].values():
-                raise ValueError(f'metrics.csv does not reach step {state["step"]}')
+                rows = [r for r in csv.DictReader(file) if int(r['step']) <= progress.judged]
+            numbers = [float(value) for row in rows for value in row.values()]
+            if not numbers or int(rows[-1]['step']) != progress.judged:
+                raise ValueError(f'metrics.csv does not reach step {progress.judged}')
         except (OSError, LookupError, *_ODD) as error:
             raise self._damaged(error) from error
-        self.rows, self.saved_at = rows, state['step']
-        return Progress(state['step'], state['seconds'], state['best'])
+        method.restored(progress.step)
+        self.rows = rows
+        return progress
 
-    def _state(self) -> dict:
-        """What ``last.state`` holds. Raises UserError."""
+    def _state(self, engine: Engine, method: Method) -> dict[str, Any]:
+        """What ``last.state`` holds, if it is of this run. Raises UserError."""
+        path = self.path('last.state')
+        with path.open('rb') as file:
+            if file.read(2) == b'PK':
+                raise UserError(
+                    f'the run {self.folder} was begun by an earlier version, whose state this one '
+                    'does not read; begin anew with another --out'
+                )
         try:
-            state = torch.load(self.path('last.state'), map_location='cpu', weights_only=True)
-            kinds = {'step': int, 'seconds': float, 'best': float, 'data': str, 'world': int}
-            for name, kind in kinds.items():
-                if not isinstance(state[name], kind):
-                    raise TypeError(f'{name} is {state[name]!r}')
-            if not 0 <= state['step'] <= self.config.steps:
-                raise ValueError(f'step {state["step"]} of {self.config.steps}')
-            return state
-        except (OSError, LookupError, EOFError, pickle.UnpicklingError, *_ODD) as error:
+            state = read_state(path)
+            if state['format'] != FORMAT:
+                raise ValueError(f'format {state["format"]} is not {FORMAT}')
+            progress = Progress(**state['progress'])
+            if len(state['progress']) != len(vars(progress)):
+                raise KeyError('progress lacks a part')
+            for name, kind in (('step', int), ('seconds', float), ('best', float), ('judged', int)):
+                if not isinstance(getattr(progress, name), kind):
+                    raise TypeError(f'{name} is {getattr(progress, name)!r}')
+            if not 0 <= progress.judged <= progress.step <= self.config.steps:
+                raise ValueError(f'step {progress.step} of {self.config.steps}')
+            data, world = state['data'], state['world']
+            if not isinstance(data, list) or not isinstance(world, int):
+                raise TypeError('data and world')
+        except (OSError, LookupError, *_ODD) as error:
             raise self._damaged(error) from error
+        if data != [method.data, method.fingerprint]:
+            other = 'the same words, other images' if data[0] == method.data else data[0]
+            raise UserError(f'the run {self.folder} was started on {other}, not on {method.data}')
+        if world != engine.world:
+            raise UserError(
+                f'the run {self.folder} was started with {world} processes, not {engine.world}: '
+                'each has memories of its own'
+            )
+        return state
 
     def _damaged(self, error: Exception) -> UserError:
         return UserError(
@@ -196,35 +214,28 @@ class Run:
             f'version: {told(error)}; begin anew with another --out'
         )
 
-    def save(
-        self,
-        row: dict,
-        progress: Progress,
-        data: PairData,
-        network: nn.Module,
-        optimiser: torch.optim.Optimizer,
-    ) -> None:
-        """Record an evaluation and make a checkpoint of it; ``last.state`` seals it."""
-        # Weights, both moments of Adam and copies, so that no checkpoint is begun in vain.
-        needed = LITTLE + 6 * sum(value.nbytes for value in network.state_dict().values())
-        if self.place.first and free_space(self.folder) < needed:
-            raise OSError(errno.ENOSPC, f'a checkpoint takes {needed} bytes')
+    def record(self, row: dict, progress: Progress, engine: Engine, method: Method) -> None:
+        """Take down an evaluation: weights, table, curves, a picture."""
+        better = row['val_loss'] < progress.best
+        progress.best = min(progress.best, row['val_loss'])
         self.rows.append(row)
-        self.saved_at = progress.step
-        if not self.place.first:
+        picture = method.sample()
+        weights = method.weights()
+        if not engine.first:
             return
+        # Weights, both moments of Adam and copies, so that no checkpoint is begun in vain.
+        needed = LITTLE + 6 * sum(value.nbytes for value in weights.values())
+        if free_space(self.folder) < needed:
+            raise OSError(errno.ENOSPC, f'a checkpoint takes {needed} bytes')
         metadata = {
             'config': self.config.to_json(),
-            'trained_on': data.description,
+            'trained_on': method.data,
             'commit': code_version(),
-            'machine': machine(self.config),
+            'machine': machine(engine),
             'row': json.dumps(row),
         }
-        weights = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
-        if row['val_loss'] < progress.best:
-            progress.best = row['val_loss']
-            self._save_weights('best.safetensors', weights, metadata)
-        self._save_weights('last.safetensors', weights, metadata)
+        for name in ('last', 'best')[: 1 + better]:
+            self._save_weights(f'{name}.safetensors', weights, metadata)
         with (
             whole_file(self.path('metrics.csv')) as temporary,
             open(temporary, 'w', newline='') as file,
@@ -235,39 +246,44 @@ class Run:
         if progress.step == self.config.steps or time.monotonic() - self.drawn > CURVES_EVERY:
             curves.write_curves(self.path('curves.png'), self.rows)
             self.drawn = time.monotonic()
-        curves.write_samples(
-            self.path(f'samples/{progress.step:07d}.png'),
-            network,
-            spread(data.validation, self.config.samples),
-        )
-        with whole_file(self.path('last.state')) as temporary:
-            torch.save(
-                {
-                    'step': progress.step,
-                    'seconds': progress.seconds,
-                    'best': progress.best,
-                    'data': data.description,
-                    'world': self.place.world,
-                    'network': network.state_dict(),
-                    'optimiser': optimiser.state_dict(),
-                    'random': torch.get_rng_state(),
-                },
-                temporary,
-            )
+        if picture is not None:
+            with whole_file(self.path(f'samples/{progress.step:07d}.png')) as temporary:
+                cv2.imwrite(str(temporary), picture)
+
+    def save(self, progress: Progress, engine: Engine, method: Method) -> None:
+        """Make a checkpoint; ``last.state`` seals it."""
+        states = engine.of_all(method.state())
+        state = {
+            'format': FORMAT,
+            'progress': vars(progress),
+            'data': [method.data, method.fingerprint],
+            'world': engine.world,
+            'engine': engine.state(),
+            'method': states,
+        }
+        if engine.first:
+            with whole_file(self.path('last.state')) as temporary:
+                write_state(temporary, state)
+        engine.wait()
+        method.sealed(progress.step)
 
     def _save_weights(self, name: str, weights: dict[str, Tensor], metadata: dict[str, str]):
+        plain = {key: value.detach().cpu().contiguous() for key, value in weights.items()}
         with whole_file(self.path(name)) as temporary:
-            save_file(weights, temporary, metadata)
+            save_file(plain, temporary, metadata)
 
-    def best_row(self) -> dict[str, float]:
-        """Step and validation values of the best checkpoint."""
-        best = min(self.rows, key=lambda row: float(row['val_loss']))
-        scores = {name: float(value) for name, value in best.items() if name.startswith('val_')}
-        return {'step': int(best['step']), **scores}
+    def shipped_row(self, method: Method) -> dict[str, float]:
+        """Step and validation values of the checkpoint that ships."""
+        row = self.rows[-1]
+        if method.ships == 'best':
+            row = min(self.rows, key=lambda row: float(row['val_loss']))
+        scores = {name: float(value) for name, value in row.items() if name.startswith('val_')}
+        return {'step': int(row['step']), **scores}
 
 
-def machine(config: Config) -> str:
-    return (
-        f'{config.threads} of {os.cpu_count()} CPU cores ({platform.machine()}), '
-        f'torch {torch.__version__}'
-    )
+def machine(engine: Engine) -> str:
+    threads = f'{engine.config.threads} of {os.cpu_count()} CPU cores ({platform.machine()})'
+    if engine.device.type == 'cuda':
+        threads = torch.cuda.get_device_name(engine.device)
+    several = f', {engine.world} processes' if engine.world > 1 else ''
+    return f'{threads}{several}, torch {torch.__version__}'

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ..errors import UserError
-from .data.pairs import Pair, eight_bit, to_unit
+from .data.pairs import ImagePair, eight_bit, to_unit
 
 CARD = ('EN', 'SD', 'SF', 'MI', 'SCD', 'VIF', 'Qabf', 'SSIM')
 Fuse = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -39,7 +39,7 @@ def fuse(network: nn.Module) -> Fuse:
     return run
 
 
-def score(fuse: Fuse, pairs: list[Pair], scores: Scores) -> dict[str, float]:
+def score(fuse: Fuse, pairs: list[ImagePair], scores: Scores) -> dict[str, float]:
     """Means over the pairs, each without those that a metric is not defined for."""
     found = [scores(p.thermal, p.visible, fuse(p.thermal, p.visible)) for p in pairs]
     return {

@@ -1,7 +1,9 @@
 """Training runs in processes of their own, for tests of what a kill leaves behind."""
 
+import json
 import signal
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -9,12 +11,19 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+CONFIGS = Path(__file__).parents[2] / 'config/train'
 REPOSITORY = Path(__file__).parents[2]
 DEADLINE = 120.0
 
 
 def kill_under_way(command, metrics: Path, evaluations: int = 4) -> None:
     """Start a run and kill -9 it once its metrics.csv holds so many evaluations."""
+    code = end_under_way(command, metrics, signal.SIGKILL, evaluations)
+    assert code == -signal.SIGKILL
+
+
+def end_under_way(command, metrics: Path, number, evaluations: int = 1) -> int:
+    """Start a run and send it a signal once it has made so many evaluations; its exit code."""
     process = subprocess.Popen(
         list(map(str, command)), cwd=REPOSITORY, stderr=subprocess.PIPE, text=True
     )
@@ -23,9 +32,10 @@ def kill_under_way(command, metrics: Path, evaluations: int = 4) -> None:
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < deadline, f'no {evaluations} evaluations in {DEADLINE} s'
         pause.wait(0.002)
-    process.kill()
-    assert process.wait(DEADLINE) == -signal.SIGKILL
+    process.send_signal(number)
+    code = process.wait(DEADLINE)
     process.stderr.close()
+    return code
 
 
 def scene(seed, height=48, width=56):
@@ -49,3 +59,30 @@ def write_pairs(folder):
             cv2.imwrite(str(folder / f'{split}/vis/s{seed}.png'), colour)
             cv2.imwrite(str(folder / f'{split}/ir/s{seed}.png'), thermal)
     return folder
+
+
+def changes_of(values):
+    """{dotted key: value} as the command line takes changes."""
+    return [f'{key}={json.dumps(value)}' for key, value in values.items()]
+
+
+def train_with(recipe, data, out, values, resume=False):
+    """Run a packaged configuration with some values changed; returns what `train` returns."""
+    from multimodal_fusion.train.config import Config
+    from multimodal_fusion.train.loop import TrainingJob, train
+
+    config = Config.load(CONFIGS / f'{recipe}.yaml', changes_of(values))
+    return train(TrainingJob(config, data, out, resume))
+
+
+def command(recipe, data, out, values, *options):
+    """The same as a process: words for `subprocess`."""
+    words = [sys.executable, '-m', 'multimodal_fusion', 'train', recipe, *changes_of(values)]
+    return [*words, '--data', str(data), '--out', str(out), *map(str, options)]
+
+
+def step_of(run):
+    """Of the checkpoint that a run would go on from."""
+    from multimodal_fusion.train.states import read_state
+
+    return read_state(run / 'last.state')['progress']['step']

@@ -18,6 +18,8 @@ def data(tmp_path):
 @pytest.fixture
 def no_export(monkeypatch):
     """Leave the model file out, where a test is about something else: it takes seconds."""
-    from multimodal_fusion.train import loop
+    from multimodal_fusion.train.methods.detector import DetectorMethod
+    from multimodal_fusion.train.methods.fusion import FusionMethod
 
-    monkeypatch.setattr(loop, 'export_checkpoint', lambda source, path: None)
+    for kind in (FusionMethod, DetectorMethod):
+        monkeypatch.setattr(kind, 'export', lambda self, path: None)

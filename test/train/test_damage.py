@@ -13,9 +13,11 @@ from multimodal_fusion import cli
 from multimodal_fusion.errors import UserError
 from multimodal_fusion.train.data.packed import load_packed, pack
 from multimodal_fusion.train.run import Checkpoint
+from multimodal_fusion.train.states import read_state, write_state
 
 from ..helpers.damage import damages, put
-from .test_train import run, write_config
+from ..helpers.runs import changes_of
+from .test_train import SMALL, run
 
 KINDS = list(damages(b'whole content of a file'))
 
@@ -27,8 +29,7 @@ def finished(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp('finished')
     data = write_pairs(folder / 'tiny')
-    config = write_config(folder / 'c.yaml', steps=4)
-    run('mmdrfuse', config, data, folder / 'run')
+    run(data, folder / 'run', steps=4)
     return folder
 
 
@@ -38,8 +39,8 @@ def copy(finished, tmp_path):
 
 
 def resume(finished, folder):
-    command = ['train', 'mmdrfuse', '--config', finished / 'c.yaml', '--data', finished / 'tiny']
-    return cli.main([*map(str, command), '--out', str(folder), '--resume'])
+    words = ['train', 'fusion', *changes_of({**SMALL, 'steps': 4})]
+    return cli.main([*words, '--data', str(finished / 'tiny'), '--out', str(folder), '--resume'])
 
 
 @pytest.mark.parametrize('kind', KINDS)
@@ -57,27 +58,42 @@ def test_a_damaged_run_is_not_gone_on_with(finished, copy, capsys, name, kind):
         assert str(copy) in err and len(err.splitlines()[-1]) < 600, err
 
 
+def put_into(state, path, value):
+    """Set, or with ... take away, what a path of keys leads to."""
+    *path, last = path
+    for key in path:
+        state = state[key]
+    if value is ...:
+        del state[last]
+    else:
+        state[last] = value
+
+
 @pytest.mark.parametrize(
-    'change',
+    ('path', 'value'),
     [
-        {'step': 9}, {'step': -1}, {'step': 'four'}, {'best': None}, {'world': 'two'},
-        {'network': {}}, {'network': 3}, {'optimiser': {}}, {'optimiser': None},
-        {'random': torch.zeros(3)}, {'random': 'dice'}, {'data': 7}, {'seconds': []},
-        {'network': {'layers.0.weight': torch.zeros(1)}},
+        (('format',), 1), (('format',), ...), (('progress',), ...), (('progress', 'step'), 9),
+        (('progress', 'step'), -1), (('progress', 'step'), 'four'), (('progress', 'best'), None),
+        (('progress', 'seconds'), []), (('progress', 'judged'), 7), (('progress', 'more'), 1),
+        (('progress', 'sums'), ...), (('world',), 'two'), (('world',), ...), (('data',), 7),
+        (('data',), ...), (('engine',), ...), (('engine',), 3), (('engine', 'networks'), []),
+        (('engine', 'networks', 0), {}), (('engine', 'networks', 0), None),
+        (('engine', 'networks', 0), {'conv1.weight': torch.zeros(1)}),
+        (('engine', 'networks', 0, 'conv1.bias'), torch.zeros(4, dtype=torch.bool)),
+        (('engine', 'networks', 0, 'conv1.bias'), torch.zeros(3)),
+        (('engine', 'averages'), [{}, {}]), (('engine', 'optimisers'), ...),
+        (('engine', 'optimisers', 0), {}), (('engine', 'optimisers', 0), None),
+        (('engine', 'optimisers', 0, 'param_groups'), []), (('engine', 'chances'), []),
+        (('engine', 'chances', 0, 'torch'), torch.zeros(3)),
+        (('engine', 'chances', 0, 'torch'), 'dice'), (('engine', 'chances', 0, 'numpy'), [1, 2]),
+        (('engine', 'chances', 0, 'python'), ...), (('method',), ...), (('method',), []),
     ],
+    ids=str,
 )  # fmt: skip
-def test_a_state_of_other_content_is_refused(finished, copy, capsys, change):
-    state = torch.load(copy / 'last.state', weights_only=True)
-    torch.save({**state, **change}, copy / 'last.state')
-    assert resume(finished, copy) == 2
-    assert 'damaged or of another version' in capsys.readouterr().err
-
-
-@pytest.mark.parametrize('key', ['step', 'seconds', 'best', 'data', 'network', 'random'])
-def test_a_state_without_a_part_is_refused(finished, copy, capsys, key):
-    state = torch.load(copy / 'last.state', weights_only=True)
-    del state[key]
-    torch.save(state, copy / 'last.state')
+def test_a_state_of_other_content_is_refused(finished, copy, capsys, path, value):
+    state = read_state(copy / 'last.state')
+    put_into(state, path, value)
+    write_state(copy / 'last.state', state)
     assert resume(finished, copy) == 2
     assert 'damaged or of another version' in capsys.readouterr().err
 
@@ -86,7 +102,9 @@ def test_a_state_without_a_part_is_refused(finished, copy, capsys, key):
 def test_a_damaged_checkpoint_is_refused(copy, kind):
     path = copy / 'best.safetensors'
     put(path, damages(path.read_bytes())[kind])
-    with pytest.raises(UserError, match=r'best\.safetensors (is missing|is not a checkpoint)'):
+    with pytest.raises(
+        UserError, match=r'best\.safetensors (is missing|is not a checkpoint|does not hold)'
+    ):
         Checkpoint.load(copy)
 
 
@@ -94,7 +112,7 @@ def test_a_damaged_checkpoint_is_refused(copy, kind):
     ('key', 'value'),
     [
         ('config', '[]'), ('config', '{}'), ('config', '"text"'), ('config', '{"recipe": 3}'),
-        ('config', '{"recipe": "nobody"}'), ('config', '{"recipe": "detector"}'), ('config', '{'),
+        ('config', '{"method": "nobody"}'), ('config', '{"method": "fusion"}'), ('config', '{'),
         ('row', '{'), ('row', None), ('trained_on', None), ('config', None),
     ],
 )  # fmt: skip

@@ -161,7 +161,12 @@ def checkpoint(tmp_path):
     metadata |= {'commit': 'abc', 'machine': 'a test', 'row': json.dumps(row)}
     path = tmp_path / 'run' / 'best.safetensors'
     path.parent.mkdir()
-    save_file(MMDRFuse('linear').start_at_maximum().state_dict(), path, metadata)
+    for name in ('best', 'last'):
+        save_file(
+            MMDRFuse('linear').start_at_maximum().state_dict(),
+            path.with_stem(name),
+            metadata,
+        )
     return path
 
 

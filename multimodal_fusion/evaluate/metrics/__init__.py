@@ -12,14 +12,17 @@ from .sequence import Flicker, flicker
 from .shared import SourcePair, Triple
 from .table import (
     METRICS,
+    OWN,
     evaluate,
     evaluate_triple,
     metric_names,
+    own_metric,
 )
 
 __all__ = [
     'DEFINITIONS',
     'METRICS',
+    'OWN',
     'Flicker',
     'Metric',
     'SourcePair',
@@ -29,5 +32,6 @@ __all__ = [
     'flicker',
     'metric',
     'metric_names',
+    'own_metric',
     'variant',
 ]

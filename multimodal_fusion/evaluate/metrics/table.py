@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
 
+from ...errors import UserError
+from ...host.plugins import named
 from . import gradient, information, structural, visual_fidelity  # noqa: F401 (they register)
-from .registry import DEFINITIONS, Metric, metrics
+from .registry import DEFINITIONS, Metric, metric, metrics
 from .shared import SourcePair, Triple
 
 #: Every metric of one fused image, in the order tables print them.
 METRICS: dict[str, Metric] = metrics()
+
+#: Where metrics of one's own come from, by name.
+OWN: dict[str, str] = {}
+
+
+def own_metric(text: str) -> str:
+    """The name of a metric of one's own, ``FILE.py:NAME``, which is known from then on.
+
+    NAME is a function of a `Triple`, made a metric by `metric` or plain; a plain one is called
+    NAME, and higher is better. Raises UserError.
+    """
+    compute = named(text, {}, 'metric')
+    made = [n for n, m in metrics().items() if compute in m.definitions.values()]
+    name = made[0] if made else text.rpartition(':')[2]
+    if not made:
+        if not callable(compute):
+            raise UserError(f'the metric {text} is no function of a Triple')
+        metric(name, name, better='higher', range=(-math.inf, math.inf))(compute)
+    METRICS[name], OWN[name] = metrics()[name], text
+    return name
 
 
 def metric_names(definition: str = 'ours', shape: tuple[int, int] | None = None) -> list[str]:

@@ -20,6 +20,7 @@ from ...io.pixels import luma
 from ...pipeline.preparation import Preparation
 from ...scene import Scene
 from ..losses.detection import Target
+from .fingerprint import digest
 
 CLASSES = ('person', 'car')
 LEARNED = ('mmdrfuse', 'mmdrfuse_plus')
@@ -71,6 +72,7 @@ class Boxed:
     train: Mapping[str, list[Sample]]
     validation: list[Sample]
     description: str
+    fingerprint: str
 
 
 def load_boxed(folder: Path, config, held_out: Iterable[str]) -> Boxed:
@@ -92,13 +94,17 @@ def load_boxed(folder: Path, config, held_out: Iterable[str]) -> Boxed:
     counts = ', '.join(
         f'{len(s)} {n} with {sum(len(x.boxes) for x in s)}' for n, s in train.items()
     )
+    samples = [sample for part in (*train.values(), validation) for sample in part]
     return Boxed(
-        train, validation, f'{folder.resolve().name}/train, images by who drew the boxes: {counts}'
+        train,
+        validation,
+        f'{folder.resolve().name}/train, images by who drew the boxes: {counts}',
+        digest(x for s in samples for x in (s.stem, s.visible, s.thermal, s.boxes, s.labels)),
     )
 
 
 def _folder(
-    folder: Path, labels: str, fusers: list[Fuser], persons_only: tuple[str, ...], held: set[str]
+    folder: Path, labels: str, fusers: list[Fuser], persons_only: list[str], held: set[str]
 ) -> list[Sample]:
     """The pairs of a folder that have a file of boxes. Raises UserError."""
     if not (folder / labels).is_dir():
@@ -110,7 +116,7 @@ def _folder(
     chosen = [f for f, text in texts.items() if f.stem not in held and text.is_file()]
 
     def read(files: PairFiles) -> Sample:
-        return _read(files, texts[files], fusers, files.stem.startswith(persons_only))
+        return _read(files, texts[files], fusers, files.stem.startswith(tuple(persons_only)))
 
     return usable(chosen, read, folder)
 
@@ -161,27 +167,29 @@ def _sample(stem, visible, thermal, fusers, boxes, labels, judged) -> Sample:
     return Sample(stem, visible, thermal, lumas, boxes, labels, judged)
 
 
-class Crops:
+class BoxedCrops:
     """Batches of square crops, each of a random view of a random sample.
 
-    ``crops(step)`` depends on the seed and the step alone, so that a resumed run goes on with the
-    very batches it would have had.
+    ``crops(step)`` depends on the seed, the process and the step alone, so that a resumed run goes
+    on with the very batches it would have had.
     """
 
-    def __init__(self, data: Boxed, config):
-        self.train, self.config = data.train, config
-        for mix in (config.before, config.after):
+    def __init__(self, data: Boxed, how, batch: int, seed: int, rank: int = 0):
+        """how: settings of the method ``detector``."""
+        self.train, self.how, self.batch = data.train, how, batch
+        self.key = (seed,) if rank == 0 else (seed, rank)
+        for mix in (how.before, how.after):
             for name, share in mix.items():
                 if share and not data.train[name]:
                     raise UserError(f'the mixture wants {name} boxes, and the data hold none')
 
     def __call__(self, step: int) -> tuple[Tensor, list[Target]]:
         """Images (N, 3, side, side), RGB in [0, 1], and what they show."""
-        random = np.random.default_rng((self.config.seed, step))
-        mix = self.config.before if step < self.config.finish else self.config.after
+        random = np.random.default_rng((*self.key, step))
+        mix = self.how.before if step < self.how.finish else self.how.after
         shares = np.array([mix[name] for name in SOURCES])
         images, targets = [], []
-        for _ in range(self.config.batch):
+        for _ in range(self.batch):
             source = SOURCES[random.choice(len(SOURCES), p=shares / shares.sum())]
             samples = self.train[source]
             image, target = self._crop(samples[random.integers(len(samples))], random)
@@ -190,7 +198,7 @@ class Crops:
         return to_tensor(np.stack(images)), targets
 
     def _crop(self, sample: Sample, random: np.random.Generator) -> tuple[np.ndarray, Target]:
-        c = self.config
+        c = self.how
         image = sample.view(VIEWS[random.integers(len(VIEWS))], random.uniform(0.3, 0.7))
         zoom = c.long_side / max(image.shape[:2])
         zoom *= np.exp(random.uniform(np.log(c.zoom_out), np.log(c.zoom_in)))
@@ -219,7 +227,7 @@ class Crops:
 
     def _light(self, image: np.ndarray, random: np.random.Generator) -> np.ndarray:
         """Another gain, gamma and amount of noise; sometimes without colour."""
-        c = self.config
+        c = self.how
         gain, gamma = np.exp(random.uniform(-1, 1, 2) * np.log((c.gain, c.gamma)))
         table = 255 * np.clip(gain * (np.arange(256) / 255) ** gamma, 0, 1)
         image = cv2.LUT(image, table.astype(np.uint8))

@@ -12,10 +12,12 @@ is needed.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import cv2
 import numpy as np
 import torch
+from pydantic import AfterValidator, Field
 from torch import Tensor
 
 from ...errors import BadImage, UserError
@@ -24,32 +26,31 @@ from ...io.datasets import below, images_in
 from ...io.image_files import read_pixels, read_visible
 from ...io.pixels import luma
 from ...io.whole_files import whole_file
-from ..sections import complete, number
-from .pairs import Pair, PairData, check_side, to_unit
+from ..config import Number, Section
+from .fingerprint import digest
+from .pairs import ImagePair, to_unit
 
 
-@dataclass(frozen=True)
-class Synthesis:
-    """How pairs are made (`synthesis.spoil`): section ``synthesis``; each a range, low to high."""
+def _range(value: list[float]) -> list[float]:
+    if value[0] > value[1]:
+        raise ValueError('must go from low to high')
+    return value
 
-    gamma: tuple[float, float]
-    blur: tuple[float, float]
-    over: tuple[float, float]
-    dark: tuple[float, float]
 
-    @classmethod
-    def check(cls, content: object, source: str) -> 'Synthesis':
-        """The section from a mapping. Raises UserError."""
-        ranges = {}
-        for key, value in complete(cls, content, source).items():
-            name = f'{source}: {key}'
-            if not isinstance(value, list | tuple) or len(value) != 2:
-                raise UserError(f'{name} must be a range such as [0.5, 2.0], got {value!r}')
-            low, high = (number(name, x, float, 0.01) for x in value)
-            if low > high:
-                raise UserError(f'{name} must go from low to high, got {value!r}')
-            ranges[key] = (low, high)
-        return cls(**ranges)
+Range = Annotated[
+    list[Annotated[Number, Field(ge=0.01)]],
+    Field(min_length=2, max_length=2),
+    AfterValidator(_range),
+]
+
+
+class Synthesis(Section):
+    """How pairs are made (`spoil`): section ``synthesis``; each a range, low to high."""
+
+    gamma: Range
+    blur: Range
+    over: Range
+    dark: Range
 
 
 LAYOUTS = (('images', 'masks'), ('JPEGImages', 'SegmentationObject'),
@@ -90,7 +91,7 @@ class MaskedSet:
 
 
 @dataclass(frozen=True)
-class Known(Pair):
+class Known(ImagePair):
     """A pair whose fused image is known. target: uint8 (H, W); mask: bool (H, W), where the first
     image (``thermal``) is the unspoilt one."""
 
@@ -99,7 +100,7 @@ class Known(Pair):
 
 
 @dataclass(frozen=True)
-class Batch:
+class MadeBatch:
     """first, second, target, mask: float (N, 1, side, side) in [0, 1]."""
 
     first: Tensor
@@ -111,22 +112,30 @@ class Batch:
 class Synthesised:
     """Batches of pairs made from random square crops, flipped and turned by quarters.
 
-    ``batches(step)`` depends on the seed and the step alone, so that a resumed run goes on with the
-    very batches it would have had.
+    ``batches(step)`` depends on the seed, the process and the step alone, so that a resumed run
+    goes on with the very batches it would have had.
     """
 
-    def __init__(self, images: list[MaskedImage], side: int, batch: int, seed: int, how: Synthesis):
-        check_side([Pair(x.stem, x.image, x.image) for x in images], side)
-        self.images, self.side, self.batch, self.seed, self.how = images, side, batch, seed, how
+    def __init__(
+        self,
+        images: list[MaskedImage],
+        side: int,
+        batch: int,
+        seed: int,
+        how: Synthesis,
+        rank: int = 0,
+    ):
+        self.images, self.side, self.batch, self.how = images, side, batch, how
+        self.key = (seed,) if rank == 0 else (seed, rank)
 
-    def __call__(self, step: int) -> Batch:
-        random = np.random.default_rng((self.seed, step))
+    def __call__(self, step: int) -> MadeBatch:
+        random = np.random.default_rng((*self.key, step))
         made = [spoil(self._crop(random), KINDS[i % 2], self.how, random)
                 for i in range(self.batch)]  # fmt: skip
         images = [np.stack([getattr(pair, part) for pair in made])[:, None]
                   for part in ('thermal', 'visible', 'target')]  # fmt: skip
         mask = torch.from_numpy(np.stack([pair.mask for pair in made])[:, None]).float()
-        return Batch(*map(to_unit, images), mask)
+        return MadeBatch(*map(to_unit, images), mask)
 
     def _crop(self, random: np.random.Generator) -> MaskedImage:
         whole = self.images[random.integers(len(self.images))]
@@ -163,19 +172,40 @@ def _curve(image: np.ndarray, gamma: float, gain: float) -> np.ndarray:
     return np.clip(np.rint(levels), 0, 255).astype(np.uint8)[image]
 
 
-def load_synthesised(folder: Path, side: int, batch: int, seed: int, how: Synthesis) -> PairData:
-    """Training batches and validation pairs from a folder of images and masks. Raises UserError."""
+@dataclass(frozen=True)
+class MadePairs:
+    """images: to make training pairs of. validation: made pairs. fingerprint: of the content."""
+
+    images: list[MaskedImage]
+    validation: list[Known]
+    description: str
+    fingerprint: str
+
+
+def load_made(folder: Path, side: int, seed: int, how: Synthesis) -> MadePairs:
+    """Training images and validation pairs from a folder of images and masks. Raises UserError."""
     found = load_masked(folder)
     validation = [
         spoil(x, KINDS[i % 2], how, np.random.default_rng((seed, 1 << 32, i)))
         for i, x in enumerate(found.validation)
     ]
     left_out = f' ({found.notes} left out)' if found.notes else ''
+    images = [x for x in found.train if min(x.image.shape) >= side]
+    if len(images) < len(found.train):
+        if not images:
+            raise UserError(
+                f'all {len(found.train)} images are smaller than the {side}-pixel crops; lower '
+                '"patch" in the configuration'
+            )
+        small = len(found.train) - len(images)
+        warn(f'{small} of {len(found.train)} images are smaller than the {side}-pixel crops and '
+             'are left out')  # fmt: skip
     description = (
-        f'{Path(folder).resolve().name}, {len(found.train)} images with foreground masks, '
+        f'{Path(folder).resolve().name}, {len(images)} images with foreground masks, '
         f'{len(validation)} more for validation{left_out}'
     )
-    return PairData(Synthesised(found.train, side, batch, seed, how), validation, description)
+    content = digest(part for x in found.images for part in (x.stem, x.image, x.mask))
+    return MadePairs(images, validation, description, content)
 
 
 def load_masked(folder: Path) -> MaskedSet:
@@ -262,12 +292,12 @@ def _folders(folder: Path) -> tuple[Path, Path]:
     )
 
 
-def write_preview(path: Path, data: PairData, rows: int) -> None:
+def write_preview(path: Path, batches: Synthesised, rows: int) -> None:
     """A sheet of generated crops, a pair a row: first | second | original | mask, as PNG."""
     lines: list[np.ndarray] = []
     step = 0
     while len(lines) < rows:
-        batch = data.crops(step)
+        batch = batches(step)
         parts = (batch.first, batch.second, batch.target, batch.mask)
         lines += [np.hstack([x[i, 0].numpy() for x in parts]) for i in range(len(batch.first))]
         step += 1

@@ -10,7 +10,8 @@ import numpy as np
 from ...errors import UserError, told
 from ...io.image_codec import decode
 from ...io.whole_files import whole_file
-from .pairs import MIN_SIDE, Folders, Pair, load_folders, spread
+from .fingerprint import digest
+from .pairs import MIN_SIDE, Folders, ImagePair, load_folders, spread
 
 FORMAT = 1
 LIMIT = 60_000_000  # bytes
@@ -72,6 +73,7 @@ def load_packed(path: Path) -> Folders:
     # zipfile says RuntimeError for encrypted parts and NotImplementedError for unknown methods.
     except (
         OSError,
+        EOFError,
         zipfile.BadZipFile,
         zlib.error,
         LookupError,
@@ -79,20 +81,20 @@ def load_packed(path: Path) -> Folders:
         RuntimeError,
     ) as error:
         raise UserError(f'{path} is not a file of "data pack": {told(error)}') from error
-    return Folders(found['train'], found['val'], description)
+    return Folders(found['train'], found['val'], description, digest([Path(path)]))
 
 
-def _crop(pair: Pair, side: int, random: np.random.Generator) -> Pair:
+def _crop(pair: ImagePair, side: int, random: np.random.Generator) -> ImagePair:
     sides = [min(side, length) for length in pair.thermal.shape]
     top, left = (
         random.integers(length - part + 1)
         for length, part in zip(pair.thermal.shape, sides, strict=True)
     )
     window = np.s_[top : top + sides[0], left : left + sides[1]]
-    return Pair(pair.stem, pair.thermal[window], pair.visible[window])
+    return ImagePair(pair.stem, pair.thermal[window], pair.visible[window])
 
 
-def _encode(pair: Pair) -> bytes:
+def _encode(pair: ImagePair) -> bytes:
     """Thermal above visible, one grey lossless WebP."""
     image = np.vstack((pair.thermal, pair.visible))
     done, content = cv2.imencode('.webp', cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), LOSSLESS)
@@ -101,11 +103,11 @@ def _encode(pair: Pair) -> bytes:
     return content.tobytes()
 
 
-def _decode(stem: str, content: bytes) -> Pair:
+def _decode(stem: str, content: bytes) -> ImagePair:
     image = decode(np.frombuffer(content, np.uint8))
     if image.ndim != 3 or len(image) % 2:
         raise ValueError(f'{stem} is not a packed pair')
     thermal, visible = np.split(np.ascontiguousarray(image[:, :, 0]), 2)
     if min(thermal.shape) < MIN_SIDE:
         raise ValueError(f'{stem} is {thermal.shape[1]}x{thermal.shape[0]}')
-    return Pair(stem, thermal, visible)
+    return ImagePair(stem, thermal, visible)

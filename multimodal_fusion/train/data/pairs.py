@@ -1,5 +1,6 @@
-"""Image pairs from folders, kept as grey 8-bit in memory, and random crops of them."""
+"""Grey 8-bit image pairs from folders, in memory or streamed, and random crops of them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,17 +8,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...errors import UserError
+from ...errors import BadImage, UserError
+from ...host.progress import warn
 from ...io.datasets import PairFiles, find_pairs, usable
+from ...io.image_codec import read_header
 from ...io.image_files import read_thermal, read_visible
 from ...io.pixels import luma
+from ...pipeline.preparation import Preparation
+from .fingerprint import digest
 
 MIN_SIDE = 32
+IN_MEMORY = 2 * 2**30  # bytes of grey pairs; larger sets are streamed from disk
+HELD_OUT = 10  # of a flat folder, every tenth pair is for validation
 LAYOUT = 'train/vis, train/ir, val/vis and val/ir, with one visible and one thermal image per stem'
 
 
 @dataclass(frozen=True)
-class Pair:
+class ImagePair:
     """A registered pair. thermal, visible: uint8 (H, W), white-hot and BT.601 luma."""
 
     stem: str
@@ -28,46 +35,54 @@ class Pair:
         """Thermal and visible as float (1, 1, H, W) in [0, 1]."""
         return tuple(to_unit(image[None, None]) for image in (self.thermal, self.visible))
 
-    def centre(self, side: int) -> 'Pair':
+    def centre(self, side: int) -> 'ImagePair':
         """The middle of it, at most this many pixels wide and high."""
         height, width = self.thermal.shape
         top, left = (max(0, (length - side) // 2) for length in (height, width))
         window = np.s_[top : top + side, left : left + side]
-        return Pair(self.stem, self.thermal[window], self.visible[window])
-
-
-@dataclass(frozen=True)
-class PairData:
-    """What a recipe trains on: ``crops(step)`` gives a batch; ``validation`` is judged whole."""
-
-    crops: object  # `Crops`, or `patches.Patches`
-    validation: list[Pair]
-    description: str
+        return ImagePair(self.stem, self.thermal[window], self.visible[window])
 
 
 @dataclass(frozen=True)
 class Folders:
-    """All pairs of a data folder."""
+    """All pairs of a data folder. fingerprint: of their content."""
 
-    train: list[Pair]
-    validation: list[Pair]
+    train: Sequence[ImagePair]
+    validation: Sequence[ImagePair]
     description: str
+    fingerprint: str
+
+
+class Streamed(Sequence[ImagePair]):
+    """Pairs that are read from disk each time somebody asks for one."""
+
+    def __init__(self, files: Sequence[PairFiles], shapes: Sequence[tuple[int, int]]):
+        self.files, self.shapes = files, shapes
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, number):
+        if isinstance(number, slice):
+            return Streamed(self.files[number], self.shapes[number])
+        return _load(self.files[number])
 
 
 class Crops:
     """Batches of random square crops, flipped and turned by quarters.
 
-    ``crops(step)`` depends on the seed and the step alone, so that a resumed run goes on with the
-    very batches it would have had. Pairs are drawn evenly, so day and night as often as they are.
+    ``crops(step)`` depends on the seed, the process and the step alone, so that a resumed run goes
+    on with the very batches it would have had. Pairs are drawn evenly, so day and night as often as
+    they are.
     """
 
-    def __init__(self, pairs: list[Pair], side: int, batch: int, seed: int):
-        check_side(pairs, side)
-        self.pairs, self.side, self.batch, self.seed = pairs, side, batch, seed
+    def __init__(self, pairs: Sequence[ImagePair], side: int, batch: int, seed: int, rank: int = 0):
+        self.pairs, self.side, self.batch = pairs, side, batch
+        self.key = (seed,) if rank == 0 else (seed, rank)
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
         """Thermal and visible of one batch: float (N, 1, side, side) in [0, 1]."""
-        random = np.random.default_rng((self.seed, step))
+        random = np.random.default_rng((*self.key, step))
         crops = np.stack([self._crop(random) for _ in range(self.batch)])
         return to_unit(crops[:, :1]), to_unit(crops[:, 1:])
 
@@ -80,14 +95,25 @@ class Crops:
         return crop[:, :, ::-1] if random.integers(2) else crop
 
 
-def check_side(pairs: list[Pair], side: int) -> None:
-    """Raise UserError where a pair is too small for crops of this side."""
-    for pair in pairs:
-        if min(pair.thermal.shape) < side:
-            raise UserError(
-                f'{pair.stem} is {_size(pair.thermal)}, smaller than the {side}-pixel crops; '
-                'leave it out or lower "patch" in the configuration'
-            )
+def large_enough(pairs: Sequence[ImagePair], side: int) -> Sequence[ImagePair]:
+    """The pairs that crops of this side fit into; the others are counted and told.
+
+    Raises UserError if none is left.
+    """
+    shapes = pairs.shapes if isinstance(pairs, Streamed) else [p.thermal.shape for p in pairs]
+    good = [i for i, shape in enumerate(shapes) if min(shape) >= side]
+    if not good:
+        raise UserError(
+            f'all {len(pairs)} images are smaller than the {side}-pixel crops; lower "patch" in '
+            'the configuration'
+        )
+    if len(good) == len(pairs):
+        return pairs
+    warn(f'{len(pairs) - len(good)} of {len(pairs)} images are smaller than the {side}-pixel crops '
+         'and are left out')  # fmt: skip
+    if isinstance(pairs, Streamed):
+        return Streamed([pairs.files[i] for i in good], [shapes[i] for i in good])
+    return [pairs[i] for i in good]
 
 
 def to_unit(pixels: np.ndarray) -> Tensor:
@@ -100,61 +126,100 @@ def eight_bit(fused: Tensor) -> Tensor:
     return (fused.clamp(0, 1) * 255).round().to(torch.uint8)
 
 
-def load_data(folder: Path, side: int, batch: int, seed: int) -> PairData:
-    """The training crops and validation pairs of a folder laid out as `LAYOUT`.
+def load_folders(folder: Path, seed: int = 0) -> Folders:
+    """The pairs of a folder laid out as `LAYOUT`, or of a flat one. Raises UserError.
 
-    Raises UserError where the layout, the pairing or an image is not as it should be.
+    A flat folder (vis and ir directly in it) is split: of its pairs in an order drawn by the seed,
+    every tenth is for validation.
     """
-    data = load_folders(folder)
-    return PairData(Crops(data.train, side, batch, seed), data.validation, data.description)
-
-
-def load_folders(folder: Path) -> Folders:
-    """The pairs of a folder laid out as `LAYOUT`. Raises UserError."""
     folder = Path(folder)
-    train, validation = (load_pairs(folder / split) for split in ('train', 'val'))
-    description = f'{folder.resolve().name}/train, {len(train)} pairs'
-    return Folders(train, validation, description)
+    if any((folder / split).is_dir() for split in ('train', 'val')) or not folder.is_dir():
+        parts = [load_pairs(folder / split) for split in ('train', 'val')]
+        train, validation = (pairs for pairs, _ in parts)
+        files = [file for _, used in parts for file in used]
+        description = f'{folder.resolve().name}/train, {len(train)} pairs'
+        return Folders(train, validation, description, fingerprint(files))
+    pairs, files = load_pairs(folder)
+    order = np.random.default_rng((seed, 3 << 32)).permutation(len(pairs))
+    held = max(1, len(pairs) // HELD_OUT)
+    split = [sorted(order[held:]), sorted(order[:held])]
+    train, validation = (_chosen(pairs, numbers) for numbers in split)
+    description = f'{folder.resolve().name}, {len(train)} pairs, {held} more drawn for validation'
+    return Folders(train, validation, description, fingerprint(files))
 
 
-def spread(pairs: list[Pair], count: int) -> list[Pair]:
+def _chosen(pairs: Sequence[ImagePair], numbers: Sequence[int]) -> Sequence[ImagePair]:
+    if isinstance(pairs, Streamed):
+        return Streamed([pairs.files[i] for i in numbers], [pairs.shapes[i] for i in numbers])
+    return [pairs[i] for i in numbers]
+
+
+def fingerprint(files: Sequence[PairFiles]) -> str:
+    """Of the content of these pairs."""
+    return digest(part for f in files for part in (f.stem, f.visible, f.thermal))
+
+
+def spread(pairs: Sequence[ImagePair], count: int) -> list[ImagePair]:
     """``count`` pairs (or all, if fewer), evenly over the list: the same ones at every step."""
     count = min(count, len(pairs))
     return [pairs[i * len(pairs) // count] for i in range(count)]
 
 
-def load_pairs(folder: Path) -> list[Pair]:
-    """All pairs of a folder in a layout of `datasets`, sorted by stem. Raises UserError."""
+def load_pairs(folder: Path) -> tuple[Sequence[ImagePair], list[PairFiles]]:
+    """All pairs of a folder in a layout of `datasets`, sorted by stem, and their files.
+
+    Above `IN_MEMORY` bytes they stay on disk and are read when they are asked for. Images without a
+    partner are told and left out. Raises UserError.
+    """
     if not folder.is_dir():
         raise UserError(f'{folder} is missing: a training folder holds {LAYOUT}')
     found = find_pairs(folder)
     if found.alone:
         some = ', '.join(found.alone[:5]) + (', …' if len(found.alone) > 5 else '')
-        raise UserError(
-            f'{len(found.alone)} images of {folder} have no partner of the same stem: {some}'
-        )
-    if len(found.pairs) < 2:
-        raise UserError(f'{folder} holds 1 pair; training needs at least two')
-    pairs = usable(found.pairs, _load, folder)
+        warn(f'{len(found.alone)} images of {folder} have no partner of the same stem ({some}) and '
+             'are left out')  # fmt: skip
+    files: list[PairFiles] = []
+    shapes = usable(found.pairs, lambda pair: _noted(pair, files), folder)
+    pairs: Sequence[ImagePair]
+    if 2 * sum(height * width for height, width in shapes) > IN_MEMORY:
+        pairs = Streamed(files, shapes)
+    else:
+        whole: list[PairFiles] = []
+        pairs = usable(files, lambda pair: _kept(pair, whole), folder)
+        files = whole
     if len(pairs) < 2:
         raise UserError(f'{folder} holds 1 pair that can be read; training needs at least two')
-    return pairs
+    return pairs, files
 
 
-def _load(files: PairFiles) -> Pair:
-    thermal, visible = read_thermal(files.thermal), luma(read_visible(files.visible))
-    if thermal.dtype != np.uint8:
-        raise UserError(f'{files.thermal} is {thermal.dtype}; training reads 8-bit images')
+def _noted(files: PairFiles, good: list[PairFiles]) -> tuple[int, int]:
+    """The size of a thermal image, by its header."""
+    content = np.memmap(files.thermal, np.uint8, 'r') if files.thermal.stat().st_size else b''
+    height, width, _ = read_header(np.asarray(content, np.uint8))
+    if min(height, width) < MIN_SIDE:
+        raise BadImage('size', f'{files.thermal} is {width}x{height}, under {MIN_SIDE} pixels')
+    good.append(files)
+    return height, width
+
+
+def _kept(files: PairFiles, good: list[PairFiles]) -> ImagePair:
+    pair = _load(files)
+    good.append(files)
+    return pair
+
+
+def _load(files: PairFiles) -> ImagePair:
+    """A pair as training sees it: thermal through the preparation of the node."""
+    visible, counts = luma(read_visible(files.visible)), read_thermal(files.thermal)
+    thermal = Preparation().still(counts, visible.shape)
     if thermal.shape != visible.shape:
         raise UserError(
             f'{files.thermal} is {_size(thermal)}, {files.visible} is {_size(visible)}: '
             'pairs must be registered to the same size'
         )
     if min(thermal.shape) < MIN_SIDE:
-        raise UserError(
-            f'{files.thermal} is {_size(thermal)}; both sides must be at least {MIN_SIDE} pixels'
-        )
-    return Pair(files.stem, thermal, visible)
+        raise BadImage('size', f'{files.thermal} is {_size(thermal)}, under {MIN_SIDE} pixels')
+    return ImagePair(files.stem, thermal, visible)
 
 
 def _size(image: np.ndarray) -> str:

@@ -1,22 +1,23 @@
 """A fixed set of training patches, each with a key, so that things can be remembered of it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor
 
-from .pairs import Pair, check_side, to_unit
+from ..config import Positive, Section, Share
+from .pairs import ImagePair, to_unit
 
 
-@dataclass(frozen=True)
-class Augmentation:
-    """How a patch is changed; all 0 for not at all. Meanings: config/train/mmdr-*.yaml."""
+class Augmentation(Section):
+    """How a patch is changed; all 0 for not at all. Meanings: config/train/mmdrfuse.yaml."""
 
-    gain: float
-    gamma: float
-    noise: float
-    polarity: float
-    balance: float
+    gain: Positive
+    gamma: Positive
+    noise: Positive
+    polarity: Share
+    balance: Positive
 
 
 NIGHT = 60  # mean visible grey level, below which a pair counts as night
@@ -42,7 +43,7 @@ class Patches:
 
     def __init__(
         self,
-        pairs: list[Pair],
+        pairs: Sequence[ImagePair],
         side: int,
         count: int,
         seed: int,
@@ -50,7 +51,6 @@ class Patches:
         rank: int = 0,
         world: int = 1,
     ):
-        check_side(pairs, side)
         self.pairs, self.side, self.seed, self.rank = pairs, side, seed, rank
         self.augmentation = augmentation
         self.order = _balanced(pairs, count, seed) if augmentation.balance else None
@@ -93,7 +93,7 @@ def augment(crop: np.ndarray, how: Augmentation, random: np.random.Generator) ->
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 
-def _balanced(pairs: list[Pair], count: int, seed: int) -> np.ndarray:
+def _balanced(pairs: Sequence[ImagePair], count: int, seed: int) -> np.ndarray:
     """A pair for each patch, as often of day as of night."""
     night = np.array([pair.visible.mean() < NIGHT for pair in pairs])
     random = np.random.default_rng((seed, 2 << 32))

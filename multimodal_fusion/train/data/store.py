@@ -23,6 +23,7 @@ class Store:
         size = count * dtype.itemsize
         if not self.path.exists() or self.path.stat().st_size != size:
             try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
                 with open(self.path, 'wb') as file:
                     os.posix_fallocate(file.fileno(), 0, size)
             except OSError as error:

@@ -1,12 +1,13 @@
 """Model cards."""
 
 import textwrap
+from collections.abc import Sequence
 
 from torch import nn
 
 from ...fusers.classical import CLASSICAL
 from ..config import Config
-from ..data.pairs import Pair
+from ..data.pairs import ImagePair
 from ..run import Checkpoint
 from ..scores import CARD, fuse, metrics, score
 
@@ -22,68 +23,44 @@ def count_by_part(network: nn.Module) -> dict[str, int]:
     return {name: count_parameters(part) for name, part in network.named_children()}
 
 
-def _table(name: str, network: nn.Module, pairs: list[Pair]) -> dict[str, dict[str, float]]:
+def scores_table(
+    name: str, network: nn.Module, pairs: Sequence[ImagePair]
+) -> dict[str, dict[str, float]]:
+    """Metrics of a network and of two classical fusers over pairs."""
     fusers = {name: fuse(network), 'max': CLASSICAL['max'], 'average': CLASSICAL['average']}
     scores = metrics(CARD)
     return {name: score(fuser, pairs, scores) for name, fuser in fusers.items()}
 
 
-def _name(checkpoint: Checkpoint, kind: str) -> str:
-    name = checkpoint.config.recipe
-    return name if kind == checkpoint.network.kind else f'{name}_{kind}'
-
-
-def _judged(config: Config) -> str:
-    if config.synthesis is not None:
-        return 'whole images made as in training'
-    if config.method is None:
-        return 'whole images'
-    return (
-        f'the middles, {config.method.validation_side} pixels, of {config.method.validation_pairs}'
-    )
-
-
-def _defined(config: Config) -> str:
-    simple = config.method is None and config.synthesis is None
-    return 'losses' if simple else 'objective'
+def default_name(checkpoint: Checkpoint, kind: str) -> str:
+    """What a model is called if nobody says."""
+    name = checkpoint.config.name
+    return name if kind == getattr(checkpoint.network, 'kind', 'luma') else f'{name}_{kind}'
 
 
 def card(checkpoint: Checkpoint, name: str, kind: str, table: dict[str, dict[str, float]]) -> str:
-    """The model card, Markdown."""
+    """The model card of a fuser, Markdown."""
     config, row = checkpoint.config, checkpoint.row
+    about, limits = checkpoint.method.describe(config.section)
     pixels = {'luma': 'luma', 'colour': 'RGB'}[kind]
-    parts = ''
-    if config.method is None and len(counts := count_by_part(checkpoint.network)) > 2:
-        listed = ', '.join(f'{name} {count}' for name, count in counts.items())
-        parts = f'\n| by part | {listed} |'
-    limits = textwrap.fill(
-        f'{checkpoint.recipe.limits} Not for measuring temperature.'.strip(), 100
-    )
-    terms = ' + '.join(f'{weight:g} {name}' for name, weight in config.weights.items())
+    ports = f'{kind}: 8-bit visible {pixels} and white-hot thermal in, fused {pixels} out'
+    counts = count_by_part(checkpoint.network)
+    listed = ', '.join(f'{part} {count}' for part, count in counts.items())
+    parts = f'\n| by part | {listed} |' if 2 < len(counts) < 12 else ''
+    limits = textwrap.fill(f'{limits} Not for measuring temperature.'.strip(), 100)
     scores = '\n'.join(
-        f'| {name.removeprefix("val_")} | {value:.5f} |'
-        for name, value in row.items()
-        if name.startswith('val_')
+        f'| {term.removeprefix("val_")} | {value:.5f} |'
+        for term, value in row.items()
+        if term.startswith('val_')
     )
     return f"""# {name}
 
-{checkpoint.recipe.description}.
+{about}.
 
-| | |
-|---|---|
-| kind | {kind}: 8-bit visible {pixels} and white-hot thermal in, fused {pixels} out |
-| parameters | {count_parameters(checkpoint.network)} |{parts}
-| trained on | {checkpoint.trained_on} |
-| configuration | {config.hash}, seed {config.seed} |
-| training | step {row['step']} of {config.steps}, {config.batch} crops of \
-{config.patch}x{config.patch} a step, {row['seconds'] / 60:.1f} min |
-| machine | {checkpoint.machine} |
-| code | {checkpoint.commit} |
-| licence of the weights | {LICENCE}; the training data have terms of their own |
+{_facts(checkpoint, ports, parts)}
 
-Loss: {terms}, defined in
-`multimodal_fusion/train/{_defined(config)}.py`.
-On the validation pairs ({_judged(config)}, 8-bit output, lower is better):
+Method: `{config.method}`{_loss(config)}.
+On the validation pairs (8-bit output, lower is better):
 
 | term | mean |
 |---|---|
@@ -94,6 +71,44 @@ Fusing registered thermal and visible images, for people and for detectors.
 
 ## Limits
 {limits}
+"""
+
+
+def _facts(checkpoint: Checkpoint, kind: str, more: str = '') -> str:
+    config, row = checkpoint.config, checkpoint.row
+    patch = getattr(config.section, 'patch', None) or getattr(config.section, 'side', None)
+    crops = f'{config.batch} crops of {patch}x{patch}' if patch else f'{config.batch} samples'
+    return f"""| | |
+|---|---|
+| kind | {kind} |
+| parameters | {count_parameters(checkpoint.network)} |{more}
+| trained on | {checkpoint.trained_on} |
+| configuration | {config.hash}, seed {config.seed} |
+| training | step {row['step']} of {config.steps}, {crops} a step, {row['seconds'] / 60:.1f} min |
+| machine | {checkpoint.machine} |
+| code | {checkpoint.commit} |
+| licence of the weights | {LICENCE}; the training data have terms of their own |"""
+
+
+def _loss(config: Config) -> str:
+    weights = getattr(config.section, 'weights', {})
+    terms = ' + '.join(f'{weight:g} {name}' for name, weight in weights.items() if weight)
+    return f'; loss: {terms}, defined in `multimodal_fusion/train/losses`' if terms else ''
+
+
+def detector_card(checkpoint: Checkpoint, classes: Sequence[str]) -> str:
+    """The model card, Markdown, without measured accuracy: that is for `evaluate` to add."""
+    config = checkpoint.config
+    kind = f"detector: RGB in [0, 1] in, {' and '.join(classes)} boxes out, in YOLOv8's layout"
+    never = f'\n| never trained on | `{config.section.held_out}` |'
+    return f"""# detector_person_car
+
+A small anchor-free detector of people and cars, for visible, thermal and fused images alike.
+
+{_facts(checkpoint, kind, never)}
+
+Made by `python -m multimodal_fusion train detector`: network in `networks/yolo.py`, loss in
+`train/losses/detection.py`.
 """
 
 

@@ -1,8 +1,10 @@
 """From a checkpoint to a model file: one ONNX graph from 8-bit pixels to 8-bit pixels."""
 
 import contextlib
+import json
 import logging
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import onnx
@@ -12,9 +14,17 @@ from torch import Tensor, nn
 from ...errors import UserError
 from ...io.whole_files import whole_file
 from ...networks.mobilefuse import blend
-from ..data.pairs import Pair, eight_bit
+from ...networks.yolo import Exported
+from ..data.pairs import ImagePair, eight_bit
 from ..run import Checkpoint
-from .card import LICENCE, _name, _table, card, count_parameters
+from .card import (
+    LICENCE,
+    card,
+    count_parameters,
+    default_name,
+    detector_card,
+    scores_table,
+)
 
 OPSET = 18  # the lowest that torch's exporter writes; onnxruntime reads it from 1.14 (2023) on
 IR_VERSION = 8  # the one that came with opset 18: older runtimes refuse newer ones
@@ -74,10 +84,11 @@ def export(
     kind: ``luma``, or for blending networks also ``colour``; None: the network's own.
     Raises UserError.
     """
-    kind = kind or network.kind
+    own = getattr(network, 'kind', 'luma')
+    kind = kind or own
     blends = getattr(network, 'output', None) == 'blend'
-    if kind != network.kind and not (kind == 'colour' and blends):
-        raise UserError(f'this network has no {kind} form: it is of the {network.kind} kind')
+    if kind != own and not (kind == 'colour' and blends):
+        raise UserError(f'this network has no {kind} form: it is of the {own} kind')
     sides = {1: torch.export.Dim('H', min=MIN_SIDE), 2: torch.export.Dim('W', min=MIN_SIDE)}
     # Two tensors, not one twice: the exporter would take them for the same input.
     channels = (3 if kind == 'colour' else 1, 1)
@@ -94,11 +105,18 @@ def export(
             output_names=['fused', 'mask'] if blends else ['fused'],
             dynamic_shapes=(sides, sides),
         )
-    model = without_traces(program.model_proto)
-    model.ir_version = IR_VERSION
-    for port in model.graph.output:  # where the exporter names a side by how it came about
+    for port in program.model_proto.graph.output:  # where a side is named by how it came about
         for axis, side in ((1, 'H'), (2, 'W')):
             port.type.tensor_type.shape.dim[axis].dim_param = side
+    _write(program.model_proto, path, metadata, network, kind)
+
+
+def _write(
+    model: onnx.ModelProto, path: Path, metadata: dict[str, str], network: nn.Module, kind: str
+) -> None:
+    """Write a model file: checked, without traces of this machine, with its metadata."""
+    model = without_traces(model)
+    model.ir_version = IR_VERSION
     properties = {
         **metadata,
         'kind': kind,
@@ -111,40 +129,71 @@ def export(
         temporary.write_bytes(model.SerializeToString())
 
 
+def _facts(checkpoint: Checkpoint, name: str) -> dict[str, str]:
+    return {
+        'name': name,
+        'trained_on': checkpoint.trained_on,
+        'config_hash': checkpoint.config.hash,
+        'commit': checkpoint.commit,
+        'licence': LICENCE,
+    }
+
+
 def export_checkpoint(
-    source: Path,
+    checkpoint: Checkpoint,
     path: Path,
     name: str | None = None,
     kind: str | None = None,
-    judge: list[Pair] | None = None,
-) -> tuple[Checkpoint, dict[str, dict[str, float]]]:
-    """Write the model file of a checkpoint or run folder, and its card beside it as .md.
+    judge: Sequence[ImagePair] | None = None,
+) -> dict[str, dict[str, float]]:
+    """Write the model file of a fusion network, and its card beside it as .md.
 
-    name: of the model (default: the recipe's). kind: as for `export`. judge: pairs whose metrics go
-    on the card, beside those of the pixel maximum and average. Returns the checkpoint and these
-    metrics. Raises UserError.
+    name: of the model (default: the configuration's). kind: as for `export`. judge: pairs whose
+    metrics go on the card, beside those of the pixel maximum and average. Returns these metrics.
+    Raises UserError.
     """
-    checkpoint = Checkpoint.load(source)
-    config, kind = checkpoint.config, kind or checkpoint.network.kind
-    name = name or _name(checkpoint, kind)
+    network = checkpoint.network
+    kind = kind or getattr(network, 'kind', 'luma')
+    name = name or default_name(checkpoint, kind)
     if judge and kind != 'luma':
         raise UserError(f'--scores measures luma models; leave it out for one of the {kind} kind')
-    export(
-        checkpoint.network,
-        path,
-        {
-            'name': name,
-            'trained_on': checkpoint.trained_on,
-            'config_hash': config.hash,
-            'commit': checkpoint.commit,
-            'licence': LICENCE,
-        },
-        kind,
-    )
-    table = _table(name, checkpoint.network, judge) if judge else {}
+    export(network, path, _facts(checkpoint, name), kind)
+    table = scores_table(name, network, judge) if judge else {}
     with whole_file(Path(path).with_suffix('.md')) as temporary:
         temporary.write_text(card(checkpoint, name, kind, table))
-    return checkpoint, table
+    return table
+
+
+def export_detector(checkpoint: Checkpoint, path: Path, classes: Sequence[str]) -> None:
+    """Write the model file of a detector, and its card beside it as .md.
+
+    Input ``images``: float32 (1, 3, H, W), RGB in [0, 1], H and W multiples of 32. Output
+    ``boxes``: float32 (1, 4 + classes, cells), cx, cy, w, h in pixels of the input, then scores.
+    """
+    side = checkpoint.config.section.long_side
+    units = [torch.export.Dim(name, min=2, max=64) for name in ('H', 'W')]
+    with quiet():
+        program = torch.onnx.export(
+            Exported(checkpoint.network).eval(),
+            (torch.zeros(1, 3, 96, 160),),
+            dynamo=True,
+            verbose=False,
+            opset_version=OPSET,
+            external_data=False,
+            input_names=['images'],
+            output_names=['boxes'],
+            dynamic_shapes=({2: 32 * units[0], 3: 32 * units[1]},),
+        )
+    metadata = {
+        **_facts(checkpoint, checkpoint.config.name),
+        'layout': 'yolov8',
+        'names': json.dumps(dict(enumerate(classes))),
+        'stride': '32',
+        'imgsz': json.dumps([side, side]),
+    }
+    _write(program.model_proto, path, metadata, checkpoint.network, 'detector')
+    with whole_file(Path(path).with_suffix('.md')) as temporary:
+        temporary.write_text(detector_card(checkpoint, classes))
 
 
 def without_traces(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -26,6 +26,9 @@ class Target:
     labels: Tensor
     judged: Tensor
 
+    def to(self, device: torch.device) -> 'Target':
+        return Target(*(x.to(device) for x in (self.boxes, self.labels, self.judged)))
+
 
 def detection_loss(network: Yolo, images: Tensor, targets: Sequence[Target]) -> dict[str, Tensor]:
     """The terms of the loss over a batch, scalars.

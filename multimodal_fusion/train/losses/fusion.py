@@ -29,12 +29,12 @@ def gradient(fused: Tensor, thermal: Tensor, visible: Tensor) -> Tensor:
     return 2 * F.l1_loss(sobel(fused), torch.where(steeper, of_thermal, of_visible))
 
 
-def structure(fused: Tensor, thermal: Tensor, visible: Tensor) -> Tensor:
+def ssim(fused: Tensor, thermal: Tensor, visible: Tensor) -> Tensor:
     """1 - (SSIM(T, F) + SSIM(V, F)) / 2."""
-    return 1 - (ssim(thermal, fused) + ssim(visible, fused)) / 2
+    return 1 - (similarity(thermal, fused) + similarity(visible, fused)) / 2
 
 
-def edges(fused: Tensor, thermal: Tensor, visible: Tensor) -> Tensor:
+def qabf(fused: Tensor, thermal: Tensor, visible: Tensor) -> Tensor:
     """1 - Qabf (Xydeas and Petrovic, 2000) without the border: the share of edges that is lost.
 
     An edge of a source counts by its strength; it is kept where F has that and its direction.
@@ -50,7 +50,7 @@ def edges(fused: Tensor, thermal: Tensor, visible: Tensor) -> Tensor:
     return 1 - kept / total
 
 
-def fidelity(fused: Tensor, thermal: Tensor, visible: Tensor) -> Tensor:
+def vif(fused: Tensor, thermal: Tensor, visible: Tensor) -> Tensor:
     """1 - half of VIF (Sheikh and Bovik, 2006): the share of the sources' information that is lost.
 
     The pixel form of four scales, as ``evaluate`` has it; below 0 where contrast was added. H and W
@@ -77,7 +77,7 @@ def fidelity(fused: Tensor, thermal: Tensor, visible: Tensor) -> Tensor:
     return 1 - ((kept[0] / total[0] + kept[1] / total[1]) / 2).mean()
 
 
-def differences(fused: Tensor, thermal: Tensor, visible: Tensor) -> Tensor:
+def scd(fused: Tensor, thermal: Tensor, visible: Tensor) -> Tensor:
     """1 - half of SCD (Aslantas and Bendes, 2015): what is left of the fused image without one
     source should vary as the other one does."""
     found = _correlation(fused - visible, thermal) + _correlation(fused - thermal, visible)
@@ -116,7 +116,7 @@ def sobel(image: Tensor) -> Tensor:
     return torch.cat((across, down), dim=1) / 8
 
 
-def ssim(a: Tensor, b: Tensor) -> Tensor:
+def similarity(a: Tensor, b: Tensor) -> Tensor:
     """Mean structural similarity, range 1: 7x7 uniform window, sample covariance, no padding.
 
     The definition of scikit-image's default.
@@ -140,3 +140,14 @@ def _box_means(*images: Tensor) -> tuple[Tensor, ...]:
     shape = (len(images), 1, SSIM_WINDOW, SSIM_WINDOW)
     box = stack.new_full(shape, 1 / SSIM_WINDOW**2)
     return F.conv2d(stack, box, groups=len(images)).split(1, dim=1)
+
+
+TERMS = {
+    'intensity': intensity,
+    'gradient': gradient,
+    'ssim': ssim,
+    'qabf': qabf,
+    'vif': vif,
+    'scd': scd,
+}
+"""By the names that configurations have for them: a loss is called as its metric."""

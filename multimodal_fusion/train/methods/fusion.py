@@ -1,99 +1,203 @@
-"""Plain training of a fusion network: intensity, gradient and structure."""
+"""Any fusion network on registered pairs: a weighted sum of terms, or a loss of one's own."""
 
-import dataclasses
-from collections.abc import Callable
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Annotated, Any, ClassVar
 
+import numpy as np
+import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from ...errors import UserError
-from ...networks.mmdrfuse import MMDRFuse
-from ..config import Config
-from ..data.pairs import Pair, PairData, load_data
-from ..distributed import Place
-from ..losses import fusion
+from ...errors import UserError, quoted
+from ...host.plugins import named
+from ...io.text_files import read_yaml
+from ...networks.registry import NETWORKS
+from ..config import Section, Weights, unknown
+from ..curves import sheet
+from ..data.pairs import Crops, ImagePair, eight_bit, large_enough, load_folders, spread
+from ..engine import Engine, bare
+from ..losses.fusion import TERMS
 from ..run import Checkpoint, fingerprint
-from .method import Recipe, Values, weighted
+from .method import Method
 
-Terms = dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]]
+Term = Callable[[Tensor, Tensor, Tensor], Tensor]
+Values = dict[str, Tensor]
+Side = Annotated[int, Field(ge=32)]
 SMALL = (
     "The network sees 5x5 pixels: it can't tell noise or misalignment from detail, and shows both."
 )
-SIMPLE: Terms = {
-    'intensity': fusion.intensity,
-    'gradient': fusion.gradient,
-    'structure': fusion.structure,
-}
 
 
-def begin_from(recipe: Recipe, start: Path | None, data: PairData, network: nn.Module) -> PairData:
-    """Take the weights that a fine-tuning recipe starts from, and note them in the description.
+class FusionMethod(Method):
+    """What the methods that train one fusion network have in common.
 
-    Raises UserError.
+    A subclass sets network (of the engine), validation and ``data``, and says what a pair costs.
     """
-    if (start is not None) != (recipe.starts_from is not None):
-        raise UserError(
-            f'the recipe {recipe.name} goes on from a run of {recipe.starts_from}: give it by '
-            '--start'
-            if recipe.starts_from
-            else f'the recipe {recipe.name} starts afresh; leave --start out'
+
+    about: ClassVar[str] = ''
+    limits: ClassVar[str] = ''
+
+    engine: Engine
+    network: nn.Module
+    validation: Sequence[ImagePair]
+
+    def cost(self, fused: Tensor, pair: ImagePair) -> tuple[Tensor, Values]:
+        """The loss and the unweighted terms of a validation pair, fused to 8-bit pixels."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def judge(self) -> dict[str, float]:
+        network, device = self.engine.averaged(self.network), self.engine.device
+        sums: dict[str, float] = {}
+        pairs = self.engine.share(self.validation)
+        for pair in pairs:
+            fused = network(*(image.to(device) for image in pair.tensors()))
+            if torch.isfinite(fused).all():
+                fused = eight_bit(fused).float() / 255
+            loss, terms = self.cost(fused, pair)
+            for name, value in (('loss', loss), *terms.items()):
+                sums[name] = sums.get(name, 0.0) + value.item()
+        return {name: value / len(pairs) for name, value in sums.items()}
+
+    def weights(self) -> dict[str, Tensor]:
+        return self.engine.averaged(self.network).state_dict()
+
+    def sample(self) -> np.ndarray:
+        pairs = spread(self.validation, self.engine.config.samples)
+        return sheet(self.engine.averaged(self.network), pairs)
+
+    def export(self, path: Path) -> None:
+        self.ship(Checkpoint.load(self.engine.folder), path)
+
+    @classmethod
+    def ship(cls, checkpoint: Checkpoint, path: Path, **options: Any) -> dict[str, Any]:
+        from ..export.onnx import export_checkpoint  # here: it takes the exporter's second
+
+        return export_checkpoint(checkpoint, path, **options)
+
+    @classmethod
+    def describe(cls, settings: Any) -> tuple[str, str]:
+        """What it is and what to beware of, for the model's card."""
+        return cls.about, cls.limits
+
+
+class Fusion(FusionMethod):
+    """``loss``, or the sum of ``terms`` by their ``weights``, on random crops of pairs."""
+
+    name = 'fusion'
+
+    class Settings(Section):
+        network: str
+        patch: Side
+        loss: str
+        weights: Weights
+        terms: list[str]
+
+    def __init__(self, settings: Settings, engine: Engine, data: Path):
+        self.engine = engine
+        self.terms, self.factors = chosen_terms(settings)
+        self.columns = ('loss', *self.terms)
+        pairs = load_folders(data, engine.config.seed)
+        self.validation = pairs.validation
+        self.data, self.fingerprint = pairs.description, pairs.fingerprint
+        train = large_enough(pairs.train, settings.patch)
+        self.crops = engine.batches(
+            Crops(train, settings.patch, engine.batch, engine.config.seed, engine.rank)
         )
-    if start is None:
-        return data
-    checkpoint = Checkpoint.load(start)
-    if checkpoint.recipe.name != recipe.starts_from:
-        raise UserError(
-            f'{start} is a run of {checkpoint.recipe.name}, not of {recipe.starts_from}'
-        )
-    network.load_state_dict(checkpoint.network.state_dict())
-    note = f'started from {checkpoint.recipe.name} {fingerprint(network)}'
-    return dataclasses.replace(data, description=f'{data.description}; {note}')
+        network = self.made(settings)
+        self.data += begin_from(engine.config.start, network)
+        fits(network, settings.network)
+        self.network = engine.network(network)
+        self.optimiser = engine.optimiser(self.network.parameters())
 
+    @classmethod
+    def made(cls, settings: Settings) -> nn.Module:
+        return named(settings.network, NETWORKS, 'network')()
 
-class SimpleObjective:
-    """Terms of fused, thermal and visible on random crops."""
+    @classmethod
+    def describe(cls, settings: Settings) -> tuple[str, str]:
+        own = [n for n in (settings.network, settings.loss, *settings.terms) if ':' in n]
+        limits = SMALL if settings.network.startswith('mmdrfuse') else ''
+        by = f', with {", ".join(own)}' if own else ''
+        return f'{settings.network}, trained on registered pairs{by}', limits
 
-    def __init__(self, terms: dict[str, Callable], config: Config, crops: Callable):
-        self.terms, self.config, self.crops = terms, config, crops
-        self.extras: dict[str, float] = {}
+    def step(self, number: int) -> dict[str, float]:
+        thermal, visible = (image.to(self.engine.device) for image in self.crops(number))
+        loss, values = self._loss(self.network(thermal, visible), thermal, visible)
+        self.optimiser.minimise(loss)
+        return {'loss': loss.item(), **{name: value.item() for name, value in values.items()}}
 
-    def step(self, network: nn.Module, step: int) -> tuple[Tensor, Values]:
-        thermal, visible = self.crops(step)
-        return self._loss(network(thermal, visible), thermal, visible)
-
-    def judge(self, fused: Tensor, pair: Pair) -> tuple[Tensor, Values]:
-        return self._loss(fused, *pair.tensors())
+    def cost(self, fused: Tensor, pair: ImagePair) -> tuple[Tensor, Values]:
+        return self._loss(fused, *(image.to(self.engine.device) for image in pair.tensors()))
 
     def _loss(self, *images: Tensor) -> tuple[Tensor, Values]:
         values = {name: term(*images) for name, term in self.terms.items()}
-        return weighted(self.config, values), values
-
-    def resume(self, step: int) -> None:
-        pass
-
-    def sealed(self, step: int) -> None:
-        pass
+        return weighted(self.factors, values), values
 
 
-def _pairs(folder: Path, config: Config, place: Place) -> PairData:
-    _alone(place)
-    return load_data(folder, config.patch, config.batch, config.seed)
+def weighted(weights: Mapping[str, float], values: Values) -> Tensor:
+    return sum((weights[name] * value for name, value in values.items()), torch.zeros(()))
 
 
-def _alone(place: Place) -> None:
-    if place.world > 1:
-        raise UserError('only mmdr-teacher and mmdr-student run in several processes')
+def chosen_terms(settings: Fusion.Settings) -> tuple[dict[str, Term], dict[str, float]]:
+    """The terms by name, and their weights. Raises UserError."""
+    weights = dict(settings.weights)
+    if settings.loss.endswith(('.yaml', '.yml')):
+        content = read_yaml(Path(settings.loss), 'the loss')
+        weights = content.get('weights') if isinstance(content, dict) else None
+        numbers = weights and all(type(w) in (int, float) and w >= 0 for w in weights.values())
+        if not isinstance(weights, dict) or not numbers:
+            raise UserError(
+                f'{settings.loss} is no loss: expected "weights:" with a number of at least 0 for '
+                'each term'
+            )
+    elif settings.loss:
+        weights = {settings.loss: 1.0}
+    weights |= dict.fromkeys(settings.terms, 1.0)
+    terms = {}
+    for name in weights:
+        if name not in TERMS and ':' not in name:
+            raise UserError(f'fusion.weights: {unknown(name, name, TERMS)}')
+        terms[name] = named(name, TERMS, 'term')
+    used = {name: term for name, term in terms.items() if weights[name]}
+    if not used:
+        raise UserError('fusion.weights are all 0: there is nothing to learn')
+    return used, weights
 
 
-def _simple(name: str, description: str, output: str) -> Recipe:
-    return Recipe(
-        name,
-        description,
-        lambda config: MMDRFuse(output).start_at_maximum(config.start_noise),
-        tuple(SIMPLE),
-        tuple(SIMPLE),
-        (),
-        _pairs,
-        lambda config, crops, setup: SimpleObjective(SIMPLE, config, crops),
-        SMALL,
-    )
+def begin_from(start: str, network: nn.Module) -> str:
+    """Take the weights of a run to go on from; a phrase about it. Raises UserError."""
+    if not start:
+        return ''
+    checkpoint = Checkpoint.load(Path(start))
+    try:
+        network.load_state_dict(checkpoint.network.state_dict())
+    except RuntimeError as error:
+        raise UserError(
+            f'{start} is a run of {checkpoint.config.method} and does not hold the weights of this '
+            'network: give a run of the same network as --start'
+        ) from error
+    return f'; started from {checkpoint.config.method} {fingerprint(network)}'
+
+
+@torch.no_grad()
+def fits(network: nn.Module, name: str) -> None:
+    """Try a network on a small pair. Raises UserError where it is none that fuses."""
+    images = (torch.zeros(1, 1, 40, 56), torch.zeros(1, 1, 40, 56))
+    try:
+        found = bare(network).eval()(*images)
+    except Exception as error:  # whatever the user's code raises
+        raise UserError(
+            f'the network {name} failed on thermal and visible (1, 1, 40, 56): {quoted(str(error))}'
+        ) from error
+    finally:
+        network.train()
+    shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+    if shape != (1, 1, 40, 56):
+        raise UserError(
+            f'the network {name} returns {shape} for thermal and visible (1, 1, 40, 56); '
+            'forward(thermal, visible) must return the fused image in their shape'
+        )

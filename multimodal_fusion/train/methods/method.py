@@ -1,102 +1,84 @@
-"""What the loop minimises: a loss per step, and one per validation pair."""
+"""What a training method is: the loop and the run folder know this much of it and no more."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import torch
+import numpy as np
 from torch import Tensor, nn
 
-from ...errors import UserError
-from ...networks.vgg import VGG19
-from ..config import Config
-from ..data.pairs import Pair, PairData
-from ..distributed import Place
+from ..config import Section
 
-Values = dict[str, Tensor]
+if TYPE_CHECKING:
+    from ..engine import Engine
+    from ..run import Checkpoint
 
 
-class Objective(Protocol):
-    """``step`` and ``judge`` return the weighted total and the unweighted terms; ``extras`` are
-    further figures of the last step, for metrics.csv."""
+class Method:
+    """A published method, or one of your own. Subclass it and name it in `registry`, or in the
+    entry-point group ``multimodal_fusion.methods``.
 
-    extras: dict[str, float]
-
-    def step(self, network: nn.Module, step: int) -> tuple[Tensor, Values]: ...
-
-    def judge(self, fused: Tensor, pair: Pair) -> tuple[Tensor, Values]: ...
-
-    def resume(self, step: int) -> None: ...
-
-    def sealed(self, step: int) -> None: ...
-
-
-def weighted(config: Config, values: Values) -> Tensor:
-    return sum(config.weights[name] * value for name, value in values.items())
-
-
-@dataclass(frozen=True)
-class Setup:
-    """out: the run folder. vgg: None for no perception term. teacher: None for no distillation."""
-
-    out: Path
-    place: Place
-    device: torch.device
-    vgg: VGG19 | None
-    teacher: nn.Module | None
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """name, description: for the model file and its card.
-
-    network(config): a fresh network, drawn from torch's global generator.
-    terms: names of the loss terms; the total is their sum weighted by ``config.weights``.
-    judged: those of them that validation has too.
-    extras: further figures of the training steps.
-    data(folder, config, place): batches and validation pairs.
-    objective(config, batches, setup): the loss.
-    limits: what the card warns of.
-    starts_from: of a fine-tuning recipe, the one whose weights it goes on from.
-    synthetic: whether it learns from images with masks instead of pairs, with section
-    ``synthesis``.
+    Class: name is that of its section of the configuration, ``Settings`` declares the section.
+    ships: ``best`` or ``last``, the checkpoint that is exported.
+    Instances: data is a sentence about what it learns from, fingerprint names its content.
+    columns: what `step` returns, ``loss`` first; they become columns of metrics.csv.
     """
 
-    name: str
-    description: str
-    network: Callable[[Config], nn.Module]
-    terms: tuple[str, ...]
-    judged: tuple[str, ...]
-    extras: tuple[str, ...]
-    data: Callable[[Path, Config, Place], PairData]
-    objective: Callable[[Config, object, Setup], Objective]
-    limits: str = ''
-    starts_from: str | None = None
-    synthetic: bool = False
+    name: ClassVar[str]
+    Settings: ClassVar[type[Section]]
+    ships: ClassVar[str] = 'best'
 
-    @property
-    def method(self) -> bool:
-        """Whether it is one of MMDRFuse's own recipes, with section ``method``."""
-        return self.name.startswith('mmdr-')
+    columns: tuple[str, ...]
+    data: str
+    fingerprint: str
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """What metrics.csv has of training steps."""
-        return ('loss', *self.terms, *self.extras)
+    def __init__(self, settings: Any, engine: Engine, data: Path):
+        """Load the data, make networks and optimisers by the engine. Raises UserError."""
+        raise NotImplementedError
 
-    def check(self, config: Config) -> None:
-        """Raise UserError where a configuration is not one of this recipe."""
-        if config.recipe != self.name:
-            raise UserError(
-                f'the configuration is one of recipe {config.recipe!r}, not of {self.name!r}'
-            )
-        if config.weights.keys() != set(self.terms):
-            raise UserError(
-                f'weights must name exactly the loss terms {", ".join(self.terms)}; '
-                f'got {", ".join(config.weights) or "none"}'
-            )
-        for section, wanted in (('method', self.method), ('synthesis', self.synthetic)):
-            if wanted != (getattr(config, section) is not None):
-                verb = 'needs' if wanted else 'has no'
-                raise UserError(f'the recipe {self.name} {verb} section "{section}"')
+    def step(self, number: int) -> dict[str, float]:
+        """Minimise on the batch of this number; returns the values of ``columns``."""
+        raise NotImplementedError
+
+    def judge(self) -> dict[str, float]:
+        """Means over this process's share of validation items; ``loss`` decides what is best."""
+        raise NotImplementedError
+
+    def weights(self) -> dict[str, Tensor]:
+        """What ships: the averaged network's, or the student's alone."""
+        raise NotImplementedError
+
+    def sample(self) -> np.ndarray | None:
+        """A picture of validation items, uint8 (H, W) or (H, W, 3) BGR; None for none."""
+        return None
+
+    def export(self, path: Path) -> None:
+        """Write the model file of the finished run, with its card beside it."""
+        raise NotImplementedError
+
+    @classmethod
+    def made(cls, settings: Any) -> nn.Module:
+        """The network that ships, before it is trained: what a checkpoint is read into."""
+        raise NotImplementedError
+
+    @classmethod
+    def ship(cls, checkpoint: Checkpoint, path: Path, **options: Any) -> dict[str, Any]:
+        """Write the model file of a checkpoint, with its card beside it; returns scores, if asked.
+
+        options: name, kind and judge, as the command ``export`` has them. Raises UserError.
+        """
+        raise NotImplementedError
+
+    def state(self) -> dict[str, Any]:
+        """What it has in this process besides networks and optimisers."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take back what `state` gave."""
+
+    def restored(self, step: int) -> None:
+        """The run begins, or goes on, at this step."""
+
+    def sealed(self, step: int) -> None:
+        """The checkpoint of this step is on disk: a killed run comes back to it."""

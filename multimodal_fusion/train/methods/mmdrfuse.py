@@ -1,124 +1,186 @@
 """MMDRFuse: teacher, and student by distillation, comprehensive loss and dynamic refresh."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from ...errors import UserError
 from ...networks.mmdrfuse import MMDRFuse, MMDRFuseTeacher
 from ...networks.vgg import CHANNELS, VGG19
-from ..config import Config
+from ..config import Count, Section, Weights
 from ..data.packed import load_packed
-from ..data.pairs import Pair, PairData, load_folders, spread
-from ..data.patches import Batch, Patches
+from ..data.pairs import ImagePair, large_enough, load_folders, spread
+from ..data.patches import Augmentation, Batch, Patches
 from ..data.store import Store
-from ..distributed import Place
+from ..engine import Engine
 from ..losses import fusion
 from ..losses.distil import digest, distillation
 from ..losses.mmdrfuse import gradient, perception, strongest
 from ..losses.refresh import Lessons, Memory
 from ..run import Checkpoint, fingerprint
-from .method import Setup, Values, weighted
+from .fusion import SMALL, FusionMethod, Side, Values, begin_from, weighted
 
-OURS = {
-    'structure': fusion.structure,
-    'edges': fusion.edges,
-    'fidelity': fusion.fidelity,
-    'differences': fusion.differences,
-}
+OURS = {name: fusion.TERMS[name] for name in ('ssim', 'qabf', 'vif', 'scd')}
+"""What the paper has not: the metrics themselves, as far as they can be learnt from."""
 FEATURE_SCALE = 16  # of cached features, so that Caffe's fit into float16
 JUDGED = ('intensity', 'gradient', 'perception', *OURS)
 MMDR_TERMS = (*JUDGED, 'distillation', 'refresh')
 STATISTICS = ('wins_ssim', 'wins_gmsd', 'gap_ssim', 'gap_gmsd')
+VGG_FILE = 'weights/vgg19_conv_fp16.npz'  # beside the data
 
 
-@dataclass(frozen=True)
-class Helpers:
-    """Files beside the data. teacher, vgg (None for no perception term): of MMDRFuse's own recipes.
-    start: run or checkpoint that a fine-tuning recipe goes on from."""
-
-    teacher: Path | None = None
-    vgg: Path | None = None
-    start: Path | None = None
-
-
-def device_of(config: Config) -> torch.device:
-    wanted = config.method.device if config.method else 'cpu'
-    return torch.device('cuda' if wanted == 'auto' and torch.cuda.is_available() else 'cpu')
-
-
-def prepare(
-    config: Config,
-    helpers: Helpers,
-    data: PairData,
-    network: nn.Module,
-    out: Path,
-    place: Place,
-    device: torch.device,
-) -> tuple[Setup, PairData]:
-    """Load what the method needs, and note it in the description of the data.
-
-    A student that starts from its teacher takes the last layer from it. Raises UserError.
-    """
-    method = config.method
-    if method is None:
-        return Setup(Path(out), place, device, None, None), data
-    teacher = vgg = None
-    notes = [data.description]
-    if config.weights['distillation'] or method.start == 'teacher':
-        if helpers.teacher is None:
-            raise UserError(
-                'this configuration learns from a teacher: give the run folder of mmdr-teacher '
-                'by --teacher, or set weights.distillation to 0 and another start'
-            )
-        checkpoint = Checkpoint.load(helpers.teacher)
-        teacher = checkpoint.network.to(device).requires_grad_(False)
-        notes.append(f'teacher {fingerprint(teacher)}')
-        if method.start == 'teacher':
-            last, own = [list(x.children())[-1] for x in (teacher, network)]
-            if last.weight.shape != own.weight.shape:
-                raise UserError('start: teacher needs widths that end in 4, as the teacher has')
-            own.load_state_dict(last.state_dict())
-    if config.weights['perception'] and helpers.vgg is not None:
-        vgg = VGG19.load(helpers.vgg).to(device)
-    else:
-        notes.append('no perception term')
-    described = PairData(data.crops, data.validation, '; '.join(notes))
-    return Setup(Path(out), place, device, vgg, teacher), described
-
-
-# What the paper has not: the metrics themselves, as far as they can be learnt from.
-
-
-class MMDRObjective:
+class MMDRFuseMethod(FusionMethod):
     """Equation 13: comprehensive loss + θ distillation + λ refresh, on keyed patches.
 
-    The weights are called as in `recipe.MMDR_TERMS`; a term of weight 0 costs nothing and is 0.
+    A term of weight 0 costs nothing and is 0.
     """
 
-    def __init__(self, config: Config, patches: Patches, setup: Setup):
-        self.config, self.method, self.patches = config, config.method, patches
-        self.device, self.vgg, self.teacher = setup.device, setup.vgg, setup.teacher
-        self.size = config.batch // setup.place.world
-        self.extras: dict[str, float] = {}
+    name = 'mmdrfuse'
+
+    class Settings(Section):
+        network: Literal['student', 'teacher']
+        teacher: str
+        vgg: str
+        patch: Side
+        patches: Count
+        perceived: Annotated[int, Field(ge=0)]
+        validation_pairs: Count
+        validation_side: Side
+        initial: Literal['maximum', 'random', 'teacher']
+        initial_noise: Annotated[float, Field(ge=0)]
+        output: Literal['tanh', 'linear']
+        gradient: Literal['paper', 'code', 'signed']
+        decide: Literal['patch', 'batch']
+        norm: Literal['sample', 'batch']
+        distil: Literal['both', 'output']
+        cache: bool
+        widths: Annotated[list[Count], Field(min_length=1)]
+        augmentation: Augmentation
+        weights: Weights
+
+    def __init__(self, settings: Settings, engine: Engine, data: Path):
+        self.engine, self.settings, self.device = engine, settings, engine.device
+        if settings.weights.keys() != set(MMDR_TERMS):
+            raise UserError(
+                f'mmdrfuse.weights must name exactly the loss terms {", ".join(MMDR_TERMS)}; got '
+                f'{", ".join(settings.weights) or "none"}'
+            )
+        self.columns = ('loss', *MMDR_TERMS, *STATISTICS)
         self.judged: dict[str, list[Tensor]] = {}
-        folder, rank = setup.out / 'memory', setup.place.rank
-        folder.mkdir(parents=True, exist_ok=True)
-        count, side = len(patches), config.patch
+        self._load(data)
+        network = self.made(settings)
+        notes = begin_from(engine.config.start, network)
+        self.teacher = self._teacher(network)
+        self.vgg = self._vgg(data)
+        if self.teacher is not None:
+            notes += f'; teacher {fingerprint(self.teacher)}'
+        if self.vgg is None:
+            notes += '; no perception term'
+        self.data += notes
+        self.network = engine.network(network, forward=('buffered',))
+        self.optimiser = engine.optimiser(self.network.parameters())
+        self._remember()
+
+    def _load(self, data: Path) -> None:
+        config, settings = self.engine.config, self.settings
+        pairs = load_packed(data) if data.is_file() else load_folders(data, config.seed)
+        self.data, self.fingerprint = pairs.description, pairs.fingerprint
+        if config.batch > settings.patches // self.engine.world * self.engine.world:
+            raise UserError(f'batch {config.batch} is more than the {settings.patches} patches')
+        self.patches = Patches(
+            large_enough(pairs.train, settings.patch),
+            settings.patch,
+            settings.patches,
+            config.seed,
+            settings.augmentation,
+            self.engine.rank,
+            self.engine.world,
+        )
+        self.batches = self.engine.batches(PatchBatches(self.patches, self.engine.batch))
+        some = spread(pairs.validation, settings.validation_pairs)
+        self.validation = [pair.centre(settings.validation_side) for pair in some]
+        if settings.weights['vif']:
+            smallest = min(side for pair in self.validation for side in pair.thermal.shape)
+            for name, side in (
+                ('patch', settings.patch),
+                ('the smallest validation crop', smallest),
+            ):
+                if side < fusion.VIF_SIDE:
+                    raise UserError(
+                        f'{name} is {side} pixels; the loss term vif needs {fusion.VIF_SIDE}: '
+                        'choose larger ones, or set weights.vif to 0'
+                    )
+
+    def _teacher(self, network: nn.Module) -> nn.Module | None:
+        """The teacher; where the student begins as it does, its last layer. Raises UserError."""
+        settings = self.settings
+        if not settings.weights['distillation'] and settings.initial != 'teacher':
+            return None
+        if not settings.teacher:
+            raise UserError(
+                'this configuration learns from a teacher: give the run folder of mmdrfuse-teacher '
+                'by --teacher, or set weights.distillation to 0 and another "initial"'
+            )
+        teacher = Checkpoint.load(Path(settings.teacher)).network
+        if not isinstance(teacher, MMDRFuseTeacher):
+            raise UserError(f'{settings.teacher} is no run of mmdrfuse-teacher')
+        if settings.initial == 'teacher':
+            last, own = [list(x.children())[-1] for x in (teacher, network)]
+            if last.weight.shape != own.weight.shape:
+                raise UserError('initial: teacher needs widths that end in 4, as the teacher has')
+            own.load_state_dict(last.state_dict())
+        return teacher.to(self.device).requires_grad_(False)
+
+    def _vgg(self, data: Path) -> VGG19 | None:
+        given = self.settings.vgg
+        if not self.settings.weights['perception'] or given == 'none':
+            return None
+        path = data.resolve().parent / VGG_FILE if given == 'auto' else Path(given)
+        if not path.is_file():
+            raise UserError(
+                f'the perception term needs VGG-19 weights, and {path} is missing: give --vgg '
+                "(torchvision's vgg19-dcbb9e9d.pth from download.pytorch.org/models will do), or "
+                'leave the term out by --no-perception'
+            )
+        return VGG19.load(path).to(self.device)
+
+    def _remember(self) -> None:
+        """The refresh memory, and what is cached of VGG and the teacher, in the run folder."""
+        settings, rank = self.settings, self.engine.rank
+        folder = self.engine.folder / 'memory'
+        count, side = len(self.patches), settings.patch
         self.memory = self.aims = self.lectures = None
-        if config.weights['refresh']:
-            self.memory = Memory(folder / f'best-{rank}.bin', count, side, self.method.decide)
-        if self.method.cache and self.vgg is not None:
+        if settings.weights['refresh']:
+            self.memory = Memory(folder / f'best-{rank}.bin', count, side, settings.decide)
+        if settings.cache and self.vgg is not None:
             shapes = [(c, side >> i, side >> i) for i, c in enumerate(CHANNELS)]
             self.aims = _cache(folder / f'features-{rank}.bin', count, shapes)
-        if self.method.cache and self.teacher is not None:
+        if settings.cache and self.teacher is not None:
             self.lectures = _cache(folder / f'teacher-{rank}.bin', count, [(side * side,)] * 2)
 
-    def resume(self, step: int) -> None:
+    @classmethod
+    def made(cls, settings: Settings) -> nn.Module:
+        maximum, noise = settings.initial == 'maximum', settings.initial_noise
+        if settings.network == 'teacher':
+            teacher = MMDRFuseTeacher()
+            return teacher.start_at_maximum(noise) if maximum else teacher
+        student = MMDRFuse(settings.output, tuple(settings.widths))
+        if maximum and len(settings.widths) == 1:
+            return student.start_at_maximum(noise)
+        return student
+
+    @classmethod
+    def describe(cls, settings: Settings) -> tuple[str, str]:
+        return f"MMDRFuse's {settings.network}, by the paper's method", SMALL
+
+    def restored(self, step: int) -> None:
         if self.memory is not None:
             self.memory.store.rewind(step)
 
@@ -126,50 +188,53 @@ class MMDRObjective:
         if self.memory is not None:
             self.memory.store.checkpoint(step)
 
-    def step(self, network: nn.Module, step: int) -> tuple[Tensor, Values]:
-        """network: returns (buffer, fused), as `Buffered` does."""
-        batch = self.patches.batch(step, self.size)
+    def step(self, number: int) -> dict[str, float]:
+        batch = self.batches(number)
         thermal, visible = (x.to(self.device) for x in (batch.thermal, batch.visible))
         batch = Batch(batch.keys, thermal, visible)
-        buffer, fused = network(thermal, visible)
+        buffer, fused = self.network.buffered(thermal, visible)
         zero = fused.new_zeros(())
-        few = self.method.perceived
+        few = self.settings.perceived
         features = target = None
         if self.vgg is not None and few:
             features = self.vgg(fused[:few])
             target = self._aim(batch, few)
         values = self._comprehensive(fused, thermal, visible, features, target)
         values |= {'distillation': zero, 'refresh': zero}
-        if self.teacher is not None and self.config.weights['distillation']:
+        if self.teacher is not None and self.settings.weights['distillation']:
             digests = digest(buffer), digest(fused)
             taught = self._lecture(batch)
-            method = self.method
-            values['distillation'] = distillation(digests, taught, method.norm, method.distil)
+            norm, what = self.settings.norm, self.settings.distil
+            values['distillation'] = distillation(digests, taught, norm, what)
+        extras: dict[str, float] = {}
         if self.memory is not None:
             lessons = self.memory.review(batch.keys, fused, thermal, visible)
             values['refresh'] = self._learn(fused, features, lessons)
-            self.extras = lessons.statistics()
-        return weighted(self.config, values), values
+            extras = lessons.statistics()
+        loss = weighted(self.settings.weights, values)
+        self.optimiser.minimise(loss)
+        found = {name: value.item() for name, value in values.items()}
+        return {'loss': loss.item(), **found, **extras}
 
-    def judge(self, fused: Tensor, pair: Pair) -> tuple[Tensor, Values]:
+    def cost(self, fused: Tensor, pair: ImagePair) -> tuple[Tensor, Values]:
         thermal, visible = (x.to(self.device) for x in pair.tensors())
         features = target = None
         if self.vgg is not None:
             features = self.vgg(fused)
             if pair.stem not in self.judged:
-                aim = strongest(self.vgg(thermal), self.vgg(visible))
-                self.judged[pair.stem] = [level.half() for level in aim]
+                found = strongest(self.vgg(thermal), self.vgg(visible))
+                self.judged[pair.stem] = [level.half() for level in found]
             target = [level.float() for level in self.judged[pair.stem]]
         values = self._comprehensive(fused, thermal, visible, features, target)
-        return weighted(self.config, values), values
+        return weighted(self.settings.weights, values), values
 
     def _comprehensive(self, fused, thermal, visible, features, target) -> Values:
         """Equations 2 to 5, and terms of our own."""
-        zero, weights = fused.new_zeros(()), self.config.weights
+        zero, weights = fused.new_zeros(()), self.settings.weights
         sources = fused, thermal, visible
         return {
             'intensity': fusion.intensity(*sources),
-            'gradient': gradient(*sources, self.method.gradient) if weights['gradient'] else zero,
+            'gradient': gradient(*sources, self.settings.gradient) if weights['gradient'] else zero,
             'perception': perception(features, target).mean() if features else zero,
             **{name: term(*sources) if weights[name] else zero for name, term in OURS.items()},
         }
@@ -219,15 +284,14 @@ class MMDRObjective:
         return _recall(self.lectures, batch.keys, compute, self.device)
 
 
-class Buffered(nn.Module):
-    """A network whose forward is ``buffered``: DistributedDataParallel watches forward alone."""
+class PatchBatches:
+    """``batches(step)`` of so many patches."""
 
-    def __init__(self, network: nn.Module):
-        super().__init__()
-        self.network = network
+    def __init__(self, patches: Patches, size: int):
+        self.patches, self.size = patches, size
 
-    def forward(self, thermal: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
-        return self.network.buffered(thermal, visible)
+    def __call__(self, step: int) -> Batch:
+        return self.patches.batch(step, self.size)
 
 
 def _cache(path: Path, count: int, shapes: list[tuple[int, ...]]) -> Store:
@@ -253,45 +317,3 @@ def _recall(store: Store | None, keys: np.ndarray, compute: Callable, device) ->
     names = [name for name in records.dtype.names if name != 'known']
     parts = [torch.from_numpy(records[name].copy()) for name in names]
     return [part.to(device).float() for part in parts]
-
-
-def _patches(folder: Path, config: Config, place: Place) -> PairData:
-    method = config.method
-    data = load_packed(folder) if Path(folder).is_file() else load_folders(folder)
-    if config.batch % place.world:
-        raise UserError(f'batch {config.batch} is not a multiple of {place.world} processes')
-    if config.batch > method.patches // place.world * place.world:
-        raise UserError(f'batch {config.batch} is more than the {method.patches} patches')
-    patches = Patches(
-        data.train,
-        config.patch,
-        method.patches,
-        config.seed,
-        method.augmentation,
-        place.rank,
-        place.world,
-    )
-    some = spread(data.validation, method.validation_pairs)
-    validation = [pair.centre(method.validation_side) for pair in some]
-    if config.weights['fidelity']:
-        smallest = min(side for pair in validation for side in pair.thermal.shape)
-        for name, side in (('patch', config.patch), ('the smallest validation crop', smallest)):
-            if side < fusion.VIF_SIDE:
-                raise UserError(
-                    f'{name} is {side} pixels; the loss term fidelity needs {fusion.VIF_SIDE}: '
-                    'choose larger ones, or set weights.fidelity to 0'
-                )
-    return PairData(patches, validation, data.description)
-
-
-def _teacher(config: Config) -> nn.Module:
-    network = MMDRFuseTeacher()
-    maximum = config.method.start == 'maximum'
-    return network.start_at_maximum(config.start_noise) if maximum else network
-
-
-def _student(config: Config) -> nn.Module:
-    network = MMDRFuse(config.method.output, config.method.widths)
-    if config.method.start == 'maximum' and len(config.method.widths) == 1:
-        return network.start_at_maximum(config.start_noise)
-    return network

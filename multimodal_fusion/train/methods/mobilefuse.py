@@ -1,72 +1,86 @@
-"""MobileFuse: pairs made from masked photographs, whose fused image is known."""
+"""MobileFuse, and IFCNN as its baseline: pairs made from masked photographs, whose fused image is
+known."""
 
-from collections.abc import Callable
+from __future__ import annotations
+
 from pathlib import Path
+from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..config import Config
-from ..data.masks import Known, Synthesised, load_synthesised
-from ..data.pairs import PairData, to_unit
-from ..distributed import Place
-from .fusion import _alone
-from .method import Recipe, Values, weighted
+from ...networks.ifcnn import IFCNN
+from ...networks.mobilefuse import MobileFuse
+from ..config import Section
+from ..data.masks import Known, Synthesis, Synthesised, load_made
+from ..data.pairs import ImagePair, to_unit
+from ..engine import Engine
+from .fusion import FusionMethod, Side, Values, begin_from
 
-UNSEEN = (
-    'It was trained on photographs that were blurred, over-exposed and darkened in part, never on '
-    'thermal images: it takes what is sharper and better exposed, not what is warm.'
-)
+NETWORKS = {'blend': MobileFuse, 'paint': lambda: MobileFuse('paint'), 'ifcnn': IFCNN}
+ABOUT = {
+    'blend': 'MobileFuse: blends by a mask',
+    'paint': 'MobileFuse painting the image instead of blending',
+    'ifcnn': 'IFCNN with elementwise maximum, a baseline',
+}
 
 
-class KnownObjective:
-    """The fused image is known: mean squared error of the image, or, where the weights name
-    ``mask``, cross-entropy of the mask against the foreground.
+class MobileFuseMethod(FusionMethod):
+    """The fused image is known: mean squared error of the image (``learns: image``), or
+    cross-entropy of the mask against the foreground (``learns: mask``).
 
     Validation is judged by the image in either case, so that losses compare.
     """
 
-    def __init__(self, config: Config, batches: Synthesised):
-        self.config, self.batches = config, batches
-        self.extras: dict[str, float] = {}
+    name = 'mobilefuse'
 
-    def step(self, network: nn.Module, step: int) -> tuple[Tensor, Values]:
-        batch = self.batches(step)
-        if 'mask' in self.config.weights:
-            logits = network.logits(batch.first, batch.second)
-            values = {'mask': F.binary_cross_entropy_with_logits(logits, batch.mask)}
-        else:
-            values = {'image': F.mse_loss(network(batch.first, batch.second), batch.target)}
-        return weighted(self.config, values), values
-
-    def judge(self, fused: Tensor, pair: Known) -> tuple[Tensor, Values]:
-        error = F.mse_loss(fused, to_unit(pair.target[None, None]))
-        return error, {'image': error}
-
-    def resume(self, step: int) -> None:
-        pass
-
-    def sealed(self, step: int) -> None:
-        pass
-
-
-def _synthesised(folder: Path, config: Config, place: Place) -> PairData:
-    _alone(place)
-    return load_synthesised(folder, config.patch, config.batch, config.seed, config.synthesis)
-
-
-def _known(
-    name: str, description: str, network: Callable[[], nn.Module], term: str = 'image'
-) -> Recipe:
-    return Recipe(
-        name,
-        description,
-        lambda config: network(),
-        (term,),
-        ('image',),
-        (),
-        _synthesised,
-        lambda config, batches, setup: KnownObjective(config, batches),
-        UNSEEN,
-        synthetic=True,
+    limits = (
+        'It was trained on photographs that were blurred, over-exposed and darkened in part, never '
+        'on thermal images: it takes what is sharper and better exposed, not what is warm.'
     )
+
+    class Settings(Section):
+        network: Literal['blend', 'paint', 'ifcnn']
+        learns: Literal['image', 'mask']
+        patch: Side
+        synthesis: Synthesis
+
+    def __init__(self, settings: Settings, engine: Engine, data: Path):
+        self.engine, self.settings = engine, settings
+        self.columns = ('loss', settings.learns)
+        seed, side = engine.config.seed, settings.patch
+        made = load_made(data, side, seed, settings.synthesis)
+        self.validation = made.validation
+        self.data, self.fingerprint = made.description, made.fingerprint
+        self.batches = engine.batches(
+            Synthesised(made.images, side, engine.batch, seed, settings.synthesis, engine.rank)
+        )
+        network = self.made(settings)
+        self.data += begin_from(engine.config.start, network)
+        self.network = engine.network(network, ('logits',) if settings.learns == 'mask' else ())
+        self.optimiser = engine.optimiser(self.network.parameters())
+
+    @classmethod
+    def made(cls, settings: Settings) -> nn.Module:
+        return NETWORKS[settings.network]()
+
+    @classmethod
+    def describe(cls, settings: Settings) -> tuple[str, str]:
+        learnt = ', trained on the mask instead of the image' * (settings.learns == 'mask')
+        return ABOUT[settings.network] + learnt, cls.limits
+
+    def step(self, number: int) -> dict[str, float]:
+        batch, device = self.batches(number), self.engine.device
+        first, second = batch.first.to(device), batch.second.to(device)
+        if self.settings.learns == 'mask':
+            logits = self.network.logits(first, second)
+            loss = F.binary_cross_entropy_with_logits(logits, batch.mask.to(device))
+        else:
+            loss = F.mse_loss(self.network(first, second), batch.target.to(device))
+        self.optimiser.minimise(loss)
+        return {'loss': loss.item(), self.settings.learns: loss.item()}
+
+    def cost(self, fused: Tensor, pair: ImagePair) -> tuple[Tensor, Values]:
+        assert isinstance(pair, Known)
+        error = F.mse_loss(fused, to_unit(pair.target[None, None]).to(fused.device))
+        return error, {'image': error}

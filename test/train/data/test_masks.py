@@ -14,15 +14,15 @@ from multimodal_fusion.train.data.masks import (
     Synthesis,
     Synthesised,
     foreground,
+    load_made,
     load_masked,
-    load_synthesised,
     spoil,
 )
 
 from ...helpers.data import DATA
 from ...helpers.masks import masked_folder
 
-HOW = Synthesis((0.6, 1.8), (1.0, 5.0), (1.4, 3.0), (0.1, 0.6))
+HOW = Synthesis(gamma=[0.6, 1.8], blur=[1.0, 5.0], over=[1.4, 3.0], dark=[0.1, 0.6])
 
 
 @pytest.fixture
@@ -102,10 +102,10 @@ def test_every_tenth_image_is_for_validation(masked):
     found = load_masked(masked)
     assert [x.stem for x in found.validation] == ['m09', 'm19']
     assert len(found.train) == 18
-    data = load_synthesised(masked, 32, 2, 0, HOW)
+    data = load_made(masked, 32, 0, HOW)
     assert [pair.stem for pair in data.validation] == ['m09', 'm19']
     assert data.description == 'photos, 18 images with foreground masks, 2 more for validation'
-    same = load_synthesised(masked, 32, 2, 0, HOW).validation
+    same = load_made(masked, 32, 0, HOW).validation
     for pair, other in zip(data.validation, same, strict=True):
         np.testing.assert_array_equal(pair.thermal, other.thermal)
 
@@ -135,7 +135,7 @@ def test_what_cannot_be_used_is_skipped_and_counted(masked):
     found = load_masked(masked)
     assert len(found.images) == 17
     assert found.notes == '1 without mask, 1 empty masks, 1 full masks'
-    assert load_synthesised(masked, 32, 2, 0, HOW).description.endswith(f'({found.notes} left out)')
+    assert load_made(masked, 32, 0, HOW).description.endswith(f'({found.notes} left out)')
 
 
 def no_masks(folder):
@@ -177,16 +177,22 @@ def test_unusable_folders_are_refused(masked, damage, message):
         load_masked(masked)
 
 
-def test_images_smaller_than_a_crop_are_refused(masked):
-    with pytest.raises(UserError, match=r'm00 is 52x44, smaller than the 64-pixel crops'):
-        load_synthesised(masked, 64, 2, 0, HOW)
+def test_images_smaller_than_a_crop_are_left_out_or_refused(masked, capsys):
+    with pytest.raises(UserError, match=r'all 18 images are smaller than the 64-pixel crops'):
+        load_made(masked, 64, 0, HOW)
+    for kind in ('images', 'masks'):
+        path = next((masked / kind).glob('m00.*'))
+        image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        cv2.imwrite(str(path), image[:40])
+    assert len(load_made(masked, 42, 0, HOW).images) == 17
+    assert '1 of 18 images are smaller than the 42-pixel crops' in capsys.readouterr().err
 
 
 def test_preview_is_a_sheet_of_pairs(masked, tmp_path, capsys):
     arguments = ['data', 'preview', '--data', str(masked), '--rows', '5']
     config = tmp_path / 'c.yaml'
     packaged = build_parser(('data',)).parse_args([*arguments, '--out', str(tmp_path / 'p.png')])
-    with pytest.raises(UserError, match=r'smaller than the 64-pixel crops'):
+    with pytest.raises(UserError, match=r'all 18 images are smaller than the 64-pixel crops'):
         packaged.run(packaged)
     from multimodal_fusion.host.share import share_file
 

@@ -7,19 +7,19 @@ torch = pytest.importorskip('torch', reason='training needs the train extra')
 
 from multimodal_fusion.errors import UserError
 from multimodal_fusion.train.data import store as store_module
-from multimodal_fusion.train.data.pairs import Pair
+from multimodal_fusion.train.data.pairs import ImagePair
 from multimodal_fusion.train.data.patches import Augmentation, Patches, augment
 from multimodal_fusion.train.data.store import RewindingStore, Store
 from multimodal_fusion.train.losses import quality
 from multimodal_fusion.train.losses.refresh import Memory
 
-PLAIN = Augmentation(0, 0, 0, 0, 0)
+PLAIN = Augmentation(gain=0, gamma=0, noise=0, polarity=0, balance=0)
 
 
 def pairs(count=3, height=50, width=60):
     random = np.random.default_rng(0)
     shape = (2, height, width)
-    return [Pair(str(i), *random.integers(0, 256, shape, np.uint8)) for i in range(count)]
+    return [ImagePair(str(i), *random.integers(0, 256, shape, np.uint8)) for i in range(count)]
 
 
 # The store
@@ -172,9 +172,9 @@ def test_processes_share_the_patches_without_overlap():
 
 
 def test_balance_draws_day_and_night_alike():
-    dark = Pair('dark', *np.full((2, 40, 40), 20, np.uint8))
-    bright = [Pair(str(i), *np.full((2, 40, 40), 120, np.uint8)) for i in range(9)]
-    patches = Patches([dark, *bright], 32, 50, 0, Augmentation(0, 0, 0, 0, 1))
+    dark = ImagePair('dark', *np.full((2, 40, 40), 20, np.uint8))
+    bright = [ImagePair(str(i), *np.full((2, 40, 40), 120, np.uint8)) for i in range(9)]
+    patches = Patches([dark, *bright], 32, 50, 0, PLAIN.model_copy(update={'balance': 1}))
     assert sum(patches.pixels(i).mean() < 60 for i in range(50)) == 25
 
 

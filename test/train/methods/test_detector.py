@@ -1,12 +1,8 @@
 """The detector's network, assignment, loss, batches, training run and model file."""
 
-import csv
-import shutil
-
 import cv2
 import numpy as np
 import pytest
-import yaml
 
 from multimodal_fusion.errors import UserError
 
@@ -15,17 +11,22 @@ torch = pytest.importorskip('torch')
 from safetensors.torch import load_file
 
 from multimodal_fusion.detect.detector import Detector
-from multimodal_fusion.host.share import share_file
 from multimodal_fusion.networks.yolo import Exported, Yolo, cells, decode
+from multimodal_fusion.train.config import Config
 from multimodal_fusion.train.data import boxes
-from multimodal_fusion.train.export import detector as detector_export
-from multimodal_fusion.train.export.detector import DetectorCheckpoint, export_detector
 from multimodal_fusion.train.losses import detection
 from multimodal_fusion.train.losses.assign import assign, complete_iou, corners
 from multimodal_fusion.train.methods import detector
+from multimodal_fusion.train.run import Checkpoint
+
+from ...helpers.runs import CONFIGS, changes_of, command, kill_under_way, step_of, train_with
 
 torch.set_num_threads(1)  # threads that wait for each other are slower than one
-CONFIG = share_file('config/train/detector.yaml')
+SMALL = {
+    'steps': 4, 'batch': 2, 'evaluate_every': 2, 'samples': 1, 'optimiser.warm_up': 1,
+    'detector.finish': 2, 'detector.side': 64, 'detector.long_side': 64,
+    'detector.scene_seeds': 1, 'detector.scene_frames': 1, 'detector.persons_only': ['p_'],
+}  # fmt: skip
 
 
 def targets(*counts):
@@ -151,20 +152,10 @@ def make_data(folder):
     return folder
 
 
-def make_config(path, **changes):
-    content = yaml.safe_load(CONFIG.read_text())
-    content |= {
-        'steps': 4, 'finish': 2, 'batch': 2, 'side': 64, 'long_side': 64, 'evaluate_every': 2,
-        'scene_seeds': 1, 'scene_frames': 1, 'samples': 1, 'warm_up': 1, 'persons_only': ['p_'],
-    } | changes  # fmt: skip
-    path.write_text(yaml.safe_dump(content))
-    return path
-
-
 def test_samples_batches_and_what_is_held_out(tmp_path):
     data = make_data(tmp_path / 'data')
-    config = detector.DetectorConfig.load(make_config(tmp_path / 'c.yaml', batch=8))
-    loaded = boxes.load_boxed(data, config, ['b'])
+    how = Config.load(CONFIGS / 'detector.yaml', changes_of(SMALL)).section
+    loaded = boxes.load_boxed(data, how, ['b'])
     assert [s.stem for s in loaded.train['human']] == ['p_c']
     assert [s.stem for s in loaded.train['machine']] == ['a']
     only_people = loaded.train['human'][0]
@@ -173,7 +164,7 @@ def test_samples_batches_and_what_is_held_out(tmp_path):
     assert loaded.train['scene'][0].labels.size
     for view in boxes.VIEWS:
         assert only_people.view(view).shape == (80, 96, 3)
-    crops = boxes.Crops(loaded, config)
+    crops = boxes.BoxedCrops(loaded, how, 8, 1)
     images, wanted = crops(3)
     assert images.shape == (8, 3, 64, 64) and images.min() >= 0 and images.max() <= 1
     again, _ = crops(3)
@@ -192,44 +183,33 @@ def test_the_held_out_images_are_named():
     assert sum(stem.startswith('msrs_') for stem in held) == 12
 
 
-def test_a_run_that_was_interrupted_goes_on_to_the_same_weights(tmp_path, monkeypatch):
-    data, config = make_data(tmp_path / 'data'), make_config(tmp_path / 'c.yaml')
+def test_a_killed_run_goes_on_to_the_same_weights(tmp_path, monkeypatch):
+    data = make_data(tmp_path / 'data')
+    values = {**SMALL, 'steps': 10, 'detector.finish': 5}
     with monkeypatch.context() as patch:  # one model file is enough
-        patch.setattr(detector_export, 'export_detector', lambda *_: None)
-        last = detector.train_detector(config, data, tmp_path / 'whole', False)
-    assert last['step'] == 4
-    real, calls = detector.detection_loss, []
-
-    def cut(*arguments):
-        calls.append(1)
-        if len(calls) > 6:  # two evaluations of nine images, eight at once, and two steps
-            raise KeyboardInterrupt
-        return real(*arguments)
-
-    monkeypatch.setattr(detector, 'detection_loss', cut)
-    with pytest.raises(KeyboardInterrupt):
-        detector.train_detector(config, data, tmp_path / 'cut', False)
-    monkeypatch.undo()
-    with open(tmp_path / 'cut/metrics.csv') as file:
-        assert [row['step'] for row in csv.DictReader(file)][-1] == '2'
+        patch.setattr(detector.DetectorMethod, 'export', lambda *_: None)
+        last = train_with('detector', data, tmp_path / 'whole', values)
+    assert last['step'] == 10
+    cut = tmp_path / 'cut'
+    words = command('detector', data, cut, values)
+    kill_under_way(words, cut / 'metrics.csv', evaluations=2)
+    assert 0 < step_of(cut) < 10
     with pytest.raises(UserError, match='already holds a run'):
-        detector.train_detector(config, data, tmp_path / 'cut', False)
-    other = make_config(tmp_path / 'other.yaml', gain=1.1)
-    with pytest.raises(UserError, match='the configuration differs'):
-        detector.train_detector(other, data, tmp_path / 'cut', True)
-    detector.train_detector(config, data, tmp_path / 'cut', True)
+        train_with('detector', data, cut, values)
+    with pytest.raises(UserError, match=r'configuration differs .*detector.gain 1.1 against'):
+        train_with('detector', data, cut, {**values, 'detector.gain': 1.1}, resume=True)
+    train_with('detector', data, cut, values, resume=True)
     a, b = (load_file(tmp_path / name / 'last.safetensors') for name in ('whole', 'cut'))
     for name, value in a.items():
         assert torch.allclose(value.float(), b[name].float(), atol=1e-5), name
-    for name in ('curves.png', 'model.md', 'config.yaml', 'samples/0000004.png'):
-        assert (tmp_path / 'cut' / name).stat().st_size
-    check_model(tmp_path / 'cut')
-    shutil.rmtree(tmp_path / 'cut')
+    for name in ('curves.png', 'model.md', 'config.yaml', 'samples/0000010.png'):
+        assert (cut / name).stat().st_size
+    check_model(cut)
 
 
 def check_model(run):
     """The model file agrees with the network on sizes other than the one it was exported at."""
-    network = DetectorCheckpoint.load(run).network
+    network = Checkpoint.load(run).network
     found = Detector(str(run / 'model.onnx'), allow_unlisted=True)
     assert found.layout == 'yolov8' and found.names == ('person', 'car')
     assert found.metadata['layout'] == 'yolov8' and found.input_size((80, 96)) == (64, 64)
@@ -242,22 +222,16 @@ def check_model(run):
         assert np.abs(given - expected).max() < 1e-3
 
 
-WRONG = [
-    ({'side': 100}, 'side and long_side must be multiples of 32'),
-    ({'before': {'machine': 1}}, 'before must name exactly machine, scene, human'),
-    ({'recipe': 'mmdrfuse'}, "is for recipe 'mmdrfuse', not for detector"),
-    ({'batch': 0}, 'batch must be a whole number of at least 1'),
-    ({'speed': 1}, "unknown key 'speed'"),
-]
-
-
-@pytest.mark.parametrize(('changes', 'text'), WRONG)
-def test_configurations_that_are_refused(tmp_path, changes, text):
+@pytest.mark.parametrize(
+    ('change', 'text'),
+    [
+        ('side=100', 'detector: side must be a multiple of 32, got 100'),
+        ('before={machine: 1}', 'before must name exactly machine, scene, human'),
+        ('weights={box: 0, class: 0}', 'weights must name exactly box, class, not all 0'),
+        ('gain=0.5', 'gain must be greater than or equal to 1'),
+        ('detector.speed=1', "unknown key 'detector.speed'"),
+    ],
+)
+def test_configurations_that_are_refused(change, text):
     with pytest.raises(UserError, match=text):
-        detector.DetectorConfig.load(make_config(tmp_path / 'c.yaml', **changes))
-
-
-def test_a_checkpoint_of_something_else_is_refused(tmp_path):
-    (tmp_path / 'x.safetensors').write_bytes(b'nothing')
-    with pytest.raises(UserError, match='is not a checkpoint of "train detector"'):
-        export_detector(tmp_path / 'x.safetensors', tmp_path / 'm.onnx')
+        Config.load(CONFIGS / 'detector.yaml', [change])

@@ -1,8 +1,7 @@
-"""The recipes mmdr-teacher and mmdr-student: train, kill, resume, in two processes, export."""
+"""MMDRFuse's teacher and student: train, kill, resume, in two processes, export."""
 
 import os
 import subprocess
-import sys
 import zipfile
 
 import cv2
@@ -11,30 +10,41 @@ import pytest
 import yaml
 
 torch = pytest.importorskip('torch', reason='training needs the train extra')
-for package in ('safetensors', 'onnx', 'onnxscript', 'tqdm', 'matplotlib'):
+for package in ('lightning_fabric', 'pydantic', 'safetensors', 'onnx', 'onnxscript', 'matplotlib'):
     pytest.importorskip(package, reason='training needs the train extra')
 
 from safetensors.torch import save_file
 
-from multimodal_fusion.cli import build_parser
+from multimodal_fusion import cli
 from multimodal_fusion.errors import UserError
 from multimodal_fusion.fusers.fuser import Fuser
 from multimodal_fusion.networks.vgg import BLOCKS
-from multimodal_fusion.train import loop
 from multimodal_fusion.train import run as run_module
 from multimodal_fusion.train.ablate import METRICS, ablate, load_variants
 from multimodal_fusion.train.config import Config
 from multimodal_fusion.train.data.packed import load_packed, pack
 from multimodal_fusion.train.data.pairs import load_folders
-from multimodal_fusion.train.loop import DivergedError, train
-from multimodal_fusion.train.methods.mmdrfuse import Helpers
-from multimodal_fusion.train.methods.registry import find_recipe
+from multimodal_fusion.train.loop import DivergedError
+from multimodal_fusion.train.methods.mmdrfuse import MMDRFuseMethod
 
-from ...helpers.runs import DEADLINE, REPOSITORY, kill_under_way
+from ...helpers.runs import (
+    CONFIGS,
+    DEADLINE,
+    REPOSITORY,
+    changes_of,
+    command,
+    kill_under_way,
+    step_of,
+    train_with,
+)
 from ..test_train import assert_same_run, rows, scene, weights
 
-TEACHER, STUDENT = 'mmdr-teacher', 'mmdr-student'
-CONFIGS = REPOSITORY / 'config/train'
+TEACHER, STUDENT = 'mmdrfuse-teacher', 'mmdrfuse'
+SMALL = {
+    'threads': 1, 'steps': 12, 'batch': 4, 'samples': 1, 'evaluate_every': 6,
+    'optimiser.warm_up': 0, 'optimiser.learning_rate': 0.003, 'mmdrfuse.patch': 32,
+    'mmdrfuse.patches': 8, 'mmdrfuse.perceived': 2, 'mmdrfuse.cache': False,
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -59,27 +69,16 @@ def data(tmp_path):
     return tmp_path / 'tiny'
 
 
-def write_config(path, recipe, changes=(), **more):
-    """The cpu configuration of a recipe, made small."""
-    config = yaml.safe_load((CONFIGS / f'{recipe}-cpu.yaml').read_text())
-    config |= {'threads': 1, 'steps': 12, 'batch': 4, 'patch': 32, 'warm_up': 0, 'samples': 1}
-    config |= {'evaluate_every': 6, 'learning_rate': 0.003, **more}
-    config['method'] |= {'patches': 8, 'perceived': 2, 'cache': False, **dict(changes)}
-    path.write_text(yaml.safe_dump(config))
-    return path
+def run(recipe, data, out, resume=False, teacher=None, perception=True, **values):
+    """A packaged configuration, made small."""
+    values = {**SMALL, **values, 'vgg': 'auto' if perception else 'none'}
+    if teacher:
+        values['teacher'] = str(teacher)
+    return train_with(f'{recipe}-cpu', data, out, values, resume)
 
 
 def vgg(data):
     return data.parent / 'weights/vgg19_conv_fp16.npz'
-
-
-def run(recipe, config, data, out, resume=False, teacher=None, perception=True):
-    helpers = Helpers(teacher, vgg(data) if perception else None)
-    return train(find_recipe(recipe), config, data, out, resume, helpers)
-
-
-def parse(*arguments):
-    return build_parser(('train',)).parse_args(['train', *map(str, arguments)])
 
 
 @pytest.fixture
@@ -91,27 +90,17 @@ def no_thin_cache(monkeypatch):
 
 
 @pytest.fixture
-def no_export(monkeypatch):
-    monkeypatch.setattr(loop, 'export_checkpoint', lambda source, path: None)
-
-
-@pytest.fixture
 def teacher(tmp_path):
     """A run folder that holds no more than an untrained teacher."""
-    config = Config.load(write_config(tmp_path / 't.yaml', TEACHER))
+    config = Config.load(CONFIGS / f'{TEACHER}-cpu.yaml', changes_of(SMALL))
     torch.manual_seed(0)
     facts = dict.fromkeys(('trained_on', 'commit', 'machine'), 'nothing')
     facts |= {'config': config.to_json(), 'row': '{"step": 0, "seconds": 0.0}'}
     (tmp_path / 'teacher').mkdir()
-    state = find_recipe(TEACHER).network(config).state_dict()
-    save_file(state, tmp_path / 'teacher/best.safetensors', facts)
+    state = MMDRFuseMethod.made(config.section).state_dict()
+    for name in ('best', 'last'):
+        save_file(state, tmp_path / f'teacher/{name}.safetensors', facts)
     return tmp_path / 'teacher'
-
-
-@pytest.mark.parametrize('size', ['paper', 'cpu', 'gpu', 'quick'])
-@pytest.mark.parametrize('name', [TEACHER, STUDENT])
-def test_packaged_configurations_fit_their_recipes(name, size):
-    find_recipe(name).check(Config.load(CONFIGS / f'{name}-{size}.yaml'))
 
 
 @pytest.mark.parametrize(
@@ -120,26 +109,25 @@ def test_packaged_configurations_fit_their_recipes(name, size):
 )
 def test_paper_configurations_have_the_values_of_the_paper(recipe, batch, epochs, weights):
     config = Config.load(CONFIGS / f'{recipe}-paper.yaml')
-    assert (config.batch, config.patch, config.learning_rate) == (batch, 128, 1e-4)
-    assert config.steps == epochs * (config.method.patches // batch)
+    method, optimiser = config.section, config.optimiser
+    assert (config.batch, method.patch, optimiser.learning_rate) == (batch, 128, 1e-4)
+    assert config.steps == epochs * (method.patches // batch)
     terms = ('gradient', 'perception', 'distillation', 'refresh')
-    assert tuple(config.weights[term] for term in terms) == weights
-    method = config.method
+    assert tuple(method.weights[term] for term in terms) == weights
     assert (method.gradient, method.decide, method.norm) == ('paper', 'patch', 'sample')
-    assert method.schedule == 'constant'
+    assert optimiser.schedule == 'constant'
     assert method.perceived == batch
 
 
 def test_smoke_train_kill_resume_export_load(tmp_path, data, teacher, no_export):
     """The whole way; the loss goes down, and the killed run ends as one that was left alone."""
-    config = write_config(tmp_path / 'c.yaml', STUDENT, steps=48, evaluate_every=6, start_noise=0.1)
-    run(STUDENT, config, data, tmp_path / 'whole', teacher=teacher)
+    values = {'steps': 36, 'evaluate_every': 6, 'initial_noise': 0.1, 'teacher': str(teacher)}
+    run(STUDENT, data, tmp_path / 'whole', **values)
     out = tmp_path / 'killed'
-    command = [sys.executable, '-m', 'multimodal_fusion', 'train', STUDENT, '--resume']
-    command += ['--config', config, '--data', data, '--out', out, '--teacher', teacher]
-    kill_under_way(command, out / 'metrics.csv')
-    assert 0 < torch.load(out / 'last.state', weights_only=True)['step'] < 48
-    best = run(STUDENT, config, data, out, resume=True, teacher=teacher)
+    words = command(f'{STUDENT}-cpu', data, out, {**SMALL, **values, 'vgg': 'auto'})
+    kill_under_way(words, out / 'metrics.csv')
+    assert 0 < step_of(out) < 36
+    best = run(STUDENT, data, out, resume=True, **values)
     assert_same_run(tmp_path / 'whole', out)
     memories = [np.fromfile(x / 'memory/best-0.bin', 'u1') for x in (tmp_path / 'whole', out)]
     assert np.array_equal(*memories)
@@ -149,10 +137,8 @@ def test_smoke_train_kill_resume_export_load(tmp_path, data, teacher, no_export)
     statistics = [float(found[-1][f'train_{name}']) for name in ('wins_ssim', 'wins_gmsd')]
     assert 0 < max(statistics) <= 1
     assert float(found[-1]['train_refresh']) > 0
-    args = build_parser(('export',)).parse_args(
-        ['export', str(out), '-o', str(tmp_path / 'x.onnx'), '--scores', str(data / 'val')]
-    )
-    assert args.run(args) == 0
+    words = ['export', str(out), '-o', str(tmp_path / 'x.onnx'), '--scores', str(data / 'val')]
+    assert cli.main(words) == 0
     visible, thermal = scene(9, 47, 61)
     fuser = Fuser.load(str(tmp_path / 'x.onnx'), allow_unlisted=True)
     assert fuser.fuse(visible, thermal).shape == visible.shape
@@ -173,8 +159,8 @@ def test_teacher_exports_at_any_size(tmp_path, data):
     from multimodal_fusion.train.export.onnx import eight_bit, export
 
     torch.manual_seed(0)
-    config = Config.load(write_config(tmp_path / 'c.yaml', TEACHER, {'start': 'random'}))
-    network = find_recipe(TEACHER).network(config).eval()
+    config = Config.load(CONFIGS / f'{TEACHER}-cpu.yaml', ['initial=random'])
+    network = MMDRFuseMethod.made(config.section).eval()
     export(network, tmp_path / 't.onnx', {'name': 'teacher'})
     fuser = Fuser.load(str(tmp_path / 't.onnx'), allow_unlisted=True)
     for size in ((33, 47), (64, 40)):
@@ -188,8 +174,7 @@ def test_teacher_exports_at_any_size(tmp_path, data):
 
 def test_cached_targets_give_the_same_run(tmp_path, data, teacher, no_export, no_thin_cache):
     for cache in (False, True):
-        config = write_config(tmp_path / 'c.yaml', STUDENT, {'cache': cache})
-        run(STUDENT, config, data, tmp_path / f'{cache}', teacher=teacher)
+        run(STUDENT, data, tmp_path / f'{cache}', teacher=teacher, **{'mmdrfuse.cache': cache})
     one, other = (weights(tmp_path / f'{cache}') for cache in (False, True))
     assert max((one[key] - other[key]).abs().max() for key in one) < 0.02
     assert {path.name for path in (tmp_path / 'True/memory').iterdir()} == {
@@ -199,46 +184,44 @@ def test_cached_targets_give_the_same_run(tmp_path, data, teacher, no_export, no
 
 @pytest.mark.parametrize('changes', [{'norm': 'batch', 'decide': 'batch', 'gradient': 'code'},
                                      {'distil': 'output', 'output': 'linear'},
-                                     {'start': 'teacher', 'gradient': 'paper'},
-                                     {'widths': [8, 4], 'start': 'random'}])  # fmt: skip
+                                     {'initial': 'teacher', 'gradient': 'paper'},
+                                     {'widths': [8, 4], 'initial': 'random'}])  # fmt: skip
 def test_every_option_runs(tmp_path, data, teacher, no_export, changes):
-    config = write_config(tmp_path / 'c.yaml', STUDENT, changes, steps=3)
-    run(STUDENT, config, data, tmp_path / 'run', teacher=teacher)
-    if changes.get('start') == 'teacher':
+    run(STUDENT, data, tmp_path / 'run', teacher=teacher, steps=3, **changes)
+    if changes.get('initial') == 'teacher':
         start, theirs = weights(tmp_path / 'run'), weights(teacher, 'best')
         unlike = (start['conv2.weight'] - theirs['conv13.weight']).abs().max()
         assert 0 < unlike < 0.05
 
 
 def test_terms_of_weight_zero_cost_nothing(tmp_path, data, no_export, monkeypatch):
-    config = write_config(tmp_path / 'c.yaml', STUDENT, steps=3)
-    content = yaml.safe_load(config.read_text())
-    content['weights'] |= {'perception': 0, 'distillation': 0, 'refresh': 0}
-    config.write_text(yaml.safe_dump(content))
-    run(STUDENT, config, data, tmp_path / 'run')
-    assert list((tmp_path / 'run/memory').iterdir()) == []
+    zero = {f'mmdrfuse.weights.{term}': 0 for term in ('perception', 'distillation', 'refresh')}
+    run(STUDENT, data, tmp_path / 'run', steps=3, **zero)
+    assert not (tmp_path / 'run/memory').exists()
     last = rows(tmp_path / 'run')[-1]
     assert float(last['train_perception']) == float(last['train_refresh']) == 0
 
 
-def test_two_processes_train_to_the_quality_of_one(tmp_path, data, no_export):
-    """Each owns half of the patches; what rank 0 writes is the run."""
-    config = write_config(tmp_path / 'c.yaml', STUDENT, steps=24, evaluate_every=12)
-    content = yaml.safe_load(config.read_text())
-    content['weights']['distillation'] = 0
-    content['start_noise'] = 0.1
-    config.write_text(yaml.safe_dump(content))
-    run(STUDENT, config, data, tmp_path / 'one', perception=False)
-    command = [sys.executable, '-m', 'torch.distributed.run', '--standalone']
-    command += ['--nproc-per-node', '2', '-m', 'multimodal_fusion', 'train', STUDENT]
-    command += ['--config', config, '--data', data, '--no-perception', '--out', tmp_path / 'two']
-    done = subprocess.run(
-        list(map(str, command)),
+def in_two(words):
+    """Run the words of a training command in two processes under torchrun."""
+    torchrun = ['-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '2']
+    return subprocess.run(
+        [words[0], *torchrun, *words[1:]],
         cwd=REPOSITORY,
         env={**os.environ, 'OMP_NUM_THREADS': '1'},
         capture_output=True,
         text=True,
         timeout=DEADLINE,
+    )
+
+
+def test_two_processes_train_to_the_quality_of_one(tmp_path, data, no_export):
+    """Each owns half of the patches; what rank 0 writes is the run."""
+    values = {'steps': 24, 'evaluate_every': 12, 'initial_noise': 0.1,
+              'mmdrfuse.weights.distillation': 0}  # fmt: skip
+    run(STUDENT, data, tmp_path / 'one', perception=False, **values)
+    done = in_two(
+        command(f'{STUDENT}-cpu', data, tmp_path / 'two', {**SMALL, **values, 'vgg': 'none'})
     )
     assert done.returncode == 0, done.stderr
     one, two = (
@@ -250,64 +233,57 @@ def test_two_processes_train_to_the_quality_of_one(tmp_path, data, no_export):
     names = {path.name for path in (tmp_path / 'two/memory').glob('*.bin')}
     assert names == {'best-0.bin', 'best-1.bin'}
     with pytest.raises(UserError, match='started with 2 processes, not 1'):
-        run(STUDENT, config, data, tmp_path / 'two', resume=True, perception=False)
+        run(STUDENT, data, tmp_path / 'two', resume=True, perception=False, **values)
 
 
 # Bad input
 
 
-def test_without_vgg_it_says_what_to_do(tmp_path, data, no_export):
+def test_without_vgg_it_says_what_to_do(tmp_path, data, no_export, capsys):
     vgg(data).unlink()
-    config = write_config(tmp_path / 'c.yaml', TEACHER, steps=1)
-    arguments = (TEACHER, '--config', config, '--data', data, '--out', tmp_path / 'run')
-    args = parse(*arguments)
-    with pytest.raises(UserError, match=r'vgg19_conv_fp16.npz is missing: .*--no-perception'):
-        args.run(args)
-    args = parse(*arguments, '--no-perception')
-    assert args.run(args) == 0
+    words = command(f'{TEACHER}-cpu', data, tmp_path / 'run', {**SMALL, 'steps': 1})[3:]
+    assert cli.main(words) == 2
+    assert 'vgg19_conv_fp16.npz is missing: give --vgg' in capsys.readouterr().err
+    assert cli.main([*words, '--no-perception']) == 0
 
 
 def test_a_student_without_teacher_says_what_to_do(tmp_path, data):
-    config = write_config(tmp_path / 'c.yaml', STUDENT)
     with pytest.raises(UserError, match=r'--teacher, or set weights.distillation to 0'):
-        run(STUDENT, config, data, tmp_path / 'run')
+        run(STUDENT, data, tmp_path / 'run')
+
+
+def test_a_teacher_is_a_teacher(tmp_path, data, no_export):
+    run(TEACHER, data, tmp_path / 't', perception=False, steps=1)
+    values = {'mmdrfuse.weights.distillation': 0}
+    run(STUDENT, data, tmp_path / 's', perception=False, steps=1, **values)
+    with pytest.raises(UserError, match='is no run of mmdrfuse-teacher'):
+        run(STUDENT, data, tmp_path / 'x', perception=False, teacher=tmp_path / 's')
 
 
 @pytest.mark.parametrize(
-    ('old', 'new', 'message'),
+    ('changes', 'message'),
     [
-        ('gradient: signed', 'gradient: sobel', r'gradient must be one of paper, code, signed'),
-        ('cache: false', 'cache: 7', r'cache must be one of true, false, got 7'),
-        ('widths:\n  - 4', 'widths: []', r'widths must be a list of whole numbers'),
-        ('  decide:', '  decided:', r"method: unknown key 'decided'; did you mean 'decide'\?"),
-        ('    noise: 0.0', '    noise: -1', r'augmentation.noise must be a number of at least 0'),
-        ('batch: 4', 'batch: 9', r'batch 9 is more than the 8 patches'),
-        ('patches: 8', 'patches: 0', r'patches must be a whole number of at least 1'),
-        ('fidelity: 0.0', 'fidelity: 0.5', r'patch is 3. pixels; the loss term fidelity needs 41'),
+        ({'gradient': 'sobel'}, r"gradient must be 'paper', 'code' or 'signed', got 'sobel'"),
+        ({'mmdrfuse.cache': 7}, r'cache must be a valid boolean, got 7'),
+        ({'widths': []}, r'widths List should have at least 1 item'),
+        ({'mmdrfuse.decided': 1}, r"unknown key 'mmdrfuse.decided'; did you mean 'decide'\?"),
+        ({'mmdrfuse.augmentation.noise': -1}, r'augmentation.noise must be greater than or equal'),
+        ({'batch': 9}, r'batch 9 is more than the 8 patches'),
+        ({'mmdrfuse.patches': 0}, r'patches must be greater than or equal to 1'),
+        ({'mmdrfuse.weights.vif': 0.5}, r'patch is 3. pixels; the loss term vif needs 41'),
+        ({'mmdrfuse.weights.fidelity': 1}, r'the loss term fidelity is called vif now'),
+        ({'mmdrfuse.weights.sim': 1}, r'weights must name exactly the loss terms intensity, grad'),
     ],
 )
-def test_unusable_configurations_are_refused(tmp_path, data, old, new, message):
-    config = write_config(tmp_path / 'c.yaml', TEACHER)
-    assert old in config.read_text()
-    config.write_text(config.read_text().replace(old, new))
+def test_unusable_configurations_are_refused(tmp_path, data, changes, message):
     with pytest.raises(UserError, match=message):
-        run(TEACHER, config, data, tmp_path / 'run', perception=False)
-
-
-def test_method_belongs_to_its_recipes(tmp_path):
-    config = yaml.safe_load((CONFIGS / 'mmdrfuse.yaml').read_text())
-    method = yaml.safe_load((CONFIGS / f'{TEACHER}-cpu.yaml').read_text())
-    with pytest.raises(UserError, match='mmdrfuse has no section "method"'):
-        find_recipe('mmdrfuse').check(Config.check({**config, 'method': method['method']}, 'x'))
-    del method['method']
-    with pytest.raises(UserError, match='mmdr-teacher needs section "method"'):
-        find_recipe(TEACHER).check(Config.check(method, 'x'))
+        run(TEACHER, data, tmp_path / 'run', perception=False, **changes)
 
 
 def test_a_loss_that_is_no_number_stops_with_step_and_term(tmp_path, data, no_export):
-    config = write_config(tmp_path / 'c.yaml', TEACHER, learning_rate=1e30)
+    values = {'optimiser.learning_rate': 1e30}
     with pytest.raises(DivergedError, match=r"at step \d+, first in its term 'intensity'"):
-        run(TEACHER, config, data, tmp_path / 'run', perception=False)
+        run(TEACHER, data, tmp_path / 'run', perception=False, **values)
     assert all(tensor.isfinite().all() for tensor in weights(tmp_path / 'run').values())
 
 
@@ -315,8 +291,8 @@ def test_a_loss_that_is_no_number_stops_with_step_and_term(tmp_path, data, no_ex
 def test_a_full_disk_stops_in_a_sentence_and_the_run_goes_on(
     tmp_path, data, no_export, monkeypatch, where
 ):
-    config = write_config(tmp_path / 'c.yaml', TEACHER, steps=4, evaluate_every=2)
-    run(TEACHER, config, data, tmp_path / 'whole', perception=False)
+    values = {'steps': 4, 'evaluate_every': 2, 'perception': False}
+    run(TEACHER, data, tmp_path / 'whole', **values)
     calls = []
 
     def fill(act):
@@ -336,11 +312,11 @@ def test_a_full_disk_stops_in_a_sentence_and_the_run_goes_on(
                 run_module, 'free_space', lambda folder: 10**9 if len(rows_of(folder)) < 2 else 0
             )
         else:
-            patch.setattr(torch, 'save', fill(torch.save))
+            patch.setattr(run_module, 'write_state', fill(run_module.write_state))
         with pytest.raises(UserError, match=r'the disk of .*run is full; .*--resume'):
-            run(TEACHER, config, data, tmp_path / 'run', perception=False)
-    assert torch.load(tmp_path / 'run/last.state', weights_only=True)['step'] == 2
-    run(TEACHER, config, data, tmp_path / 'run', resume=True, perception=False)
+            run(TEACHER, data, tmp_path / 'run', **values)
+    assert step_of(tmp_path / 'run') == 2
+    run(TEACHER, data, tmp_path / 'run', resume=True, **values)
     assert_same_run(tmp_path / 'whole', tmp_path / 'run')
 
 
@@ -353,8 +329,7 @@ def rows_of(folder):
 
 def test_packed_crops_train_and_keep_their_pixels(tmp_path, data, no_export, capsys):
     words = ['data', 'pack', '--data', data, '--out', tmp_path / 'p.zip', '--side', 40]
-    args = build_parser(('data',)).parse_args([str(word) for word in words])
-    assert args.run(args) == 0
+    assert cli.main([str(word) for word in words]) == 0
     assert 'crops: ' in capsys.readouterr().out
     packed, whole = load_packed(tmp_path / 'p.zip'), load_folders(data)
     assert {pair.stem for pair in packed.train} == {pair.stem for pair in whole.train}
@@ -363,8 +338,7 @@ def test_packed_crops_train_and_keep_their_pixels(tmp_path, data, no_export, cap
         assert crop.thermal.shape == (40, 40)
         windows = np.lib.stride_tricks.sliding_window_view(source[crop.stem].visible, (40, 40))
         assert (windows == crop.visible).all((2, 3)).any()
-    config = write_config(tmp_path / 'c.yaml', TEACHER, steps=1)
-    train(find_recipe(TEACHER), config, tmp_path / 'p.zip', tmp_path / 'run', False)
+    run(TEACHER, tmp_path / 'p.zip', tmp_path / 'run', steps=1, perception=False)
     assert len(rows(tmp_path / 'run')) == 2
 
 
@@ -382,7 +356,7 @@ def test_what_is_no_pack_is_refused(tmp_path, content):
         load_packed(tmp_path / 'p.zip')
     with zipfile.ZipFile(tmp_path / 'q.zip', 'w') as archive:
         archive.writestr('about.txt', '99\nx\n')
-    with pytest.raises(UserError, match='has format 99, this version reads 1'):
+    with pytest.raises(UserError, match='it has format 99, this version reads 1'):
         load_packed(tmp_path / 'q.zip')
 
 
@@ -391,14 +365,15 @@ def test_what_is_no_pack_is_refused(tmp_path, content):
 
 def test_ablation_trains_scores_and_goes_on(tmp_path, data, no_export):
     for recipe in (TEACHER, STUDENT):
-        write_config(tmp_path / f'{recipe}.yaml', recipe)
+        small = Config.load(CONFIGS / f'{recipe}-cpu.yaml', changes_of(SMALL))
+        (tmp_path / f'{recipe}.yaml').write_text(small.to_yaml())
     content = {
         'pairs': 2,
-        'all': {'steps': 1, 'method.start': 'random'},
+        'all': {'steps': 1, 'mmdrfuse.initial': 'random'},
         'variants': {
-            'a': {'label': 'teacher', 'base': f'{TEACHER}.yaml'},
-            'b': {'label': 'student', 'base': f'{STUDENT}.yaml', 'teacher': 'a',
-                  'set': {'method.widths': [64]}},
+            'a': {'label': 'teacher', 'base': TEACHER},
+            'b': {'label': 'student', 'base': STUDENT, 'teacher': 'a',
+                  'set': {'mmdrfuse.widths': [64]}},
         },
     }  # fmt: skip
     (tmp_path / 'ablate.yaml').write_text(yaml.safe_dump(content))
@@ -409,22 +384,22 @@ def test_ablation_trains_scores_and_goes_on(tmp_path, data, no_export):
         return {name: float(len(calls)) for name in METRICS}
 
     out = tmp_path / 'out'
-    table = ablate(tmp_path / 'ablate.yaml', data, out, vgg(data), scores)
+    table = ablate(tmp_path / 'ablate.yaml', data, out, 'auto', scores)
     assert [row['SD'] for row in table.rows] == [1.5, 3.5, 5.5, 7.5, 9.5]
     assert [round(row['kilobytes'], 1) for row in table.rows] == [0, 0, 0, 2173.8, 7.0]
     text = (out / 'table.md').read_text()
     assert '| student | 7.00 | 9.5000 |' in text
     before = (out / 'b/last.state').stat().st_mtime
-    ablate(tmp_path / 'ablate.yaml', data, out, vgg(data), scores)
+    ablate(tmp_path / 'ablate.yaml', data, out, 'auto', scores)
     assert (out / 'b/last.state').stat().st_mtime == before
 
 
 @pytest.mark.parametrize(
     ('old', 'new', 'message'),
     [
-        ('method.patches', 'method.patchs', r"no 'method.patchs' to set; did you mean 'patches'"),
+        ('mmdrfuse.patches', 'mmdrfuse.patchs', r"'mmdrfuse.patchs'; did you mean 'patches'"),
         ('teacher: teacher', 'teacher: nobody', r"needs its teacher 'nobody' above it"),
-        ('base: mmdr-teacher-cpu', 'base: none', r'none.yaml cannot be read: No such file'),
+        ('base: mmdrfuse-teacher-cpu', 'base: none', r'none.yaml cannot be read: No such file'),
         ('variants:', 'variant:', r'is not a list of variants'),
     ],
 )

@@ -1,37 +1,40 @@
 """MobileFuse and IFCNN: sizes, what blending promises, model files, and their training."""
 
-import sys
-
 import numpy as np
 import pytest
 
 torch = pytest.importorskip('torch', reason='training needs the train extra')
 ort = pytest.importorskip('onnxruntime')
-for package in ('safetensors', 'onnx', 'onnxscript', 'tqdm', 'matplotlib'):
+for package in ('lightning_fabric', 'pydantic', 'safetensors', 'onnx', 'onnxscript', 'matplotlib'):
     pytest.importorskip(package, reason='training needs the train extra')
 
-from multimodal_fusion.cli import build_parser
 from multimodal_fusion.errors import UserError
 from multimodal_fusion.fusers import blending
-from multimodal_fusion.host.share import share_file
 from multimodal_fusion.networks.ifcnn import IFCNN
 from multimodal_fusion.networks.mobilefuse import MobileFuse, blend
-from multimodal_fusion.train import loop, run
+from multimodal_fusion.train import run
 from multimodal_fusion.train.config import Config
+from multimodal_fusion.train.data.masks import Synthesised, load_masked
 from multimodal_fusion.train.data.pairs import eight_bit
 from multimodal_fusion.train.export.card import count_by_part, count_parameters
 from multimodal_fusion.train.export.onnx import export
-from multimodal_fusion.train.loop import train
-from multimodal_fusion.train.methods.mmdrfuse import Helpers
-from multimodal_fusion.train.methods.mobilefuse import KnownObjective
-from multimodal_fusion.train.methods.registry import find_recipe
+from multimodal_fusion.train.methods.mobilefuse import MobileFuseMethod
 from multimodal_fusion.train.run import Checkpoint
 
 from ...helpers.masks import masked_folder
-from ...helpers.runs import kill_under_way
+from ...helpers.runs import CONFIGS, command, kill_under_way, step_of, train_with
 from ..test_train import assert_same_run, rows
 
-RECIPES = ('mobilefuse', 'mobilefuse-blending-only', 'mobilefuse-generative-only', 'ifcnn')
+KINDS = {
+    'mobilefuse': {},
+    'mobilefuse on the mask': {'learns': 'mask'},
+    'mobilefuse painting': {'mobilefuse.network': 'paint'},
+    'ifcnn': {},
+}
+SMALL = {
+    'steps': 4, 'batch': 2, 'evaluate_every': 2, 'samples': 1, 'optimiser.warm_up': 1,
+    'mobilefuse.patch': 32,
+}  # fmt: skip
 
 
 def blender():
@@ -171,63 +174,36 @@ def masked(tmp_path):
     return masked_folder(tmp_path / 'photos')
 
 
-def small_config(path, name, steps=4, every=2):
-    text = share_file(f'config/train/{name}.yaml').read_text()
-    for key, value in (('steps', steps), ('batch', 2), ('patch', 32), ('warm_up', 1),
-                       ('evaluate_every', every), ('samples', 1)):  # fmt: skip
-        line = next(line for line in text.splitlines() if line.startswith(f'{key}:'))
-        text = text.replace(line, f'{key}: {value}')
-    path.write_text(text)
-    return path
-
-
-@pytest.mark.parametrize('name', [*RECIPES, 'mobilefuse-thermal'])
-def test_packaged_configurations_fit_their_recipes(name):
-    find_recipe(name).check(Config.load(share_file(f'config/train/{name}.yaml')))
-
-
 @pytest.mark.parametrize(
-    ('old', 'new', 'message'),
+    ('change', 'message'),
     [
-        ('blur: [1.0, 5.0]', 'blur: 3', r'synthesis: blur must be a range such as'),
-        ('blur: [1.0, 5.0]', 'blur: [5, 1]', r'synthesis: blur must go from low to high'),
-        ('blur: [1.0, 5.0]', 'blur: [0, 1]', r'synthesis: blur must be a number of at least 0.01'),
-        ('  blur: [1.0, 5.0]', '  smear: [1, 2]', r"synthesis: unknown key 'smear'"),
-        ('image: 1.0', 'mask: 1.0', r'weights must name exactly the loss terms image'),
+        ('synthesis.blur=3', r'mobilefuse: synthesis.blur must be a valid list, got 3'),
+        ('synthesis.blur=[5, 1]', r'synthesis.blur must go from low to high, got \[5, 1\]'),
+        ('synthesis.blur=[0, 1]', r'synthesis.blur.0 must be greater than or equal to 0.01'),
+        ('synthesis.smear=[1, 2]', r"unknown key 'synthesis.smear'"),
+        ('learns=both', r"learns must be 'image' or 'mask', got 'both'"),
     ],
 )
-def test_unusable_configurations_are_refused(tmp_path, old, new, message):
-    path = small_config(tmp_path / 'c.yaml', 'mobilefuse')
-    assert old in path.read_text()
-    path.write_text(path.read_text().replace(old, new))
+def test_unusable_configurations_are_refused(change, message):
     with pytest.raises(UserError, match=message):
-        find_recipe('mobilefuse').check(Config.load(path))
+        Config.load(CONFIGS / 'mobilefuse.yaml', [change])
 
 
-def test_recipes_without_pairs_have_no_section_for_them(tmp_path):
-    path = small_config(tmp_path / 'c.yaml', 'mobilefuse')
-    kept = path.read_text().split('synthesis:')[0]
-    path.write_text(kept)
-    with pytest.raises(UserError, match=r'mobilefuse needs section "synthesis"'):
-        find_recipe('mobilefuse').check(Config.load(path))
-
-
-@pytest.mark.parametrize('name', RECIPES)
-def test_every_recipe_runs_to_the_end(tmp_path, masked, name, no_export):
-    config = small_config(tmp_path / 'c.yaml', name)
-    best = train(find_recipe(name), config, masked, tmp_path / 'run', False)
+@pytest.mark.parametrize('name', KINDS)
+def test_every_kind_runs_to_the_end(tmp_path, masked, name, no_export):
+    recipe = name.partition(' ')[0]
+    best = train_with(recipe, masked, tmp_path / 'run', {**SMALL, **KINDS[name]})
     assert best['val_image'] == best['val_loss'] > 0
-    term = 'mask' if name == 'mobilefuse-blending-only' else 'image'
+    term = KINDS[name].get('learns', 'image')
     assert float(rows(tmp_path / 'run')[-1][f'train_{term}']) > 0
     assert Checkpoint.load(tmp_path / 'run').network.training is False
 
 
 def test_a_network_that_finds_the_mask_costs_nothing(masked):
     """The known mask as the network's own: both terms vanish; its opposite costs the most."""
-    config = Config.load(share_file('config/train/mobilefuse.yaml'))
-    from multimodal_fusion.train.data.masks import Synthesised, load_masked
-
-    batches = Synthesised(load_masked(masked).images, 32, 4, 0, config.synthesis)
+    config = Config.load(CONFIGS / 'mobilefuse.yaml')
+    how = config.section.synthesis
+    batches = Synthesised(load_masked(masked).images, 32, 4, 0, how)
     batch = batches(0)
 
     class Oracle(torch.nn.Module):
@@ -241,57 +217,44 @@ def test_a_network_that_finds_the_mask_costs_nothing(masked):
         def forward(self, thermal, visible):
             return blend(thermal, visible, torch.sigmoid(self.logits(thermal, visible)))
 
-    def cost(name, mask):
-        objective = KnownObjective(Config.load(share_file(f'config/train/{name}.yaml')), batches)
-        return objective.step(Oracle(mask), 0)[0].item()
+    class Nothing:
+        device = torch.device('cpu')
 
-    for name in ('mobilefuse', 'mobilefuse-blending-only'):
-        assert cost(name, batch.mask) < 1e-6
-        assert cost(name, 1 - batch.mask) > 1e-3
+        def minimise(self, loss):
+            pass
+
+    def cost(learns, mask):
+        method = object.__new__(MobileFuseMethod)
+        method.settings = config.section.model_copy(update={'learns': learns})
+        method.engine = method.optimiser = Nothing()
+        method.batches, method.network = batches, Oracle(mask)
+        return method.step(0)['loss']
+
+    for learns in ('image', 'mask'):
+        assert cost(learns, batch.mask) < 1e-6
+        assert cost(learns, 1 - batch.mask) > 1e-3
 
 
 def test_killed_run_resumes_to_the_same_result(tmp_path, masked, no_export):
-    config = small_config(tmp_path / 'c.yaml', 'mobilefuse', steps=24)
-    train(find_recipe('mobilefuse'), config, masked, tmp_path / 'whole', False)
+    values = {**SMALL, 'steps': 24}
+    train_with('mobilefuse', masked, tmp_path / 'whole', values)
     out = tmp_path / 'killed'
-    command = [sys.executable, '-m', 'multimodal_fusion', 'train', 'mobilefuse', '--resume']
-    command += ['--config', str(config), '--data', str(masked), '--out', str(out)]
-    kill_under_way(command, out / 'metrics.csv')
-    assert 0 < torch.load(out / 'last.state', weights_only=True)['step'] < 24
-    train(find_recipe('mobilefuse'), config, masked, out, resume=True)
+    kill_under_way(command('mobilefuse', masked, out, values), out / 'metrics.csv')
+    assert 0 < step_of(out) < 24
+    train_with('mobilefuse', masked, out, values, resume=True)
     assert_same_run(tmp_path / 'whole', out)
 
 
-def test_fine_tuning_starts_from_a_run(tmp_path, masked, data, capsys, monkeypatch):
-    monkeypatch.setattr(loop, 'export_checkpoint', lambda source, path: None)
-    config = small_config(tmp_path / 'c.yaml', 'mobilefuse')
-    train(find_recipe('mobilefuse'), config, masked, tmp_path / 'run', False)
-    tuning = small_config(tmp_path / 'd.yaml', 'mobilefuse-thermal')
-    arguments = ['train', 'mobilefuse', '--finetune-on', str(data), '--config', str(tuning)]
-    arguments += ['--start', str(tmp_path / 'run'), '--out', str(tmp_path / 'tuned')]
-    args = build_parser(('train',)).parse_args(arguments)
-    assert args.run(args) == 0
+def test_fine_tuning_on_pairs_starts_from_a_run(tmp_path, masked, data, no_export):
+    train_with('mobilefuse', masked, tmp_path / 'run', SMALL)
+    values = {'network': 'mobilefuse', 'start': str(tmp_path / 'run'), 'steps': 2, 'batch': 2,
+              'fusion.patch': 32}  # fmt: skip
+    train_with('fusion', data, tmp_path / 'tuned', values)
     tuned = Checkpoint.load(tmp_path / 'tuned')
-    assert tuned.recipe.name == 'mobilefuse-thermal'
     start = Checkpoint.load(tmp_path / 'run').network
     assert tuned.trained_on.endswith(f'started from mobilefuse {run.fingerprint(start)}')
 
 
-def test_fine_tuning_without_a_fitting_start_is_refused(tmp_path, masked, data):
-    tuning = small_config(tmp_path / 'd.yaml', 'mobilefuse-thermal')
-    recipe, out = find_recipe('mobilefuse-thermal'), tmp_path / 'tuned'
-    with pytest.raises(UserError, match=r'goes on from a run of mobilefuse: give it by --start'):
-        train(recipe, tuning, data, out, False)
-    config = small_config(tmp_path / 'c.yaml', 'mobilefuse')
-    with pytest.raises(UserError, match=r'mobilefuse starts afresh; leave --start out'):
-        train(find_recipe('mobilefuse'), config, masked, out, False, Helpers(start=tmp_path))
+def test_fine_tuning_without_a_start_is_refused(tmp_path, masked):
     with pytest.raises(UserError, match=r'is missing: give a run folder'):
-        train(recipe, tuning, data, out, False, Helpers(start=tmp_path / 'none'))
-    for arguments, message in (
-        (['train', 'ifcnn', '--finetune-on', 'x'], r'is of the recipe mobilefuse, not of ifcnn'),
-        (['train', 'mobilefuse'], r'train mobilefuse needs --data'),
-        (['train', 'mobilefuse', '--finetune-on', 'x', '--data', 'y'], r'not both'),
-    ):
-        args = build_parser(('train',)).parse_args([*arguments, '--out', str(out)])
-        with pytest.raises(UserError, match=message):
-            args.run(args)
+        train_with('mobilefuse', masked, tmp_path / 'x', {**SMALL, 'start': str(tmp_path / 'no')})

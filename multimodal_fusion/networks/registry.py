@@ -1,0 +1,19 @@
+"""The networks that configurations know by name."""
+
+from collections.abc import Callable
+
+from torch import nn
+
+from .ifcnn import IFCNN
+from .mmdrfuse import MMDRFuse, MMDRFuseTeacher
+from .mobilefuse import MobileFuse
+
+NETWORKS: dict[str, Callable[[], nn.Module]] = {
+    'mmdrfuse': lambda: MMDRFuse('tanh').start_at_maximum(0.05),
+    'mmdrfuse_plus': lambda: MMDRFuse('linear').start_at_maximum(0.05),
+    'mmdrfuse-teacher': lambda: MMDRFuseTeacher().start_at_maximum(0.05),
+    'mobilefuse': MobileFuse,
+    'mobilefuse-paint': lambda: MobileFuse('paint'),
+    'ifcnn': IFCNN,
+}
+"""{name: a fresh one, drawn from torch's global generator}."""
