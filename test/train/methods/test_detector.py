@@ -192,7 +192,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(tmp_path, monkeypatch):
     assert last['step'] == 10
     cut = tmp_path / 'cut'
     words = command('detector', data, cut, values)
-    kill_under_way(words, cut / 'metrics.csv', evaluations=2)
+    kill_under_way(words, cut / 'metrics.csv', evaluations=3)
     assert 0 < step_of(cut) < 10
     with pytest.raises(UserError, match='already holds a run'):
         train_with('detector', data, cut, values)
