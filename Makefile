@@ -1,5 +1,6 @@
 # make demo [BAG=path | DATA=folder] [MODEL=name]   set up and run the main job
 # make test                                          set up and pass the tests
+# make test-all                                    the tests that take long, too
 # make fuzz [MINUTES=10] [TARGETS=names]             try broken input on every reader
 PYTHON ?= python3
 VENV := .venv
@@ -8,13 +9,16 @@ BIN := $(VENV)/bin
 # Everything runs on the wheels in .venv, whatever ROS installation the shell has sourced.
 unexport PYTHONPATH AMENT_PREFIX_PATH LD_LIBRARY_PATH ROS_DISTRO
 
-.PHONY: demo test fuzz results results-mobilefuse detection lint clean
+.PHONY: demo test test-all fuzz results results-mobilefuse detection lint clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m multimodal_fusion demo $(if $(BAG),--bag "$(BAG)") \
 		$(if $(DATA),--data "$(DATA)") $(if $(MODEL),--model "$(MODEL)") $(ARGS)
 
 test: $(VENV)/.test lint
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" $(ARGS)
+
+test-all: $(VENV)/.test lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 # Each fuzzer for so many minutes; findings lie in build/fuzz.

@@ -103,6 +103,7 @@ class Common(Section):
     evaluate_every: Count
     checkpoint_every: Seconds
     samples: Count
+    tensorboard: bool
     start: str
     optimiser: OptimiserSettings
 

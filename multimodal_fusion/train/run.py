@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -246,6 +247,8 @@ class Run:
         if progress.step == self.config.steps or time.monotonic() - self.drawn > CURVES_EVERY:
             curves.write_curves(self.path('curves.png'), self.rows)
             self.drawn = time.monotonic()
+        if self.config.tensorboard:
+            write_tensorboard(self.folder, row, picture)
         if picture is not None:
             with whole_file(self.path(f'samples/{progress.step:07d}.png')) as temporary:
                 cv2.imwrite(str(temporary), picture)
@@ -279,6 +282,23 @@ class Run:
             row = min(self.rows, key=lambda row: float(row['val_loss']))
         scores = {name: float(value) for name, value in row.items() if name.startswith('val_')}
         return {'step': int(row['step']), **scores}
+
+
+def write_tensorboard(folder: Path, row: dict[str, float], picture: np.ndarray | None) -> None:
+    """Add an evaluation to TensorBoard's files in a run folder. Raises UserError without it."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise UserError(
+            'tensorboard: true needs the package tensorboard: pip install tensorboard'
+        ) from None
+    with SummaryWriter(folder / 'tensorboard') as writer:
+        for name, value in row.items():
+            writer.add_scalar(name.replace('_', '/', 1), float(value), int(row['step']))
+        if picture is not None:
+            shape = 'HWC' if picture.ndim == 3 else 'HW'
+            pixels = picture[..., ::-1].copy() if picture.ndim == 3 else picture
+            writer.add_image('sample', pixels, int(row['step']), dataformats=shape)
 
 
 def machine(engine: Engine) -> str:

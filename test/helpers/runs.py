@@ -1,5 +1,6 @@
 """Training runs in processes of their own, for tests of what a kill leaves behind."""
 
+import contextlib
 import json
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import psutil
 
 CONFIGS = Path(__file__).parents[2] / 'config/train'
 REPOSITORY = Path(__file__).parents[2]
@@ -32,7 +34,12 @@ def end_under_way(command, metrics: Path, number, evaluations: int = 1) -> int:
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < deadline, f'no {evaluations} evaluations in {DEADLINE} s'
         pause.wait(0.002)
+    children = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(number)
+    if number == signal.SIGKILL:  # what torchrun started would go on
+        for child in children:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
     code = process.wait(DEADLINE)
     process.stderr.close()
     return code
