@@ -23,6 +23,13 @@ def add_arguments(parser):
     parser.add_argument(
         '--kind', choices=('luma', 'colour'), help='colour: of MobileFuse, blends the RGB image'
     )
+    parser.add_argument(
+        '--trust',
+        metavar='FILE.py:NAME',
+        action='append',
+        default=[],
+        help='code that may be run to make the network of a run that names it',
+    )
     parser.add_argument('--json', action='store_true', help='print the result as JSON')
 
 
@@ -35,7 +42,7 @@ def run(args) -> int:
     if args.output.suffix != '.onnx':
         raise UserError(f'the model file must end in .onnx, got {args.output}')
     judge = load_pairs(args.scores)[0] if args.scores else None
-    checkpoint = Checkpoint.load(args.source)
+    checkpoint = Checkpoint.load(args.source, args.trust)
     options = {'name': args.name, 'kind': args.kind, 'judge': judge}
     table = checkpoint.method.ship(checkpoint, args.output, **options)
     content = args.output.read_bytes()

@@ -97,14 +97,12 @@ def _config(args: argparse.Namespace):
 
     changes = [f'{name}={getattr(args, name)}' for name in _SHORT if getattr(args, name)]
     changes += ['vgg=none'] * args.no_perception + args.changes
-    used = args.out / 'config.yaml'
-    if args.resume and used.exists() and (args.out / 'last.state').exists():
-        known = Config.load(used)
-        asked = Config.load(recipe_file(args.recipe), changes)
-        # The run's own configuration goes on, unless something else was asked for.
-        plain = Config.load(recipe_file(args.recipe))
-        return known if not changes and plain.method == known.method else asked
-    return Config.load(recipe_file(args.recipe), changes)
+    asked = Config.load(recipe_file(args.recipe), changes)
+    if not args.resume or changes or not (args.out / 'last.state').exists():
+        return asked
+    # The run's own goes on: what was changed at its start need not be said again.
+    known = Config.load(args.out / 'config.yaml')
+    return known if (known.method, known.name) == (asked.method, asked.name) else asked
 
 
 def recipe_file(name: str) -> Path:

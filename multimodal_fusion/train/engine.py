@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
+from lightning_fabric.wrappers import _FabricModule
 from torch import Tensor, distributed, nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -180,6 +181,11 @@ class Engine:
             distributed.all_gather_object(found, value)
         return found
 
+    def close(self) -> None:
+        """Part from the other processes, when all are done."""
+        if self.world > 1:
+            distributed.destroy_process_group()
+
     def wait(self) -> None:
         """Until every process is here."""
         if self.world > 1:
@@ -293,13 +299,7 @@ class _From(Dataset):
 
 def bare(network: nn.Module) -> nn.Module:
     """A network without what the engine wrapped it in."""
-    while True:
-        inner = getattr(network, 'module', None)
-        if not isinstance(inner, nn.Module) or type(network).__module__.startswith(
-            'multimodal_fusion'
-        ):
-            return network
-        network = inner
+    return network.module if isinstance(network, _FabricModule) else network
 
 
 def load_exactly(network: nn.Module, state: dict[str, Tensor]) -> None:

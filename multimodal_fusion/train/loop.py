@@ -110,6 +110,7 @@ def _train(job: TrainingJob) -> dict:
             progress.step += 1
             bar(values['loss'])
     engine.wait()
+    engine.close()
     if engine.first:
         method.export(run.path('model.onnx'))
     return run.shipped_row(method)

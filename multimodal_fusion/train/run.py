@@ -17,6 +17,7 @@ import os
 import platform
 import shutil
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..errors import UserError, told
+from ..errors import UserError, quoted, told
 from ..host.version import code_version
 from ..io.whole_files import make_folder, whole_file
 from . import curves
@@ -56,14 +57,18 @@ class Checkpoint:
     row: dict[str, float]
 
     @classmethod
-    def load(cls, path: Path) -> Checkpoint:
+    def load(cls, path: Path, trusted: Collection[str] = ()) -> Checkpoint:
         """Read a .safetensors checkpoint, or of a run folder the one that ships. Raises UserError.
 
-        Which one ships is told by its method: the best by validation, or the last.
+        Which one ships is told by its method: the best by validation, or the last. trusted: code
+        (``FILE.py:NAME``) that may be run to make its network; without it one that names code is
+        refused, as a file that somebody sent may name any.
         """
         path = Path(path)
         if path.is_dir():
-            best, last = (cls.load(path / f'{name}.safetensors') for name in ('best', 'last'))
+            best, last = (
+                cls.load(path / f'{name}.safetensors', trusted) for name in ('best', 'last')
+            )
             return best if best.method.ships == 'best' else last
         if not path.is_file():
             raise UserError(
@@ -84,6 +89,11 @@ class Checkpoint:
         from .methods.registry import find_method  # here: methods begin from checkpoints
 
         method = find_method(config.method)
+        if own := [name for name in method.code(config.section) if name not in trusted]:
+            raise UserError(
+                f'{path} has a network made by {quoted(own[0])}, which would be run; if you trust '
+                f'it, say so: --trust {own[0]}'
+            )
         network = method.made(config.section)
         try:
             load_exactly(network, weights)

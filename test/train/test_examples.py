@@ -48,7 +48,10 @@ def test_a_network_of_ones_own_is_trained_exported_fused_and_evaluated(tmp_path,
     assert 'DARK' in json.dumps(found)
     assert '<td' in (tmp_path / 'report/report.html').read_text()
     capsys.readouterr()
-    assert cli.main(['export', str(run), '-o', str(tmp_path / 'x.onnx')]) == 0
+    words = ['export', str(run), '-o', str(tmp_path / 'x.onnx')]
+    assert cli.main(words) == 2  # a run that somebody sent may name any code
+    assert f'made by {name!r}, which would be run' in capsys.readouterr().err.replace('…', '')
+    assert cli.main([*words, '--trust', name]) == 0
     assert 'parameters: 809' in capsys.readouterr().out
 
 

@@ -541,6 +541,21 @@ def test_a_finished_run_resumes_with_its_own_configuration(tmp_path, data, capsy
     assert json.loads(capsys.readouterr().out)['val_loss'] == best['val_loss']
 
 
+def test_a_run_is_not_gone_on_with_as_another_one(tmp_path, data, capsys, no_export):
+    run(data, tmp_path / 'run', steps=4)
+    words = ['train', 'mmdrfuse_plus', '--data', str(data), '--out', str(tmp_path / 'run')]
+    assert cli.main([*words, '--resume']) == 2
+    assert 'method mmdrfuse against fusion' in capsys.readouterr().err
+
+
+def test_off_a_terminal_it_tells_how_far_it_is(tmp_path, data, capsys, no_export, monkeypatch):
+    monkeypatch.setattr('multimodal_fusion.train.loop._TELL_EVERY', 0.0)
+    run(data, tmp_path / 'run', steps=4)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 4
+    assert re.fullmatch(r'step 4 of 4, loss \d.\d{4}, \d+ ms a step, 0 min left', lines[-1])
+
+
 def test_a_dry_run_says_what_it_would_do_and_leaves_nothing(tmp_path, data, capsys):
     words = command('fusion', data, tmp_path / 'run', SMALL, '--dry-run', '--json')[3:]
     assert cli.main(words) == 0

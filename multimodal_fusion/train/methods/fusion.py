@@ -70,7 +70,8 @@ class FusionMethod(Method):
         return sheet(self.engine.averaged(self.network), pairs)
 
     def export(self, path: Path) -> None:
-        self.ship(Checkpoint.load(self.engine.folder), path)
+        trusted = self.code(self.engine.config.section)
+        self.ship(Checkpoint.load(self.engine.folder, trusted), path)
 
     @classmethod
     def ship(cls, checkpoint: Checkpoint, path: Path, **options: Any) -> dict[str, Any]:
@@ -108,7 +109,7 @@ class Fusion(FusionMethod):
             Crops(train, settings.patch, engine.batch, engine.config.seed, engine.rank)
         )
         network = self.made(settings)
-        self.data += begin_from(engine.config.start, network)
+        self.data += begin_from(engine.config.start, network, self.code(settings))
         fits(network, settings.network)
         self.network = engine.network(network)
         self.optimiser = engine.optimiser(self.network.parameters())
@@ -116,6 +117,10 @@ class Fusion(FusionMethod):
     @classmethod
     def made(cls, settings: Settings) -> nn.Module:
         return named(settings.network, NETWORKS, 'network')()
+
+    @classmethod
+    def code(cls, settings: Settings) -> list[str]:
+        return [settings.network] if ':' in settings.network else []
 
     @classmethod
     def describe(cls, settings: Settings) -> tuple[str, str]:
@@ -168,11 +173,11 @@ def chosen_terms(settings: Fusion.Settings) -> tuple[dict[str, Term], dict[str, 
     return used, weights
 
 
-def begin_from(start: str, network: nn.Module) -> str:
+def begin_from(start: str, network: nn.Module, trusted: Sequence[str] = ()) -> str:
     """Take the weights of a run to go on from; a phrase about it. Raises UserError."""
     if not start:
         return ''
-    checkpoint = Checkpoint.load(Path(start))
+    checkpoint = Checkpoint.load(Path(start), trusted)
     try:
         network.load_state_dict(checkpoint.network.state_dict())
     except RuntimeError as error:

@@ -63,6 +63,11 @@ class Method:
         raise NotImplementedError
 
     @classmethod
+    def code(cls, settings: Any) -> list[str]:
+        """The user's own code (``FILE.py:NAME``) that `made` runs."""
+        return []
+
+    @classmethod
     def ship(cls, checkpoint: Checkpoint, path: Path, **options: Any) -> dict[str, Any]:
         """Write the model file of a checkpoint, with its card beside it; returns scores, if asked.
 
