@@ -40,13 +40,20 @@ def write_curves(path: Path, rows: list[dict]) -> None:
 
 @torch.no_grad()
 def sheet(network: nn.Module, pairs: list[ImagePair]) -> np.ndarray:
-    """thermal | visible | fused luma, one row a pair: uint8 (H, W)."""
+    """thermal | visible | fused, one row a pair: uint8 (H, W), or BGR (H, W, 3) of colour."""
     rows, device = [], next(network.parameters()).device
     for pair in pairs:
         images = (image.to(device) for image in pair.tensors())
-        fused = eight_bit(network(*images))[0, 0].cpu().numpy()
-        row = np.hstack((pair.thermal, pair.visible, fused))
+        fused = eight_bit(network(*images))[0].cpu().numpy()
+        shown = [pair.thermal, pair.visible, fused.transpose(1, 2, 0).squeeze()]
+        if pair.visible.ndim == 3:
+            shown = [
+                cv2.cvtColor(pair.thermal, cv2.COLOR_GRAY2BGR),
+                *(x[..., ::-1] for x in shown[1:]),
+            ]
+        row = np.hstack(shown)
         width = round(row.shape[1] * SAMPLE_HEIGHT / row.shape[0])
         rows.append(cv2.resize(row, (width, SAMPLE_HEIGHT), interpolation=cv2.INTER_AREA))
     widest = max(row.shape[1] for row in rows)
-    return np.vstack([np.pad(row, ((0, 0), (0, widest - row.shape[1]))) for row in rows])
+    edges = [((0, 0), (0, widest - row.shape[1]), (0, 0))[: row.ndim] for row in rows]
+    return np.vstack([np.pad(row, edge) for row, edge in zip(rows, edges, strict=True)])

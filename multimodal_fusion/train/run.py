@@ -140,7 +140,7 @@ class Run:
     def __init__(self, folder: Path, config: Config, resume: bool):
         self.folder, self.config = Path(folder), config
         self.rows: list[dict] = []
-        self.drawn = -math.inf
+        self.drawn = time.monotonic()
         state, used = self.path('last.state'), self.path('config.yaml')
         if state.exists() and not resume:
             raise UserError(

@@ -9,9 +9,10 @@ import pytest
 
 from multimodal_fusion import cli
 from multimodal_fusion.errors import UserError
+from multimodal_fusion.fusers.fuser import Fuser
 from multimodal_fusion.train.run import Checkpoint
 
-from ..helpers.runs import REPOSITORY, changes_of
+from ..helpers.runs import REPOSITORY, changes_of, write_pairs
 from .test_train import SMALL, rows
 
 EXAMPLES = REPOSITORY / 'examples'
@@ -95,8 +96,8 @@ BAD = {
 @pytest.mark.parametrize(
     ('kind', 'message'),
     [
-        ('shape', r'returns \(1, 3, 40, 56\) .*must return the fused image in their shape'),
-        ('error', r"failed on thermal and visible \(1, 1, 40, 56\): 'odd'"),
+        ('shape', r"returns \(1, 3, 40, 56\) .*must return the fused image in visible's shape"),
+        ('error', r"failed on thermal \(1, 1, 40, 56\) and visible \(1, 1, 40, 56\): 'odd'"),
         ('import', r"cannot be loaded: ModuleNotFoundError: No module named 'nowhere"),
         ('name', r"net.py has no 'N'; it has M"),
         ('syntax', r'cannot be loaded: SyntaxError'),
@@ -131,3 +132,38 @@ def test_a_plain_function_is_a_metric_too(tmp_path):
     assert evaluate(Triple(SourcePair(image, image), image), metrics=['middle']) == {'middle': 7.0}
     with pytest.raises(UserError, match='there is no metric'):
         own_metric('nothing')
+
+
+COLOURFUL = """
+import torch
+class Net(torch.nn.Conv2d):
+    def __init__(self):
+        super().__init__(4, 3, 1)
+    def forward(self, thermal, visible):
+        return visible + 0.1 * super().forward(torch.cat((thermal, visible), 1))
+"""
+
+
+def test_a_network_that_fuses_colour(tmp_path, capsys):
+    """Visible as RGB; our terms are of its luma, chroma holds the colour; the model file takes RGB."""
+    data = write_pairs(tmp_path / 'tiny')
+    for split in ('train', 'val'):
+        for path in (data / split / 'vis').iterdir():
+            image = cv2.imread(str(path))
+            image[..., 0] //= 2  # little blue
+            cv2.imwrite(str(path), image)
+    (tmp_path / 'net.py').write_text(COLOURFUL)
+    words = [f'network={tmp_path}/net.py:Net', 'visible=colour', 'fusion.weights.chroma=5']
+    assert train(data, tmp_path / 'run', *words) == 0
+    last = rows(tmp_path / 'run')[-1]
+    assert float(last['val_chroma']) < 0.1 and float(last['val_ssim']) > 0
+    assert cv2.imread(str(tmp_path / 'run/samples/0000008.png')).std(axis=2).max() > 5
+    fuser = Fuser.load(str(tmp_path / 'run'), allow_unlisted=True)
+    assert fuser.kind == 'colour'
+    visible = cv2.imread(str(data / 'val/vis/s4.png'))
+    thermal = cv2.imread(str(data / 'val/ir/s4.png'), cv2.IMREAD_GRAYSCALE)
+    fused = fuser.fuse(visible, thermal)
+    assert fused.shape == visible.shape
+    assert fused[..., 0].mean() < fused[..., 2].mean()
+    assert train(data, tmp_path / 'grey', words[0]) == 2
+    assert 'failed on thermal (1, 1, 40, 56) and visible (1, 1, 40, 56)' in capsys.readouterr().err

@@ -1,6 +1,6 @@
-"""Grey 8-bit image pairs from folders, in memory or streamed, and random crops of them."""
+"""8-bit image pairs from folders, grey or colour, in memory or streamed, and random crops."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,15 +25,16 @@ LAYOUT = 'train/vis, train/ir, val/vis and val/ir, with one visible and one ther
 
 @dataclass(frozen=True)
 class ImagePair:
-    """A registered pair. thermal, visible: uint8 (H, W), white-hot and BT.601 luma."""
+    """A registered pair. thermal: uint8 (H, W), white-hot. visible: uint8, BT.601 luma (H, W) or RGB
+    (H, W, 3)."""
 
     stem: str
     thermal: np.ndarray
     visible: np.ndarray
 
     def tensors(self) -> tuple[Tensor, Tensor]:
-        """Thermal and visible as float (1, 1, H, W) in [0, 1]."""
-        return tuple(to_unit(image[None, None]) for image in (self.thermal, self.visible))
+        """Thermal and visible as float (1, 1 or 3, H, W) in [0, 1]."""
+        return tuple(to_unit(channels(image)[None]) for image in (self.thermal, self.visible))
 
     def centre(self, side: int) -> 'ImagePair':
         """The middle of it, at most this many pixels wide and high."""
@@ -56,16 +57,21 @@ class Folders:
 class Streamed(Sequence[ImagePair]):
     """Pairs that are read from disk each time somebody asks for one."""
 
-    def __init__(self, files: Sequence[PairFiles], shapes: Sequence[tuple[int, int]]):
-        self.files, self.shapes = files, shapes
+    def __init__(self, files: Sequence[PairFiles], shapes: Sequence[tuple[int, int]], colour: bool):
+        self.files, self.shapes, self.colour = files, shapes, colour
 
     def __len__(self) -> int:
         return len(self.files)
 
     def __getitem__(self, number):
         if isinstance(number, slice):
-            return Streamed(self.files[number], self.shapes[number])
-        return _load(self.files[number])
+            return self.chosen(range(len(self))[number])
+        return _load(self.files[number], self.colour)
+
+    def chosen(self, numbers: Iterable[int]) -> 'Streamed':
+        """Some of them."""
+        some = list(numbers)
+        return Streamed([self.files[i] for i in some], [self.shapes[i] for i in some], self.colour)
 
 
 class Crops:
@@ -81,7 +87,7 @@ class Crops:
         self.key = (seed,) if rank == 0 else (seed, rank)
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
-        """Thermal and visible of one batch: float (N, 1, side, side) in [0, 1]."""
+        """Thermal and visible of one batch: float (N, 1 or 3, side, side) in [0, 1]."""
         random = np.random.default_rng((*self.key, step))
         crops = np.stack([self._crop(random) for _ in range(self.batch)])
         return to_unit(crops[:, :1]), to_unit(crops[:, 1:])
@@ -90,7 +96,7 @@ class Crops:
         pair = self.pairs[random.integers(len(self.pairs))]
         top, left = (random.integers(length - self.side + 1) for length in pair.thermal.shape)
         window = np.s_[top : top + self.side, left : left + self.side]
-        crop = np.stack((pair.thermal[window], pair.visible[window]))
+        crop = np.concatenate((pair.thermal[window][None], channels(pair.visible[window])))
         crop = np.rot90(crop, random.integers(4), axes=(1, 2))
         return crop[:, :, ::-1] if random.integers(2) else crop
 
@@ -111,9 +117,12 @@ def large_enough(pairs: Sequence[ImagePair], side: int) -> Sequence[ImagePair]:
         return pairs
     warn(f'{len(pairs) - len(good)} of {len(pairs)} images are smaller than the {side}-pixel crops '
          'and are left out')  # fmt: skip
-    if isinstance(pairs, Streamed):
-        return Streamed([pairs.files[i] for i in good], [shapes[i] for i in good])
-    return [pairs[i] for i in good]
+    return _chosen(pairs, good)
+
+
+def channels(image: np.ndarray) -> np.ndarray:
+    """An image (H, W) or (H, W, 3) as (1 or 3, H, W)."""
+    return image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
 
 
 def to_unit(pixels: np.ndarray) -> Tensor:
@@ -126,20 +135,20 @@ def eight_bit(fused: Tensor) -> Tensor:
     return (fused.clamp(0, 1) * 255).round().to(torch.uint8)
 
 
-def load_folders(folder: Path, seed: int = 0) -> Folders:
+def load_folders(folder: Path, seed: int = 0, colour: bool = False) -> Folders:
     """The pairs of a folder laid out as `LAYOUT`, or of a flat one. Raises UserError.
 
     A flat folder (vis and ir directly in it) is split: of its pairs in an order drawn by the seed,
-    every tenth is for validation.
+    every tenth is for validation. colour: visible as RGB, not luma.
     """
     folder = Path(folder)
     if any((folder / split).is_dir() for split in ('train', 'val')) or not folder.is_dir():
-        parts = [load_pairs(folder / split) for split in ('train', 'val')]
+        parts = [load_pairs(folder / split, colour) for split in ('train', 'val')]
         train, validation = (pairs for pairs, _ in parts)
         files = [file for _, used in parts for file in used]
         description = f'{folder.resolve().name}/train, {len(train)} pairs'
         return Folders(train, validation, description, fingerprint(files))
-    pairs, files = load_pairs(folder)
+    pairs, files = load_pairs(folder, colour)
     order = np.random.default_rng((seed, 3 << 32)).permutation(len(pairs))
     held = max(1, len(pairs) // HELD_OUT)
     split = [sorted(order[held:]), sorted(order[:held])]
@@ -150,7 +159,7 @@ def load_folders(folder: Path, seed: int = 0) -> Folders:
 
 def _chosen(pairs: Sequence[ImagePair], numbers: Sequence[int]) -> Sequence[ImagePair]:
     if isinstance(pairs, Streamed):
-        return Streamed([pairs.files[i] for i in numbers], [pairs.shapes[i] for i in numbers])
+        return pairs.chosen(numbers)
     return [pairs[i] for i in numbers]
 
 
@@ -165,7 +174,7 @@ def spread(pairs: Sequence[ImagePair], count: int) -> list[ImagePair]:
     return [pairs[i * len(pairs) // count] for i in range(count)]
 
 
-def load_pairs(folder: Path) -> tuple[Sequence[ImagePair], list[PairFiles]]:
+def load_pairs(folder: Path, colour: bool = False) -> tuple[Sequence[ImagePair], list[PairFiles]]:
     """All pairs of a folder in a layout of `datasets`, sorted by stem, and their files.
 
     Above `IN_MEMORY` bytes they stay on disk and are read when they are asked for. Images without a
@@ -181,11 +190,11 @@ def load_pairs(folder: Path) -> tuple[Sequence[ImagePair], list[PairFiles]]:
     files: list[PairFiles] = []
     shapes = usable(found.pairs, lambda pair: _noted(pair, files), folder)
     pairs: Sequence[ImagePair]
-    if 2 * sum(height * width for height, width in shapes) > IN_MEMORY:
-        pairs = Streamed(files, shapes)
+    if (4 if colour else 2) * sum(height * width for height, width in shapes) > IN_MEMORY:
+        pairs = Streamed(files, shapes, colour)
     else:
         whole: list[PairFiles] = []
-        pairs = usable(files, lambda pair: _kept(pair, whole), folder)
+        pairs = usable(files, lambda pair: _kept(pair, colour, whole), folder)
         files = whole
     if len(pairs) < 2:
         raise UserError(f'{folder} holds 1 pair that can be read; training needs at least two')
@@ -202,17 +211,23 @@ def _noted(files: PairFiles, good: list[PairFiles]) -> tuple[int, int]:
     return height, width
 
 
-def _kept(files: PairFiles, good: list[PairFiles]) -> ImagePair:
-    pair = _load(files)
+def _kept(files: PairFiles, colour: bool, good: list[PairFiles]) -> ImagePair:
+    pair = _load(files, colour)
     good.append(files)
     return pair
 
 
-def _load(files: PairFiles) -> ImagePair:
+def _load(files: PairFiles, colour: bool = False) -> ImagePair:
     """A pair as training sees it: thermal through the preparation of the node."""
-    visible, counts = luma(read_visible(files.visible)), read_thermal(files.thermal)
-    thermal = Preparation().still(counts, visible.shape)
-    if thermal.shape != visible.shape:
+    visible, counts = read_visible(files.visible), read_thermal(files.thermal)
+    if not colour:
+        visible = luma(visible)
+    elif visible.ndim == 2:
+        visible = np.repeat(visible[..., None], 3, axis=2)
+    else:
+        visible = np.ascontiguousarray(visible[..., ::-1])
+    thermal = Preparation().still(counts, visible.shape[:2])
+    if thermal.shape != visible.shape[:2]:
         raise UserError(
             f'{files.thermal} is {_size(thermal)}, {files.visible} is {_size(visible)}: '
             'pairs must be registered to the same size'

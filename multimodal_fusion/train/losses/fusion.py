@@ -142,6 +142,19 @@ def _box_means(*images: Tensor) -> tuple[Tensor, ...]:
     return F.conv2d(stack, box, groups=len(images)).split(1, dim=1)
 
 
+def luma(image: Tensor) -> Tensor:
+    """BT.601 luma of RGB (N, 3, H, W), or what is grey already: (N, 1, H, W)."""
+    if image.shape[1] == 1:
+        return image
+    return (image * image.new_tensor((0.299, 0.587, 0.114)).view(1, 3, 1, 1)).sum(1, keepdim=True)
+
+
+def chroma(fused: Tensor, thermal: Tensor, visible: Tensor) -> Tensor:
+    """Mean absolute difference of the fused image's colour, RGB less luma, to the visible one's; 0
+    of grey images."""
+    return F.l1_loss(fused - luma(fused), visible - luma(visible))
+
+
 TERMS = {
     'intensity': intensity,
     'gradient': gradient,
@@ -149,5 +162,7 @@ TERMS = {
     'qabf': qabf,
     'vif': vif,
     'scd': scd,
+    'chroma': chroma,
 }
-"""By the names that configurations have for them: a loss is called as its metric."""
+"""By the names that configurations have for them: a loss is called as its metric. All are of luma,
+but chroma, which is of RGB (N, 3, H, W)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from ..config import Section, Weights, unknown
 from ..curves import sheet
 from ..data.pairs import Crops, ImagePair, eight_bit, large_enough, load_folders, spread
 from ..engine import Engine, bare
+from ..losses import fusion
 from ..losses.fusion import TERMS
 from ..run import Checkpoint, fingerprint
 from .method import Method
@@ -92,6 +93,7 @@ class Fusion(FusionMethod):
 
     class Settings(Section):
         network: str
+        visible: Literal['grey', 'colour']
         patch: Side
         loss: str
         weights: Weights
@@ -100,8 +102,9 @@ class Fusion(FusionMethod):
     def __init__(self, settings: Settings, engine: Engine, data: Path):
         self.engine = engine
         self.terms, self.factors = chosen_terms(settings)
+        colour = settings.visible == 'colour'
         self.columns = ('loss', *self.terms)
-        pairs = load_folders(data, engine.config.seed)
+        pairs = load_folders(data, engine.config.seed, colour)
         self.validation = pairs.validation
         self.data, self.fingerprint = pairs.description, pairs.fingerprint
         train = large_enough(pairs.train, settings.patch)
@@ -110,13 +113,16 @@ class Fusion(FusionMethod):
         )
         network = self.made(settings)
         self.data += begin_from(engine.config.start, network, self.code(settings))
-        fits(network, settings.network)
+        fits(network, settings.network, 3 if colour else 1)
         self.network = engine.network(network)
         self.optimiser = engine.optimiser(self.network.parameters())
 
     @classmethod
     def made(cls, settings: Settings) -> nn.Module:
-        return named(settings.network, NETWORKS, 'network')()
+        network = named(settings.network, NETWORKS, 'network')()
+        if not hasattr(network, 'kind'):  # of the model file
+            network.kind = 'colour' if settings.visible == 'colour' else 'luma'
+        return network
 
     @classmethod
     def code(cls, settings: Settings) -> list[str]:
@@ -139,7 +145,12 @@ class Fusion(FusionMethod):
         return self._loss(fused, *(image.to(self.engine.device) for image in pair.tensors()))
 
     def _loss(self, *images: Tensor) -> tuple[Tensor, Values]:
-        values = {name: term(*images) for name, term in self.terms.items()}
+        """Our terms see luma; chroma and your own see what the network does."""
+        grey = [fusion.luma(image) for image in images]
+        ours = TERMS.keys() - {'chroma'}
+        values = {
+            name: term(*(grey if name in ours else images)) for name, term in self.terms.items()
+        }
         return weighted(self.factors, values), values
 
 
@@ -189,20 +200,20 @@ def begin_from(start: str, network: nn.Module, trusted: Sequence[str] = ()) -> s
 
 
 @torch.no_grad()
-def fits(network: nn.Module, name: str) -> None:
-    """Try a network on a small pair. Raises UserError where it is none that fuses."""
-    images = (torch.zeros(1, 1, 40, 56), torch.zeros(1, 1, 40, 56))
+def fits(network: nn.Module, name: str, channels: int = 1) -> None:
+    """Try a network on a small pair. channels: of visible. Raises UserError where it is none that
+    fuses."""
+    shape = (1, channels, 40, 56)
+    given = f'thermal (1, 1, 40, 56) and visible {shape}'
     try:
-        found = bare(network).eval()(*images)
+        found = bare(network).eval()(torch.zeros(1, 1, 40, 56), torch.zeros(shape))
     except Exception as error:  # whatever the user's code raises
-        raise UserError(
-            f'the network {name} failed on thermal and visible (1, 1, 40, 56): {quoted(str(error))}'
-        ) from error
+        raise UserError(f'the network {name} failed on {given}: {quoted(str(error))}') from error
     finally:
         network.train()
-    shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
-    if shape != (1, 1, 40, 56):
+    what = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+    if what != shape:
         raise UserError(
-            f'the network {name} returns {shape} for thermal and visible (1, 1, 40, 56); '
-            'forward(thermal, visible) must return the fused image in their shape'
+            f'the network {name} returns {what} for {given}; forward(thermal, visible) must return '
+            "the fused image in visible's shape"
         )
