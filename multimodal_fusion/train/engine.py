@@ -51,7 +51,7 @@ class Engine:
         self.networks: list[nn.Module] = []
         self.optimisers: list[Optimiser] = []
         self._averages: list[nn.Module | None] = []
-        self._last_part = True
+        self._part = 0
         self._shared = 1
         torch.manual_seed(config.seed)
 
@@ -121,13 +121,18 @@ class Engine:
         """The numbers of the batches of this step; with the last one the optimisers step."""
         count = self.config.accumulate
         for i in range(count):
-            self._last_part = i == count - 1
+            self._part = i
             yield self.step * count + i
+
+    @property
+    def begins(self) -> bool:
+        """Whether what is minimised now is the first of the step."""
+        return self._part == 0
 
     @property
     def completes(self) -> bool:
         """Whether what is minimised now completes the step."""
-        return self._last_part
+        return self._part == self.config.accumulate - 1
 
     @torch.no_grad()
     def end(self) -> None:
@@ -239,6 +244,8 @@ class Optimiser:
     def minimise(self, loss: Tensor) -> None:
         """One step down this loss, or, while batches are accumulated, its part of one."""
         fabric, count = self._engine.fabric, self._engine.config.accumulate
+        if self._engine.begins:  # not after the last step: memory that is kept is not fetched anew
+            self.forget()
         fabric.backward(loss / count if count > 1 else loss)
         if not self._engine.completes:
             return
@@ -247,10 +254,9 @@ class Optimiser:
                 nn.Module(), self._outer, max_norm=self.section.clip, error_if_nonfinite=False
             )
         self._outer.step()
-        self._outer.zero_grad(set_to_none=True)
 
     def forget(self) -> None:
-        """Drop gradients that reached the parameters by another optimiser's loss."""
+        """Drop gradients, such as reached the parameters by another optimiser's loss."""
         self._inner.zero_grad(set_to_none=True)
 
     def set_rate(self, step: int) -> None:

@@ -145,7 +145,7 @@ class Net(torch.nn.Conv2d):
 
 
 def test_a_network_that_fuses_colour(tmp_path, capsys):
-    """Visible as RGB; our terms are of its luma, chroma holds the colour; the model file takes RGB."""
+    """Visible as RGB: our terms are of its luma, chroma holds the colour, the model takes RGB."""
     data = write_pairs(tmp_path / 'tiny')
     for split in ('train', 'val'):
         for path in (data / split / 'vis').iterdir():

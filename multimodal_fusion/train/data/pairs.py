@@ -25,8 +25,8 @@ LAYOUT = 'train/vis, train/ir, val/vis and val/ir, with one visible and one ther
 
 @dataclass(frozen=True)
 class ImagePair:
-    """A registered pair. thermal: uint8 (H, W), white-hot. visible: uint8, BT.601 luma (H, W) or RGB
-    (H, W, 3)."""
+    """A registered pair. thermal: uint8 (H, W), white-hot. visible: uint8, BT.601 luma (H, W) or
+    RGB (H, W, 3)."""
 
     stem: str
     thermal: np.ndarray
