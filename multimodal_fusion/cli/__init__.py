@@ -28,6 +28,8 @@ _MOVED = {
     ('bench', '--pipeline'): ('bench', 'node'),
     ('bench', '--bandwidth'): ('bench', 'bandwidth'),
 }
+_RECIPES = {'mmdr-student': 'mmdrfuse', 'mmdr-teacher': 'mmdrfuse-teacher'}
+_PRESETS = {'quick': '', 'cpu': '-cpu', 'gpu': '-gpu', 'paper': '-paper', 'plus': '_plus'}
 
 
 def build_parser(names=COMMANDS) -> argparse.ArgumentParser:
@@ -94,6 +96,16 @@ def _renamed(argv: list[str]) -> list[str]:
                 file=sys.stderr,
             )
             return [*now, *(given for given in argv[1:] if given != word)]
+    if argv[:1] == ['train'] and len(argv) > 1 and argv[1] in _RECIPES:
+        at = argv.index('--config') if '--config' in argv else len(argv)
+        preset = argv[at + 1] if at + 1 < len(argv) else 'cpu'
+        if preset in _PRESETS:
+            now = _RECIPES[argv[1]] + _PRESETS[preset]
+            print(
+                f'multimodal_fusion: the recipe {argv[1]}, {preset}, is called {now} now',
+                file=sys.stderr,
+            )
+            return ['train', now, *argv[2:at], *argv[at + 2 :]]
     return argv
 
 

@@ -90,3 +90,20 @@ def test_old_spellings_work_and_name_the_new_one(tmp_path, capsys, old, now):
     assert cli.main([*old, str(tmp_path / 'none')]) == 2
     first = capsys.readouterr().err.splitlines()[0]
     assert first == f'multimodal_fusion: "{" ".join(old[:2])}" is called "{now}" now'
+
+
+@pytest.mark.parametrize(
+    ('words', 'now'),
+    [
+        (['mmdr-student', '--config', 'plus'], 'mmdrfuse_plus'),
+        (['mmdr-student'], 'mmdrfuse-cpu'),
+        (['mmdr-teacher', '--config', 'quick'], 'mmdrfuse-teacher'),
+    ],
+)
+def test_old_recipes_are_found_under_their_new_names(tmp_path, capsys, words, now):
+    pytest.importorskip('torch')
+    arguments = ['--data', str(tmp_path / 'none'), '--out', str(tmp_path / 'out')]
+    assert cli.main(['train', *words, '--no-perception', *arguments]) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert told[0].endswith(f'is called {now} now')
+    assert 'none' in told[1] and 'is missing' in told[1]
