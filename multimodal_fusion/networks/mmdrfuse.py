@@ -24,7 +24,7 @@ class MMDRFuse(nn.Module):
         fused = output(conv2(h))                4 -> 1 channel
 
     output: ``tanh``, the paper's form, or ``linear``, to be clipped to [0, 1]. Clipping is left to
-    `train.export.eight_bit`, so that the loss sees overshoot and can push it back.
+    `train.data.pairs.eight_bit`, so that the loss sees overshoot and can push it back.
     widths: channels of the hidden layers; other than (4,) for comparisons of size only.
     """
 

@@ -1,4 +1,4 @@
-"""Training: ``recipe`` (network, loss, data), ``loop`` (runs one), ``export`` (to a model file).
+"""Training: ``methods`` (what is learnt), ``loop`` (runs one), ``export`` (to a model file).
 
 This file stays free of torch, so that the command line starts without it.
 """

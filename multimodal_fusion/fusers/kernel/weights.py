@@ -1,7 +1,7 @@
 """Does a model file hold the network that the kernel computes, and with which weights?
 
-The graph is walked backwards from ``fused`` and must be, node for node, what `train.export` writes
-for `networks.mmdrfuse.MMDRFuse`; anything else is left to ONNX Runtime.
+The graph is walked backwards from ``fused`` and must be, node for node, what `train.export.onnx`
+writes for `networks.mmdrfuse.MMDRFuse`; anything else is left to ONNX Runtime.
 """
 
 from collections.abc import Iterator
