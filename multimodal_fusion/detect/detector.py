@@ -1,7 +1,7 @@
 """Object detection by an ONNX model of the YOLO or DETR family: pixels in, boxes out."""
 
-import ast
 import copy
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -188,8 +188,9 @@ class Detector:
             return tuple(shape[2:]), _TYPES[first.type]
         if not size:
             try:
-                size = int(max(ast.literal_eval(self.metadata['imgsz'][:100])))
-            except (KeyError, ValueError, SyntaxError, TypeError, OverflowError, RecursionError):
+                text = self.metadata['imgsz'][:100].replace('(', '[').replace(')', ']')
+                size = int(max(json.loads(text)))
+            except (KeyError, ValueError, TypeError, OverflowError, RecursionError):
                 size = AUTO_SIZE
             if not 32 <= size <= _LONGEST:
                 size = AUTO_SIZE

@@ -111,6 +111,7 @@ def test_a_method_of_ones_own_trains_is_killed_resumes_and_exports(tmp_path, mon
     one, other = weights(tmp_path / 'whole'), weights(killed)
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert Fuser.load(str(killed), allow_unlisted=True).fuse(*scene(5)).shape == (48, 56)
+    assert cli.main(['export', str(killed), '-o', str(tmp_path / 'x.onnx')]) == 2
 
 
 if __name__ == '__main__':

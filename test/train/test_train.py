@@ -10,7 +10,6 @@ import sys
 import cv2
 import numpy as np
 import pytest
-import yaml
 
 torch = pytest.importorskip('torch', reason='training needs the train extra')
 for package in ('lightning_fabric', 'pydantic', 'safetensors', 'onnx', 'onnxscript', 'matplotlib'):
@@ -20,26 +19,17 @@ from multimodal_fusion import cli
 from multimodal_fusion import train as train_package
 from multimodal_fusion.cli import build_parser
 from multimodal_fusion.errors import UserError
-from multimodal_fusion.train.config import Config, OptimiserSettings
-from multimodal_fusion.train.data import pairs as pairs_module
+from multimodal_fusion.train.config import Config
 from multimodal_fusion.train.data.pairs import (
     Crops,
-    ImagePair,
-    Streamed,
-    large_enough,
-    load_folders,
-    load_pairs,
 )
 from multimodal_fusion.train.loop import DivergedError
-from multimodal_fusion.train.schedule import learning_rate
 
 from ..helpers.runs import (
-    CONFIGS,
     REPOSITORY,
     command,
     end_under_way,
     kill_under_way,
-    scene,
     step_of,
     train_with,
 )
@@ -77,259 +67,6 @@ def assert_same_run(one, other):
         assert float(left['train_loss']) == pytest.approx(
             float(right['train_loss']), abs=1e-5, nan_ok=True
         )
-
-
-# Data
-
-
-def test_crops_depend_on_seed_and_step_alone_and_stay_registered():
-    pairs = [ImagePair(str(seed), image, image) for seed in range(3) for image in scene(seed)]
-    crops = Crops(pairs, 40, 5, seed=1)
-    thermal, visible = crops(3)
-    assert thermal.shape == visible.shape == (5, 1, 40, 40)
-    assert thermal.dtype == torch.float32
-    assert 0 <= thermal.min() < thermal.max() <= 1
-    assert torch.equal(thermal, visible)
-    crops(4)
-    assert torch.equal(crops(3)[0], thermal)
-    assert not torch.equal(crops(4)[0], thermal)
-    assert not torch.equal(Crops(pairs, 40, 5, seed=2)(3)[0], thermal)
-
-
-def test_crops_come_from_every_place_in_all_eight_poses():
-    image = np.zeros((33, 33), np.uint8)
-    image[0, 1] = 255  # in a 32-pixel crop at (0, 1), with 8 poses, at (0, 0), with 4, or outside
-    crops = Crops([ImagePair('a', image, image)], 32, 64, seed=0)
-    spots = torch.cat([torch.nonzero(crops(step)[0])[:, 2:] for step in range(4)])
-    assert len(spots.unique(dim=0)) == 8 + 4
-
-
-def test_visible_becomes_luma(data):
-    pair = load_pairs(data / 'val')[0][0]
-    visible, thermal = scene(4)
-    assert pair.stem == 's4'
-    np.testing.assert_array_equal(pair.visible, visible)
-    np.testing.assert_array_equal(pair.thermal, thermal)
-
-
-def break_layout(data):
-    (data / 'val/ir').rename(data / 'val/warm')
-
-
-def break_pairing(data):
-    (data / 'train/ir/s1.png').unlink()
-    (data / 'train/vis/s2.png').unlink()
-
-
-def leave_one_pair(data):
-    for seed in (1, 2, 3):
-        for kind in ('vis', 'ir'):
-            (data / f'train/{kind}/s{seed}.png').unlink()
-
-
-def resize_one(data):
-    cv2.imwrite(str(data / 'train/ir/s1.png'), np.zeros((50, 56), np.uint8))
-
-
-def shrink_one(data):
-    for kind in ('vis', 'ir'):
-        cv2.imwrite(str(data / f'train/{kind}/s1.png'), np.zeros((33, 40), np.uint8))
-
-
-def shrink_far(data):
-    for kind in ('vis', 'ir'):
-        cv2.imwrite(str(data / f'val/{kind}/s5.png'), np.zeros((8, 9), np.uint8))
-
-
-def garble_one(data):
-    (data / 'train/ir/s1.png').write_text('not a picture')
-
-
-def double_one(data):
-    cv2.imwrite(str(data / 'train/vis/s1.jpg'), scene(1)[0])
-
-
-@pytest.mark.parametrize(
-    ('damage', 'message'),
-    [
-        (break_layout, r'val holds vis, warm; expected one folder of visible and one of'),
-        (leave_one_pair, r'train holds 1 pair that can be read; training needs at least two'),
-        (resize_one, r'ir/s1.png is 56x50, .*vis/s1.png is 56x48: pairs must be registered'),
-        (double_one, r'train/vis holds two images named s1 \(s1.jpg, s1.png\); keep one'),
-    ],
-)
-def test_unusable_data_is_refused(data, damage, message):
-    damage(data)
-    with pytest.raises(UserError, match=message):
-        load_folders(data)
-
-
-@pytest.mark.parametrize(
-    ('damage', 'left', 'message'),
-    [
-        (break_pairing, (2, 3), r'2 images of .*train have no partner .*\(s1, s2\)'),
-        (shrink_far, (4, 2), r's5.png is 9x8, under 32 pixels; left out'),
-        (shrink_one, (3, 3), r'1 of 4 images are smaller than the 36-pixel crops'),
-    ],
-)
-def test_what_does_not_fit_is_left_out_and_counted(data, capsys, damage, left, message):
-    damage(data)
-    found = load_folders(data)
-    train = large_enough(found.train, 36)
-    assert (len(train), len(found.validation)) == left
-    assert re.search(message, capsys.readouterr().err)
-
-
-def test_when_nothing_is_large_enough_it_says_so(data):
-    with pytest.raises(UserError, match=r'all 4 images are smaller than the 64-pixel crops; lower'):
-        large_enough(load_folders(data).train, 64)
-
-
-def test_thermal_of_16_bits_goes_through_the_preparation_of_the_node(data):
-    """Counts of 7000 to 9000 become black to white, by percentiles."""
-    ramp = np.linspace(7000, 9000, 48 * 56).astype(np.uint16).reshape(48, 56)
-    cv2.imwrite(str(data / 'train/ir/s1.png'), ramp)
-    thermal = next(p for p in load_folders(data).train if p.stem == 's1').thermal
-    assert thermal.dtype == np.uint8 and thermal.min() == 0 and thermal.max() == 255
-
-
-def test_a_flat_folder_is_split_by_the_seed(data):
-    """Of four pairs one is for validation; the same one for the same seed."""
-    first, again, other = (load_folders(data / 'train', seed) for seed in (1, 1, 5))
-    stems = [[pair.stem for pair in found.validation] for found in (first, again, other)]
-    assert len(stems[0]) == 1 and stems[0] == stems[1]
-    assert len(first.train) == 3 and stems[0][0] not in [pair.stem for pair in first.train]
-    assert len({tuple(p.stem for p in load_folders(data / 'train', s).validation)
-                for s in range(9)}) > 1  # fmt: skip
-    assert '3 pairs, 1 more drawn for validation' in first.description
-
-
-def test_above_a_size_pairs_stay_on_disk_and_are_the_same(data, monkeypatch):
-    kept = load_folders(data)
-    monkeypatch.setattr(pairs_module, 'IN_MEMORY', 1000)
-    streamed = load_folders(data)
-    assert isinstance(streamed.train, Streamed) and not isinstance(kept.train, Streamed)
-    assert streamed.fingerprint == kept.fingerprint
-    one, other = (Crops(found.train, 32, 4, seed=1)(5) for found in (kept, streamed))
-    assert torch.equal(one[0], other[0]) and torch.equal(one[1], other[1])
-
-
-def test_the_fingerprint_is_of_the_content_not_of_the_name(data, tmp_path):
-    before = load_folders(data).fingerprint
-    moved = data.rename(tmp_path / 'elsewhere')
-    assert load_folders(moved).fingerprint == before
-    cv2.imwrite(str(moved / 'train/ir/s1.png'), np.zeros((48, 56), np.uint8))
-    assert load_folders(moved).fingerprint != before
-
-
-def test_images_that_cannot_be_read_are_left_out_and_told(data, capsys):
-    garble_one(data)
-    whole = len(list((data / 'train/ir').iterdir()))
-    assert len(load_pairs(data / 'train')[0]) == whole - 1
-    assert 'left out' in capsys.readouterr().err
-    for path in (data / 'train/ir').iterdir():
-        path.write_text('not a picture')
-    with pytest.raises(UserError, match=r'nothing in .*train can be read; the first: '):
-        load_pairs(data / 'train')
-
-
-# Configuration
-
-
-def load(*changes, name='fusion'):
-    return Config.load(CONFIGS / f'{name}.yaml', changes)
-
-
-@pytest.mark.parametrize(
-    'name', [p.stem for p in CONFIGS.glob('*.yaml') if p.stem not in ('ablate', 'search')]
-)
-def test_packaged_configurations_are_complete(name):
-    config = Config.load(CONFIGS / f'{name}.yaml')
-    assert config == Config.check(json.loads(config.to_json()), 'again')
-    assert config == Config.check(yaml.safe_load(config.to_yaml()), 'again')
-
-
-@pytest.mark.parametrize(
-    ('change', 'message'),
-    [
-        ('stesp=12', r"unknown key 'stesp'; did you mean 'steps'\?"),
-        ('optimiser.learning_rat=1', r"'optimiser.learning_rat'; did you mean 'learning_rate'\?"),
-        ('steps=1.5', r'steps must be a valid integer, got 1.5'),
-        ('steps="12"', r"steps must be a valid integer, got '12'"),
-        ('batch=0', r'batch must be greater than or equal to 1, got 0'),
-        ('optimiser.learning_rate=.nan', r'optimiser.learning_rate must be a finite number'),
-        ('optimiser.learning_rate=fast', r"learning_rate must be a valid number, got 'fast'"),
-        ('optimiser.kind=sgd', r"optimiser.kind must be 'adam' or 'adamw', got 'sgd'"),
-        ('fusion.weights.gradient=-1', r'fusion: weights.gradient must be greater than or equal'),
-        ('fusion.weights.edges=1', r'the loss term edges is called qabf now'),
-        ('learning_rate=1', r'learning_rate is called optimiser.learning_rate now'),
-        ('steps', r"'steps' is no change of the configuration; give key=value"),
-        ('checkpoint_every=soon', r"checkpoint_every must be a valid number, got 'soon'"),
-        ('method=dream', r"there is no method 'dream'; known are fusion, mmdrfuse, mobilefuse"),
-    ],
-)
-def test_unusable_configurations_are_refused(change, message):
-    with pytest.raises(UserError, match=message):
-        load(change)
-
-
-def test_what_a_file_leaves_out_or_adds_is_told(tmp_path):
-    content = yaml.safe_load((CONFIGS / 'fusion.yaml').read_text())
-    del content['steps'], content['optimiser']['floor']
-    with pytest.raises(UserError, match=r'missing steps, optimiser.floor'):
-        Config.check(content, 'c.yaml')
-    (tmp_path / 'c.yaml').write_text('method: fusion\nweights: [{')
-    with pytest.raises(UserError, match=r'is not valid YAML'):
-        Config.load(tmp_path / 'c.yaml')
-    (tmp_path / 'c.yaml').write_text('recipe: mmdrfuse\n')
-    with pytest.raises(UserError, match=r'of an earlier version: it says recipe, now method'):
-        Config.load(tmp_path / 'c.yaml')
-
-
-def test_a_short_file_changes_its_base_and_nothing_it_does_not_have(tmp_path):
-    (tmp_path / 'fusion.yaml').write_text((CONFIGS / 'fusion.yaml').read_text())
-    (tmp_path / 'mine.yaml').write_text('base: fusion\nsteps: 3\noptimiser: {clip: 1.0}\n')
-    mine = Config.load(tmp_path / 'mine.yaml')
-    assert (mine.steps, mine.optimiser.clip, mine.batch) == (3, 1.0, load().batch)
-    (tmp_path / 'mine.yaml').write_text('base: fusion\noptimiser: {clp: 1.0}\n')
-    with pytest.raises(UserError, match=r"unknown key 'optimiser.clp'; did you mean 'clip'\?"):
-        Config.load(tmp_path / 'mine.yaml')
-    (tmp_path / 'mine.yaml').write_text('base: mine\n')
-    with pytest.raises(UserError, match=r'base must name a file beside it that has an end'):
-        Config.load(tmp_path / 'mine.yaml')
-
-
-def test_keys_of_the_methods_section_need_not_name_it():
-    assert load('network=ifcnn', 'patch=64') == load('fusion.network=ifcnn', 'fusion.patch=64')
-
-
-def test_times_have_units():
-    for text, seconds in (('5 min', 300), ('30 s', 30), ('2h', 7200), ('0', 0), ('1.5', 1.5)):
-        assert load(f'checkpoint_every={text}').checkpoint_every == seconds
-
-
-def test_configuration_hash_ignores_comments_and_order(tmp_path):
-    lines = load().to_yaml().splitlines()
-    common = [f'{line}  # why' for line in lines if not line.startswith((' ', 'optim', 'fusion'))]
-    nested = [line for line in lines if line.startswith((' ', 'optimiser', 'fusion'))]
-    (tmp_path / 'other.yaml').write_text('\n'.join([*nested, *reversed(common)]))
-    assert Config.load(tmp_path / 'other.yaml').hash == load().hash
-    assert load('steps=13').hash != load().hash
-
-
-def optimiser(**values):
-    given = {'kind': 'adam', 'learning_rate': 0.01, 'weight_decay': 0, 'clip': 0, 'floor': 0,
-             'schedule': 'cosine', 'warm_up': 2, 'average': 0}  # fmt: skip
-    return OptimiserSettings(**{**given, **values})
-
-
-def test_learning_rate_warms_up_and_ends_at_its_floor():
-    rates = [learning_rate(optimiser(), step, 12) for step in range(13)]
-    assert rates[:3] == pytest.approx([0.005, 0.01, 0.01])
-    assert rates[1:] == sorted(rates[1:], reverse=True)
-    assert rates[12] == pytest.approx(0)
-    assert learning_rate(optimiser(floor=0.1), 12, 12) == pytest.approx(0.001)
-    assert learning_rate(optimiser(schedule='constant'), 12, 12) == 0.01
 
 
 # The loop

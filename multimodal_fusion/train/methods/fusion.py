@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -45,9 +46,9 @@ class FusionMethod(Method):
     network: nn.Module
     validation: Sequence[ImagePair]
 
+    @abstractmethod
     def cost(self, fused: Tensor, pair: ImagePair) -> tuple[Tensor, Values]:
         """The loss and the unweighted terms of a validation pair, fused to 8-bit pixels."""
-        raise NotImplementedError
 
     @torch.no_grad()
     def judge(self) -> dict[str, float]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from torch import Tensor, nn
 
+from ...errors import UserError
 from ..config import Section
 
 if TYPE_CHECKING:
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from ..run import Checkpoint
 
 
-class Method:
+class Method(ABC):
     """A published method, or one of your own. Subclass it and name it in `registry`, or in the
     entry-point group ``multimodal_fusion.methods``.
 
@@ -33,34 +35,34 @@ class Method:
     data: str
     fingerprint: str
 
+    @abstractmethod
     def __init__(self, settings: Any, engine: Engine, data: Path):
         """Load the data, make networks and optimisers by the engine. Raises UserError."""
-        raise NotImplementedError
 
+    @abstractmethod
     def step(self, number: int) -> dict[str, float]:
         """Minimise on the batch of this number; returns the values of ``columns``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def judge(self) -> dict[str, float]:
         """Means over this process's share of validation items; ``loss`` decides what is best."""
-        raise NotImplementedError
 
+    @abstractmethod
     def weights(self) -> dict[str, Tensor]:
         """What ships: the averaged network's, or the student's alone."""
-        raise NotImplementedError
 
     def sample(self) -> np.ndarray | None:
         """A picture of validation items, uint8 (H, W) or (H, W, 3) BGR; None for none."""
         return None
 
+    @abstractmethod
     def export(self, path: Path) -> None:
         """Write the model file of the finished run, with its card beside it."""
-        raise NotImplementedError
 
     @classmethod
+    @abstractmethod
     def made(cls, settings: Any) -> nn.Module:
         """The network that ships, before it is trained: what a checkpoint is read into."""
-        raise NotImplementedError
 
     @classmethod
     def code(cls, settings: Any) -> list[str]:
@@ -73,17 +75,20 @@ class Method:
 
         options: name, kind and judge, as the command ``export`` has them. Raises UserError.
         """
-        raise NotImplementedError
+        raise UserError(
+            f'the method {cls.name} makes its model file at the end of a run only: go on with it '
+            'by --resume'
+        )
 
     def state(self) -> dict[str, Any]:
         """What it has in this process besides networks and optimisers."""
         return {}
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: dict[str, Any]) -> None:  # noqa: B027 (optional)
         """Take back what `state` gave."""
 
-    def restored(self, step: int) -> None:
+    def restored(self, step: int) -> None:  # noqa: B027 (optional)
         """The run begins, or goes on, at this step."""
 
-    def sealed(self, step: int) -> None:
+    def sealed(self, step: int) -> None:  # noqa: B027 (optional)
         """The checkpoint of this step is on disk: a killed run comes back to it."""
