@@ -116,8 +116,7 @@ def recipe_file(name: str) -> Path:
         known = [
             p.stem for p in sorted(folder.glob('*.yaml')) if p.stem not in ('ablate', 'search')
         ]
-        old = {'mmdr-student': 'mmdrfuse', 'mmdr-teacher': 'mmdrfuse-teacher'}
-        near = [old[name]] if name in old else difflib.get_close_matches(name, known, 1)
+        near = difflib.get_close_matches(name, known, 1)
         hint = f'; did you mean {near[0]!r}?' if near else ''
         raise UserError(
             f'there is no configuration {name!r}; known are {", ".join(known)}, or give a .yaml '
