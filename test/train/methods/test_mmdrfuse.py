@@ -34,10 +34,11 @@ from ...helpers.runs import (
     changes_of,
     command,
     kill_under_way,
+    scene,
     step_of,
     train_with,
 )
-from ..test_train import assert_same_run, rows, scene, weights
+from ..test_train import assert_same_run, rows, weights
 
 TEACHER, STUDENT = 'mmdrfuse-teacher', 'mmdrfuse'
 SMALL = {
