@@ -177,9 +177,10 @@ def evaluate(job: Job) -> Evaluation:
 
 def _metrics(job: Job) -> tuple[str, tuple[str, ...]]:
     """The definition and the metrics asked for. Raises UserError."""
-    definition = job.definition or ('vifb' if job.protocol == 'vifb-rank' else 'ours')
+    protocol = PROTOCOLS[job.protocol] if job.protocol else None
+    definition = job.definition or (protocol.definition if protocol else 'ours')
     known = [name for name in metric_names(definition) if name not in OWN]
-    names = job.metrics or PROTOCOLS.get(job.protocol) or tuple(known)
+    names = job.metrics or ((*protocol.ranked, *protocol.beside) if protocol else tuple(known))
     names = tuple(own_metric(name) if ':' in name else name for name in names)
     known = metric_names(definition)
     unknown = [name for name in names if name not in known]

@@ -5,6 +5,7 @@ import io
 import math
 import platform
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -17,9 +18,28 @@ from .measure import Result
 from .metrics import DEFINITIONS, METRICS
 
 BOOTSTRAP = 2000  # resamples of an interval
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A table to be compared with others. ranked: what the average rank is over; beside: more."""
+
+    definition: str
+    ranked: tuple[str, ...]
+    beside: tuple[str, ...] = ()
+
+
 PROTOCOLS = {
     # MobileFuse's tables II and III: ten metrics by VIFB's definitions, average rank over methods.
-    'vifb-rank': ('AG', 'CE', 'EI', 'EN', 'MI', 'PSNR', 'RMSE', 'SF', 'SSIM', 'SD'),
+    'vifb-rank': Protocol(
+        'vifb', ('AG', 'CE', 'EI', 'EN', 'MI', 'PSNR', 'RMSE', 'SF', 'SSIM', 'SD')
+    ),
+    # Ours. MI rewards copying one source, so it is shown without a rank.
+    'contrast-rank': Protocol(
+        'ours',
+        ('EN', 'SD', 'SF', 'SCD', 'VIF', 'Qabf', 'SSIM', 'KC'),
+        ('MI', 'KC_thermal', 'KC_visible', 'amplified', 'saturated'),
+    ),
 }
 
 
@@ -65,7 +85,8 @@ def rank(summary: dict, metrics: Sequence[str]) -> tuple[dict, dict]:
         }
         for name in summary:
             ranks[name][metric] = 1 + sum(other < score[name] for other in score.values())
-    return ranks, {name: sum(r.values()) / len(r) for name, r in ranks.items()}
+    average = {name: sum(r.values()) / len(r) if r else math.nan for name, r in ranks.items()}
+    return ranks, average
 
 
 def results(
@@ -84,7 +105,9 @@ def results(
     summary = summarise(good, names, metrics)
     # A source alone is no fusion method: it is shown, but takes no part in the ranks.
     methods = {c.name: summary[c.name] for c in contenders if c.source != 'source'}
-    ranks, average = rank(methods, metrics)
+    ranked = PROTOCOLS[protocol].ranked if protocol else metrics
+    counting = [name for name in metrics if name in ranked and METRICS[name].ranked]
+    ranks, average = rank(methods, counting)
     times = (sequence or {}).pop('times', {})
     ort = onnxruntime_or_none()
     return finite(

@@ -1,5 +1,6 @@
 """Metrics of a trained network over validation pairs: for tables and model cards."""
 
+import math
 import statistics
 from collections.abc import Callable
 
@@ -10,7 +11,7 @@ from torch import nn
 from ..errors import UserError
 from .data.pairs import ImagePair, eight_bit, to_unit
 
-CARD = ('EN', 'SD', 'SF', 'MI', 'SCD', 'VIF', 'Qabf', 'SSIM')
+CARD = ('EN', 'SD', 'SF', 'MI', 'SCD', 'VIF', 'Qabf', 'SSIM', 'KC')
 Fuse = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """(thermal, visible) -> fused, all uint8 (H, W)."""
 Scores = Callable[[np.ndarray, np.ndarray, np.ndarray], dict[str, float]]
@@ -40,9 +41,7 @@ def fuse(network: nn.Module) -> Fuse:
 
 
 def score(fuse: Fuse, pairs: list[ImagePair], scores: Scores) -> dict[str, float]:
-    """Means over the pairs, each without those that a metric is not defined for."""
+    """Means over the pairs, each without those that a metric is not defined for; NaN if none."""
     found = [scores(p.thermal, p.visible, fuse(p.thermal, p.visible)) for p in pairs]
-    return {
-        name: statistics.fmean(row[name] for row in found if np.isfinite(row[name]))
-        for name in found[0]
-    }
+    values = {name: [row[name] for row in found if np.isfinite(row[name])] for name in found[0]}
+    return {name: statistics.fmean(kept) if kept else math.nan for name, kept in values.items()}

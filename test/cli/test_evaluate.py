@@ -138,6 +138,25 @@ def test_the_protocol_of_mobilefuse(pairs, tmp_path):
     }  # fmt: skip
 
 
+def test_the_protocol_of_kept_contrast_ranks_eight_of_thirteen(pairs, tmp_path):
+    assert evaluate('--data', pairs, '--models', 'max', '--protocol', 'contrast-rank', '--jobs', 1,
+                    '--out', tmp_path / 'r') == 0  # fmt: skip
+    found = load(tmp_path / 'r')
+    ranked = ['EN', 'SD', 'SF', 'SCD', 'VIF', 'Qabf', 'SSIM', 'KC']
+    beside = ['MI', 'KC_thermal', 'KC_visible', 'amplified', 'saturated']
+    assert [metric['name'] for metric in found['metrics']] == ranked + beside
+    assert list(found['ranks']['max']) == ranked
+    mean = sum(found['ranks']['max'].values()) / 8
+    assert found['average_rank']['max'] == mean
+    assert found['summary']['max']['saturated']['mean'] == 0
+
+
+def test_figures_that_only_explain_take_no_part_in_ranks(pairs, tmp_path):
+    assert evaluate('--data', pairs, '--models', 'max', '--metrics', 'KC,amplified', '--jobs', 1,
+                    '--out', tmp_path / 'r') == 0  # fmt: skip
+    assert list(load(tmp_path / 'r')['ranks']['max']) == ['KC']
+
+
 def test_ranks_by_hand():
     """EN: higher is better, 3 > 2 = 2 > none; CE: lower is better."""
 

@@ -32,7 +32,7 @@ from multimodal_fusion.io.whole_files import whole_file
 from multimodal_fusion.pipeline.preparation import Preparation
 
 SCALES = (1.0, 0.5, 0.25)
-METRICS = PROTOCOLS['vifb-rank']
+METRICS = PROTOCOLS['vifb-rank'].ranked
 ROUNDS = 15
 
 

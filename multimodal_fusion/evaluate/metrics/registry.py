@@ -17,7 +17,7 @@ DEFINITIONS: dict[str, str] = {
 #: The order in which tables print them; others follow in the order they were defined.
 _ORDER = (
     'EN', 'SD', 'SF', 'AG', 'EI', 'MI', 'FMI', 'CE', 'CC', 'SCD', 'VIF', 'Qabf', 'Nabf', 'SSIM',
-    'SSIM_r2', 'MSE', 'RMSE', 'PSNR',
+    'SSIM_r2', 'MSE', 'RMSE', 'PSNR', 'KC', 'KC_thermal', 'KC_visible', 'amplified', 'saturated',
 )  # fmt: skip
 
 Compute = Callable[[Triple], float]
@@ -28,7 +28,8 @@ class Metric:
     """One metric.
 
     range: least and greatest value there can be, by our definition; definitions: the function per
-    definition that has this metric; smallest: least height and width in pixels.
+    definition that has this metric; smallest: least height and width in pixels; ranked: it counts
+    in average ranks, unless it only explains another metric.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Metric:
     higher_is_better: bool
     range: tuple[float, float]
     smallest: int = 2
+    ranked: bool = True
     definitions: dict[str, Compute] = field(default_factory=dict)
 
     @property
@@ -55,6 +57,7 @@ def metric(
     range: tuple[float, float],
     definitions: tuple[str, ...] = ('ours',),
     smallest: int = 2,
+    ranked: bool = True,
 ) -> Callable[[Compute], Compute]:
     """Make a function of a Triple a metric, by our definition and those that agree with it.
 
@@ -62,7 +65,8 @@ def metric(
     """
 
     def register(compute: Compute) -> Compute:
-        made = Metric(name, label, {'higher': True, 'lower': False}[better], range, smallest)
+        higher = {'higher': True, 'lower': False}[better]
+        made = Metric(name, label, higher, range, smallest, ranked)
         made.definitions.update(dict.fromkeys(definitions, compute))
         _METRICS[name] = made
         return compute

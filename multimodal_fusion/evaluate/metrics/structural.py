@@ -164,6 +164,12 @@ def box_moments(plane: Plane) -> tuple[np.ndarray, np.ndarray]:
     return window, BOX * BOX * squares - window * window
 
 
+@once
+def box_products(pair: PlanePair) -> np.ndarray:
+    """The sums of first * second over all whole windows, exact int32."""
+    return box_sum(cv2.multiply(pair.first.image, pair.second.image, dtype=cv2.CV_16U))
+
+
 def ssim_sum(parts: tuple[np.ndarray, ...], mean_constant: float, spread_constant: float) -> float:
     """The sum of (p0 + c1)(p2 + c2) / ((p1 + c1)(p3 + c2)), in float64."""
     over = (parts[0] + mean_constant) * (parts[2] + spread_constant)
@@ -180,7 +186,7 @@ def constants(data_range: float) -> tuple[float, float]:
 def box_ssim(pair: PlanePair) -> dict[int, float]:
     """The SSIM of a pair by data range: BOX x BOX uniform window, sample covariance."""
     size = BOX * BOX
-    products = box_sum(cv2.multiply(pair.first.image, pair.second.image, dtype=cv2.CV_16U))
+    products = box_products(pair)
     found = {255: 0.0, 2: 0.0}
     for rows in strips(len(products)):
         first, first_variance = (part[rows] for part in box_moments(pair.first))

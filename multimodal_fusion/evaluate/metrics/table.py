@@ -9,7 +9,13 @@ import numpy as np
 
 from ...errors import UserError
 from ...host.plugins import named
-from . import gradient, information, structural, visual_fidelity  # noqa: F401 (they register)
+from . import (  # noqa: F401 (they register)
+    contrast,
+    gradient,
+    information,
+    structural,
+    visual_fidelity,
+)
 from .registry import DEFINITIONS, Metric, metric, metrics
 from .shared import SourcePair, Triple
 
