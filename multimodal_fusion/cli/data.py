@@ -6,7 +6,9 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..host.share import share_file
+from ..io.stems import Selection
 from ..train import require_extra
+from . import options
 
 HELP = 'Training data: pack crops of a data set into one file, or preview made pairs.'
 EXAMPLE = 'python -m multimodal_fusion data pack --data data/ivif --out crops.zip'
@@ -25,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     preview.add_argument('--config', type=Path, help='default: config/train/mobilefuse.yaml')
     preview.add_argument('--rows', type=int, default=12, help='pairs on the sheet (default: 12)')
     for part in (pack, preview):
+        options.add_stems(part)
         part.add_argument('--json', action='store_true', help='print the result as JSON')
 
 
@@ -38,7 +41,8 @@ def run(args: argparse.Namespace) -> int:
 def _pack(args: argparse.Namespace) -> dict:
     from ..train.data.packed import pack
 
-    return pack(args.data, args.out, args.side)
+    chosen = Selection.read(args.stems, args.without)
+    return pack(args.data, args.out, args.side, selection=chosen)
 
 
 def _preview(args: argparse.Namespace) -> dict:
@@ -50,7 +54,8 @@ def _preview(args: argparse.Namespace) -> dict:
     if config.method != 'mobilefuse':
         raise UserError(f'{path} makes no pairs: it is of the method {config.method}')
     how, side = config.section.synthesis, config.section.patch
-    made = load_made(args.data, side, config.seed, how)
+    selection = Selection.read(args.stems or config.stems, args.without or config.without)
+    made = load_made(args.data, side, config.seed, how, selection)
     write_preview(
         args.out, Synthesised(made.images, side, config.batch, config.seed, how), args.rows
     )

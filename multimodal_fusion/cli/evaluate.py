@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     data = parser.add_mutually_exclusive_group(required=True)
     data.add_argument('--data', type=Path, help='folder of a data set, such as DATA/vis, DATA/ir')
     data.add_argument('--bag', type=Path, help='rosbag2: folder, .mcap or .db3')
+    options.add_stems(parser)
     parser.add_argument('--out', '-o', type=Path, required=True, help='folder for the report')
     parser.add_argument('--models', default='default', help='names or .onnx paths, by comma')
     parser.add_argument(
@@ -97,6 +98,8 @@ def run(args: argparse.Namespace) -> int:
         Job(
             data=args.data,
             bag=args.bag,
+            stems=args.stems,
+            without=args.without,
             models=tuple(args.models.split(',')),
             fused=tuple(args.fused),
             baselines=not args.no_baselines,

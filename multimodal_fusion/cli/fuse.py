@@ -11,6 +11,7 @@ from ..host.progress import progress, warn
 from ..io.datasets import PairFiles, match_by_stem
 from ..io.image_files import read_thermal, read_visible, write_image
 from ..io.pixels import side_by_side
+from ..io.stems import Selection
 from ..io.video import VIDEO_SUFFIXES, Video, VideoSink
 from ..io.whole_files import make_folder, whole_file
 from ..pipeline.frames import ThermalFrame
@@ -36,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='of videos: frame n with frame n, not frames of one time',
     )
+    options.add_stems(parser)
     options.add_parameters(parser, *options.MODEL)
     options.add_pipeline(parser)
 
@@ -49,6 +51,8 @@ def run(args: argparse.Namespace) -> int:
     refuse_to_overwrite(args)
     if args.visible.is_dir():
         return fuse_folders(args)
+    if args.stems or args.without:
+        raise UserError('--stems and --without choose pairs of two folders; leave them out here')
     if args.visible.suffix.lower() in VIDEO_SUFFIXES:
         return fuse_videos(args)
     name = args.visible.name
@@ -93,6 +97,7 @@ def fuse_folders(args: argparse.Namespace) -> int:
             f'{" …" if len(alone) > 5 else ""}',
             file=sys.stderr,
         )
+    pairs = Selection.read(args.stems, args.without).choose(pairs, args.visible)
     make_folder(args.output)
     settings = options.settings(args, thermal_memory=0.0)
     pipeline = options.make_pipeline(settings)

@@ -71,6 +71,17 @@ def add_bag(parser: argparse.ArgumentParser) -> None:
     add_parameters(parser, 'sync.slop', 'sync.thermal_time_offset')
 
 
+def add_stems(parser: argparse.ArgumentParser) -> None:
+    """Which pairs of a folder: see `io.stems`."""
+    parser.add_argument(
+        '--stems', type=Path, metavar='FILE', help='only the pairs it names, a stem on each line'
+    )
+    parser.add_argument(
+        '--without', type=Path, metavar='FILE', help='all but the pairs it names, such as '
+        'config/train/ivif_test.txt'
+    )  # fmt: skip
+
+
 def parameters(args: argparse.Namespace, **fixed: Any) -> dict[str, Any]:
     """Node parameters by name: from the options, else from --set, else from --params.
 

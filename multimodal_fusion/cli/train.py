@@ -21,6 +21,8 @@ _SHORT = {
     'loss': 'fusion: FILE.py:NAME, or a file.yaml with weights',
     'teacher': 'mmdrfuse: run or checkpoint of mmdrfuse-teacher',
     'vgg': "mmdrfuse: VGG-19 weights, .npz or torchvision's .pth",
+    'stems': 'file of the training pairs that are used, a stem on each line',
+    'without': 'file of the pairs that are left out, in place of the one of the configuration',
     'start': 'run or checkpoint whose weights it goes on from (fine-tuning)',
 }
 

@@ -19,6 +19,7 @@ from ..io.bag import open_bag
 from ..io.box_files import read_classes
 from ..io.datasets import find_pairs
 from ..io.pixels import side_by_side
+from ..io.stems import Selection
 from ..io.whole_files import make_folder, whole_file
 from ..pipeline import offline
 from ..pipeline.preparation import Preparation
@@ -62,6 +63,7 @@ class BoxJob:
 class Job:
     """An evaluation that is asked for: of a folder of pairs (data), or of a bag.
 
+    stems, without: files that name pairs of the folder: only these, none of these.
     models: names or .onnx paths. fused: folders of ready images. parameters: of the node, by name,
     over their defaults: sync.*, thermal.*, registration.*. definition, metrics: those of the
     protocol, or ours and all. every: seconds between measured pairs of a bag. cache: a folder, or
@@ -70,6 +72,8 @@ class Job:
 
     data: Path | None = None
     bag: Path | None = None
+    stems: Path | None = None
+    without: Path | None = None
     models: tuple[str, ...] = ('default',)
     fused: tuple[Path, ...] = ()
     baselines: bool = True
@@ -147,6 +151,8 @@ def evaluate(job: Job) -> Evaluation:
     """Measure every fuser on every pair. Raises UserError where nothing can be measured."""
     if (job.data is None) == (job.bag is None):
         raise UserError('an evaluation is of a folder of pairs or of a bag: give one of them')
+    if job.bag and (job.stems or job.without):
+        raise UserError('--stems and --without choose pairs of a folder; leave them out with --bag')
     if job.boxes and job.bag:
         raise UserError('--detector and --labels go together, with --data')
     settings = checked(job.parameters)
@@ -210,13 +216,16 @@ def _on_folders(job: Job, plan: Plan, meter: Meter) -> _Source:
             f'{", ".join(found.alone[:5])}{" …" if len(found.alone) > 5 else ""}',
             file=sys.stderr,
         )
-    jobs = max(1, min(job.jobs, len(found.pairs)))
-    measured = list(progress(measure_files(found.pairs, plan, jobs), len(found.pairs)))
-    by_stem = {pair.stem: pair for pair in found.pairs}
+    pairs = Selection.read(job.stems, job.without).choose(found.pairs, job.data)
+    jobs = max(1, min(job.jobs, len(pairs)))
+    measured = list(progress(measure_files(pairs, plan, jobs), len(pairs)))
+    by_stem = {pair.stem: pair for pair in pairs}
+    chosen = [f', those of {job.stems.name}'] if job.stems else []
+    chosen += [f' without those of {job.without.name}'] if job.without else []
     good = [result.stem for result in measured if not result.message]
     return _Source(
         {
-            'name': '/'.join(job.data.resolve().parts[-2:]),
+            'name': '/'.join(job.data.resolve().parts[-2:]) + ''.join(chosen),
             'kind': 'folders',
             'layout': found.layout,
         },

@@ -20,6 +20,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from ..errors import UserError, quoted
+from ..io.stems import Selection
 from ..io.text_files import parse_yaml, read_yaml
 
 RENAMED = {  # of earlier versions: a loss is called as its metric
@@ -105,6 +106,9 @@ class Common(Section):
     samples: Count
     tensorboard: bool
     start: str
+    # The last two came later: runs of before have neither.
+    stems: str = ''
+    without: str = ''
     optimiser: OptimiserSettings
 
 
@@ -171,6 +175,11 @@ class Config:
 
     def to_yaml(self) -> str:
         return yaml.safe_dump(self.content(), sort_keys=False)
+
+    @property
+    def selection(self) -> Selection:
+        """Of the pairs of the data. Raises UserError."""
+        return Selection.read(self.common.stems, self.common.without)
 
     @property
     def hash(self) -> str:

@@ -157,6 +157,25 @@ def test_figures_that_only_explain_take_no_part_in_ranks(pairs, tmp_path):
     assert list(load(tmp_path / 'r')['ranks']['max']) == ['KC']
 
 
+def test_some_of_the_pairs(pairs, tmp_path, capsys):
+    some, apart = tmp_path / 'some.txt', tmp_path / 'apart.txt'
+    some.write_text('2\n[45]*\n')
+    apart.write_text('0\n')
+    given = ('--data', pairs, '--models', 'max', '--metrics', 'EN', '--no-timing', '--jobs', 1)
+    assert evaluate(*given, '--stems', some, '--out', tmp_path / 'r') == 0
+    found = load(tmp_path / 'r')
+    assert [image['stem'] for image in found['images']] == ['2', '4', '5']
+    assert found['data']['name'].endswith('data, those of some.txt')
+    assert evaluate(*given, '--without', apart, '--out', tmp_path / 'w') == 0
+    assert [image['stem'] for image in load(tmp_path / 'w')['images']] == list('12345')
+    assert '1 of 6 pairs of' in capsys.readouterr().err
+    apart.write_text('4\n')
+    refused(capsys, '4 is named in', *given, '--stems', some, '--without', apart,
+            '--out', tmp_path / 'x')  # fmt: skip
+    refused(capsys, 'choose pairs of a folder', '--bag', pairs, '--stems', some,
+            '--out', tmp_path / 'x')  # fmt: skip
+
+
 def test_ranks_by_hand():
     """EN: higher is better, 3 > 2 = 2 > none; CE: lower is better."""
 

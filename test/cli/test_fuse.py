@@ -92,6 +92,23 @@ def test_folders_by_stem_name_what_has_no_partner(tmp_path, capsys):
     assert '2 images have no partner and are left out: a, d' in err
 
 
+def test_some_pairs_of_two_folders(pair, tmp_path, capsys):
+    for kind, suffix, channels in (('vis', 'jpg', (3,)), ('ir', 'png', ())):
+        for stem in 'abc':
+            save(tmp_path / kind / f'{stem}.{suffix}', 40, 50, *channels)
+    some = tmp_path / 'some.txt'
+    some.write_text('b\n')
+    given = (tmp_path / 'vis', tmp_path / 'ir', '--model', 'max')
+    assert fuse(*given, '-o', tmp_path / 'o', '--stems', some) == 0
+    assert [p.name for p in (tmp_path / 'o').iterdir()] == ['b.png']
+    assert fuse(*given, '-o', tmp_path / 'w', '--without', some) == 0
+    assert sorted(p.name for p in (tmp_path / 'w').iterdir()) == ['a.png', 'c.png']
+    assert '1 of 3 pairs' in capsys.readouterr().err
+    some.write_text('d\n')
+    refused(capsys, "has no 'd'", *given, '-o', tmp_path / 'x', '--stems', some)
+    refused(capsys, 'choose pairs of two folders', *pair, '-o', tmp_path / 'f.png', '--stems', some)
+
+
 def test_a_bad_pair_in_a_folder_is_told_and_the_others_are_fused(tmp_path, capsys):
     for stem in ('a', 'b'):
         save(tmp_path / 'vis' / f'{stem}.png', 40, 50, 3)

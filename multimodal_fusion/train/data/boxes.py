@@ -1,6 +1,6 @@
 """Images with boxes to train the detector on, from folders and from the synthetic road."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +17,12 @@ from ...io.box_files import read_boxes
 from ...io.datasets import PairFiles, find_pairs, usable
 from ...io.image_files import read_thermal, read_visible
 from ...io.pixels import luma
+from ...io.stems import Selection, StemList
 from ...pipeline.preparation import Preparation
 from ...scene import Scene
 from ..losses.detection import Target
 from .fingerprint import digest
+from .pairs import ALL
 
 CLASSES = ('person', 'car')
 LEARNED = ('mmdrfuse', 'mmdrfuse_plus')
@@ -75,50 +77,57 @@ class Boxed:
     fingerprint: str
 
 
-def load_boxed(folder: Path, config, held_out: Iterable[str]) -> Boxed:
+def load_boxed(folder: Path, config, held_out: StemList, selection: Selection = ALL) -> Boxed:
     """Everything the detector is trained on. Raises UserError.
 
     folder: train/ and val/ with vis, ir, and boxes in labels (people's) or labels_pseudo (a
-    machine's). held_out: stems of train/ that are left out, for reports of accuracy.
+    machine's). held_out: stems that are left out without a word, for reports of accuracy.
+    selection: as in `load_folders`.
     """
-    folder, held = Path(folder), set(held_out)
+    folder = Path(folder)
     fusers = [Fuser.load(name) for name in LEARNED]
-    human = _folder(folder / 'train', 'labels', fusers, config.persons_only, held)
-    machine = _folder(folder / 'train', 'labels_pseudo', fusers, config.persons_only, held)
-    validation = _folder(folder / 'val', 'labels_pseudo', fusers, config.persons_only, held)
+
+    def labelled(pairs: Sequence[PairFiles], part: Path, labels: str) -> list[Sample]:
+        texts = {files: part / labels / f'{files.stem}.txt' for files in pairs}
+
+        def read(files: PairFiles) -> Sample:
+            persons = files.stem.startswith(tuple(config.persons_only))
+            return _read(files, texts[files], fusers, persons)
+
+        chosen = [f for f, text in texts.items() if text.is_file() and not held_out.holds(f.stem)]
+        return usable(chosen, read, part)
+
+    train, val = folder / 'train', folder / 'val'
+    pairs = selection.choose(_pairs(train, 'labels', 'labels_pseudo'), train)
+    human, machine = labelled(pairs, train, 'labels'), labelled(pairs, train, 'labels_pseudo')
+    pairs = selection.leave_out(_pairs(val, 'labels_pseudo'), val)
+    validation = labelled(pairs, val, 'labels_pseudo')
     first, many = config.scene_seed, config.scene_seeds
     scene = _scenes(range(first, first + many), config.scene_frames, fusers)
     unseen = max(1, many // 10)
     validation += _scenes(range(first + many, first + many + unseen), 8, fusers)
-    train = {'machine': machine, 'scene': scene, 'human': human}
+    sources = {'machine': machine, 'scene': scene, 'human': human}
     counts = ', '.join(
-        f'{len(s)} {n} with {sum(len(x.boxes) for x in s)}' for n, s in train.items()
+        f'{len(s)} {n} with {sum(len(x.boxes) for x in s)}' for n, s in sources.items()
     )
-    samples = [sample for part in (*train.values(), validation) for sample in part]
+    samples = [sample for part in (*sources.values(), validation) for sample in part]
     return Boxed(
-        train,
+        sources,
         validation,
         f'{folder.resolve().name}/train, images by who drew the boxes: {counts}',
         digest(x for s in samples for x in (s.stem, s.visible, s.thermal, s.boxes, s.labels)),
     )
 
 
-def _folder(
-    folder: Path, labels: str, fusers: list[Fuser], persons_only: list[str], held: set[str]
-) -> list[Sample]:
-    """The pairs of a folder that have a file of boxes. Raises UserError."""
-    if not (folder / labels).is_dir():
-        raise UserError(
-            f'{folder / labels} is missing: the detector is trained on train/ and val/ with vis, '
-            'ir, and text files of boxes in labels (by people) and labels_pseudo (by a machine)'
-        )
-    texts = {files: folder / labels / f'{files.stem}.txt' for files in find_pairs(folder).pairs}
-    chosen = [f for f, text in texts.items() if f.stem not in held and text.is_file()]
-
-    def read(files: PairFiles) -> Sample:
-        return _read(files, texts[files], fusers, files.stem.startswith(tuple(persons_only)))
-
-    return usable(chosen, read, folder)
+def _pairs(folder: Path, *labels: str) -> list[PairFiles]:
+    """The pairs of a folder that has these folders of boxes. Raises UserError."""
+    for name in labels:
+        if not (folder / name).is_dir():
+            raise UserError(
+                f'{folder / name} is missing: the detector is trained on train/ and val/ with vis, '
+                'ir, and text files of boxes in labels (by people) and labels_pseudo (by a machine)'
+            )
+    return find_pairs(folder).pairs
 
 
 def _read(files: PairFiles, text: Path, fusers: list[Fuser], persons_only: bool) -> Sample:

@@ -25,10 +25,11 @@ from ...host.progress import warn
 from ...io.datasets import below, images_in
 from ...io.image_files import read_pixels, read_visible
 from ...io.pixels import luma
+from ...io.stems import Selection
 from ...io.whole_files import whole_file
 from ..config import Number, Section
 from .fingerprint import digest
-from .pairs import ImagePair, to_unit
+from .pairs import ALL, ImagePair, to_unit
 
 
 def _range(value: list[float]) -> list[float]:
@@ -182,9 +183,11 @@ class MadePairs:
     fingerprint: str
 
 
-def load_made(folder: Path, side: int, seed: int, how: Synthesis) -> MadePairs:
+def load_made(
+    folder: Path, side: int, seed: int, how: Synthesis, selection: Selection = ALL
+) -> MadePairs:
     """Training images and validation pairs from a folder of images and masks. Raises UserError."""
-    found = load_masked(folder)
+    found = load_masked(folder, selection)
     validation = [
         spoil(x, KINDS[i % 2], how, np.random.default_rng((seed, 1 << 32, i)))
         for i, x in enumerate(found.validation)
@@ -208,8 +211,8 @@ def load_made(folder: Path, side: int, seed: int, how: Synthesis) -> MadePairs:
     return MadePairs(images, validation, description, content)
 
 
-def load_masked(folder: Path) -> MaskedSet:
-    """The images of a folder with their masks, in order of stem.
+def load_masked(folder: Path, selection: Selection = ALL) -> MaskedSet:
+    """The selected images of a folder with their masks, in order of stem.
 
     Images and masks lie in two folders, named as in `LAYOUTS`; a mask has its image's stem and
     size, and is black in the background alone. Images without a mask, and those whose foreground or
@@ -220,7 +223,8 @@ def load_masked(folder: Path) -> MaskedSet:
         reason: [] for reason in ('without mask', 'unreadable', 'empty masks', 'full masks')
     }
     found, grey = [], 0
-    for stem, path in images.items():
+    for path in selection.choose(list(images.values()), folder):
+        stem = path.stem
         if stem not in masks:
             skipped['without mask'].append(stem)
             continue

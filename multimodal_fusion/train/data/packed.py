@@ -9,9 +9,10 @@ import numpy as np
 
 from ...errors import UserError, told
 from ...io.image_codec import decode
+from ...io.stems import Selection
 from ...io.whole_files import whole_file
 from .fingerprint import digest
-from .pairs import MIN_SIDE, Folders, ImagePair, load_folders, spread
+from .pairs import ALL, MIN_SIDE, Folders, ImagePair, load_folders, spread
 
 FORMAT = 1
 LIMIT = 60_000_000  # bytes
@@ -20,14 +21,21 @@ VALIDATION = 16  # pairs, their middles
 LOSSLESS = [cv2.IMWRITE_WEBP_QUALITY, 101]
 
 
-def pack(folder: Path, path: Path, side: int, limit: int = LIMIT, seed: int = 0) -> dict:
+def pack(
+    folder: Path,
+    path: Path,
+    side: int,
+    limit: int = LIMIT,
+    seed: int = 0,
+    selection: Selection = ALL,
+) -> dict:
     """Write crops of all training pairs, lossless, until they take ``limit`` bytes.
 
     side: of the crops, pixels; smaller images go in whole. Pairs take turns, each time at another
     place, so that every pair is there before one comes twice.
     Returns what was written. Raises UserError.
     """
-    data = load_folders(folder)
+    data = load_folders(folder, selection=selection)
     random = np.random.default_rng(seed)
     validation = [pair.centre(2 * side) for pair in spread(data.validation, VALIDATION)]
     train, size = [], 10_000 + sum(len(_encode(pair)) for pair in validation)
@@ -54,8 +62,8 @@ def pack(folder: Path, path: Path, side: int, limit: int = LIMIT, seed: int = 0)
     return {'file': str(path), 'bytes': Path(path).stat().st_size, 'crops': len(train)}
 
 
-def load_packed(path: Path) -> Folders:
-    """Read a file of `pack`. Raises UserError."""
+def load_packed(path: Path, selection: Selection = ALL) -> Folders:
+    """Read a file of `pack`. selection: as in `load_folders`. Raises UserError."""
     found = {'train': [], 'val': []}
     try:
         with zipfile.ZipFile(path) as archive:
@@ -81,7 +89,12 @@ def load_packed(path: Path) -> Folders:
         RuntimeError,
     ) as error:
         raise UserError(f'{path} is not a file of "data pack": {told(error)}') from error
-    return Folders(found['train'], found['val'], description, digest([Path(path)]))
+    train = selection.choose(found['train'], path)
+    validation = selection.leave_out(found['val'], path)
+    if len(train) < len(found['train']):
+        description += f', {len(train)} of them used'
+    stems = (pair.stem for pair in (*train, *validation))
+    return Folders(train, validation, description, digest([Path(path), *stems]))
 
 
 def _crop(pair: ImagePair, side: int, random: np.random.Generator) -> ImagePair:

@@ -1,6 +1,6 @@
 """8-bit image pairs from folders, grey or colour, in memory or streamed, and random crops."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +14,15 @@ from ...io.datasets import PairFiles, find_pairs, usable
 from ...io.image_codec import read_header
 from ...io.image_files import read_thermal, read_visible
 from ...io.pixels import luma
+from ...io.stems import Selection
 from ...pipeline.preparation import Preparation
 from .fingerprint import digest
 
 MIN_SIDE = 32
 IN_MEMORY = 2 * 2**30  # bytes of grey pairs; larger sets are streamed from disk
 HELD_OUT = 10  # of a flat folder, every tenth pair is for validation
+ALL = Selection()
+Pick = Callable[[list[PairFiles], Path], list[PairFiles]]
 LAYOUT = 'train/vis, train/ir, val/vis and val/ir, with one visible and one thermal image per stem'
 
 
@@ -135,20 +138,26 @@ def eight_bit(fused: Tensor) -> Tensor:
     return (fused.clamp(0, 1) * 255).round().to(torch.uint8)
 
 
-def load_folders(folder: Path, seed: int = 0, colour: bool = False) -> Folders:
+def load_folders(
+    folder: Path, seed: int = 0, colour: bool = False, selection: Selection = ALL
+) -> Folders:
     """The pairs of a folder laid out as `LAYOUT`, or of a flat one. Raises UserError.
 
     A flat folder (vis and ir directly in it) is split: of its pairs in an order drawn by the seed,
-    every tenth is for validation. colour: visible as RGB, not luma.
+    every tenth is for validation. colour: visible as RGB, not luma. selection: its ``without`` is
+    of all pairs, its ``stems`` of those that are trained on.
     """
     folder = Path(folder)
     if any((folder / split).is_dir() for split in ('train', 'val')) or not folder.is_dir():
-        parts = [load_pairs(folder / split, colour) for split in ('train', 'val')]
+        parts = [
+            load_pairs(folder / 'train', colour, selection.choose),
+            load_pairs(folder / 'val', colour, selection.leave_out),
+        ]
         train, validation = (pairs for pairs, _ in parts)
         files = [file for _, used in parts for file in used]
         description = f'{folder.resolve().name}/train, {len(train)} pairs'
         return Folders(train, validation, description, fingerprint(files))
-    pairs, files = load_pairs(folder, colour)
+    pairs, files = load_pairs(folder, colour, selection.choose)
     order = np.random.default_rng((seed, 3 << 32)).permutation(len(pairs))
     held = max(1, len(pairs) // HELD_OUT)
     split = [sorted(order[held:]), sorted(order[:held])]
@@ -174,8 +183,10 @@ def spread(pairs: Sequence[ImagePair], count: int) -> list[ImagePair]:
     return [pairs[i * len(pairs) // count] for i in range(count)]
 
 
-def load_pairs(folder: Path, colour: bool = False) -> tuple[Sequence[ImagePair], list[PairFiles]]:
-    """All pairs of a folder in a layout of `datasets`, sorted by stem, and their files.
+def load_pairs(
+    folder: Path, colour: bool = False, pick: Pick = ALL.choose
+) -> tuple[Sequence[ImagePair], list[PairFiles]]:
+    """The picked pairs of a folder in a layout of `datasets`, sorted by stem, and their files.
 
     Above `IN_MEMORY` bytes they stay on disk and are read when they are asked for. Images without a
     partner are told and left out. Raises UserError.
@@ -188,7 +199,7 @@ def load_pairs(folder: Path, colour: bool = False) -> tuple[Sequence[ImagePair],
         warn(f'{len(found.alone)} images of {folder} have no partner of the same stem ({some}) and '
              'are left out')  # fmt: skip
     files: list[PairFiles] = []
-    shapes = usable(found.pairs, lambda pair: _noted(pair, files), folder)
+    shapes = usable(pick(found.pairs, folder), lambda pair: _noted(pair, files), folder)
     pairs: Sequence[ImagePair]
     if (4 if colour else 2) * sum(height * width for height, width in shapes) > IN_MEMORY:
         pairs = Streamed(files, shapes, colour)

@@ -82,12 +82,16 @@ def _facts(checkpoint: Checkpoint, kind: str, more: str = '') -> str:
 |---|---|
 | kind | {kind} |
 | parameters | {count_parameters(checkpoint.network)} |{more}
-| trained on | {checkpoint.trained_on} |
+| trained on | {checkpoint.trained_on} |{_never(config)}
 | configuration | {config.hash}, seed {config.seed} |
 | training | step {row['step']} of {config.steps}, {crops} a step, {row['seconds'] / 60:.1f} min |
 | machine | {checkpoint.machine} |
 | code | {checkpoint.commit} |
 | licence of the weights | {LICENCE}; the training data have terms of their own |"""
+
+
+def _never(config: Config) -> str:
+    return f'\n| never trained or chosen on | `{config.without}` |' if config.without else ''
 
 
 def _loss(config: Config) -> str:
@@ -100,7 +104,7 @@ def detector_card(checkpoint: Checkpoint, classes: Sequence[str]) -> str:
     """The model card, Markdown, without measured accuracy: that is for `evaluate` to add."""
     config = checkpoint.config
     kind = f"detector: RGB in [0, 1] in, {' and '.join(classes)} boxes out, in YOLOv8's layout"
-    never = f'\n| never trained on | `{config.section.held_out}` |'
+    never = f'\n| never trained on either | `{config.section.held_out}` |'
     return f"""# detector_person_car
 
 A small anchor-free detector of people and cars, for visible, thermal and fused images alike.

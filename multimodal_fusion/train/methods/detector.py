@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from ...detect.detection import Detection, draw
 from ...detect.suppress import suppress
 from ...errors import UserError
-from ...host.share import share_file
-from ...io.text_files import read_text
+from ...io.stems import StemList
 from ...networks.yolo import Yolo, cells, decode
 from ..config import Count, Number, Positive, Section
 from ..data.boxes import CLASSES, SOURCES, VIEWS, BoxedCrops, load_boxed, to_tensor, whole
@@ -79,7 +78,8 @@ class DetectorMethod(Method):
 
     def __init__(self, settings: Settings, engine: Engine, data: Path):
         self.engine, self.settings = engine, settings
-        boxed = load_boxed(data, settings, held_out_stems(settings.held_out))
+        held_out = StemList.read(settings.held_out)
+        boxed = load_boxed(data, settings, held_out, engine.config.selection)
         self.validation = boxed.validation
         self.data, self.fingerprint = boxed.description, boxed.fingerprint
         self.crops = engine.batches(
@@ -161,10 +161,3 @@ class DetectorMethod(Method):
             raise UserError(f'a detector is exported as it is; leave --{given[0]} out')
         export_detector(checkpoint, path, CLASSES)
         return {}
-
-
-def held_out_stems(name: str) -> list[str]:
-    """The stems in a split file, a path or one of the package's own. Raises UserError."""
-    path = Path(name) if Path(name).is_file() else share_file(name)
-    lines = (line.partition('#')[0].strip() for line in read_text(path, 'the stems').splitlines())
-    return [line for line in lines if line]

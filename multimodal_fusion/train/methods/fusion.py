@@ -105,7 +105,7 @@ class Fusion(FusionMethod):
         self.terms, self.factors = chosen_terms(settings)
         colour = settings.visible == 'colour'
         self.columns = ('loss', *self.terms)
-        pairs = load_folders(data, engine.config.seed, colour)
+        pairs = load_folders(data, engine.config.seed, colour, engine.config.selection)
         self.validation = pairs.validation
         self.data, self.fingerprint = pairs.description, pairs.fingerprint
         train = large_enough(pairs.train, settings.patch)

@@ -90,7 +90,10 @@ class MMDRFuseMethod(FusionMethod):
 
     def _load(self, data: Path) -> None:
         config, settings = self.engine.config, self.settings
-        pairs = load_packed(data) if data.is_file() else load_folders(data, config.seed)
+        if data.is_file():
+            pairs = load_packed(data, config.selection)
+        else:
+            pairs = load_folders(data, config.seed, selection=config.selection)
         self.data, self.fingerprint = pairs.description, pairs.fingerprint
         if config.batch > settings.patches // self.engine.world * self.engine.world:
             raise UserError(f'batch {config.batch} is more than the {settings.patches} patches')

@@ -49,7 +49,7 @@ class MobileFuseMethod(FusionMethod):
         self.engine, self.settings = engine, settings
         self.columns = ('loss', settings.learns)
         seed, side = engine.config.seed, settings.patch
-        made = load_made(data, side, seed, settings.synthesis)
+        made = load_made(data, side, seed, settings.synthesis, engine.config.selection)
         self.validation = made.validation
         self.data, self.fingerprint = made.description, made.fingerprint
         self.batches = engine.batches(

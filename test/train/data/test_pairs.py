@@ -11,6 +11,7 @@ for package in ('lightning_fabric', 'pydantic', 'safetensors', 'onnx', 'onnxscri
     pytest.importorskip(package, reason='training needs the train extra')
 
 from multimodal_fusion.errors import UserError
+from multimodal_fusion.io.stems import Selection
 from multimodal_fusion.train.data import pairs as pairs_module
 from multimodal_fusion.train.data.pairs import (
     Crops,
@@ -46,6 +47,24 @@ def test_crops_come_from_every_place_in_all_eight_poses():
     crops = Crops([ImagePair('a', image, image)], 32, 64, seed=0)
     spots = torch.cat([torch.nonzero(crops(step)[0])[:, 2:] for step in range(4)])
     assert len(spots.unique(dim=0)) == 8 + 4
+
+
+def test_pairs_that_are_left_out_and_those_that_are_chosen(data, tmp_path, capsys):
+    apart, some = tmp_path / 'apart.txt', tmp_path / 'some.txt'
+    apart.write_text('s1\ns4\n')
+    some.write_text('s0\ns3\n')
+    whole = load_folders(data)
+    found = load_folders(data, selection=Selection.read(None, apart))
+    assert [p.stem for p in found.train] == ['s0', 's2', 's3']
+    assert [p.stem for p in found.validation] == ['s5', 's6']
+    assert '1 of 4 pairs of' in capsys.readouterr().err
+    chosen = load_folders(data, selection=Selection.read(some, apart))
+    assert [p.stem for p in chosen.train] == ['s0', 's3']
+    assert [p.stem for p in chosen.validation] == ['s5', 's6']
+    assert len({x.fingerprint for x in (whole, found, chosen)}) == 3
+    some.write_text('s0\ns1\n')
+    with pytest.raises(UserError, match=r's1 is named in .*some.txt, and .*apart.txt keeps it'):
+        load_folders(data, selection=Selection.read(some, apart))
 
 
 def test_visible_becomes_luma(data):

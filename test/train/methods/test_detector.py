@@ -1,5 +1,7 @@
 """The detector's network, assignment, loss, batches, training run and model file."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ torch = pytest.importorskip('torch')
 from safetensors.torch import load_file
 
 from multimodal_fusion.detect.detector import Detector
+from multimodal_fusion.io.stems import StemList
 from multimodal_fusion.networks.yolo import Exported, Yolo, cells, decode
 from multimodal_fusion.train.config import Config
 from multimodal_fusion.train.data import boxes
@@ -155,7 +158,7 @@ def make_data(folder):
 def test_samples_batches_and_what_is_held_out(tmp_path):
     data = make_data(tmp_path / 'data')
     how = Config.load(CONFIGS / 'detector.yaml', changes_of(SMALL)).section
-    loaded = boxes.load_boxed(data, how, ['b'])
+    loaded = boxes.load_boxed(data, how, StemList(Path('x'), ('b',), ()))
     assert [s.stem for s in loaded.train['human']] == ['p_c']
     assert [s.stem for s in loaded.train['machine']] == ['a']
     only_people = loaded.train['human'][0]
@@ -178,7 +181,7 @@ def test_samples_batches_and_what_is_held_out(tmp_path):
 
 
 def test_the_held_out_images_are_named():
-    held = detector.held_out_stems('config/train/detector_split.txt')
+    held = StemList.read('config/train/detector_split.txt').named
     assert len(held) == len(set(held)) == 37
     assert sum(stem.startswith('msrs_') for stem in held) == 12
 
