@@ -12,11 +12,12 @@ from .config import Config, put, read_complete
 from .data.pairs import load_folders, spread
 from .export.card import count_parameters
 from .loop import TrainingJob, train
+from .losses.halo import most_overshoot
 from .run import Checkpoint
-from .scores import Scores, fuse, metrics, score
+from .scores import CARD, Scores, fuse, metrics, score
 
-BASELINES = ('max', 'average', 'laplacian')
-METRICS = ('SD', 'VIF', 'Qabf', 'SSIM', 'EN', 'MI', 'SCD')
+BASELINES = ('max', 'average', 'laplacian', 'guided_filter')
+METRICS = (*CARD, 'amplified', 'saturated')
 
 
 @dataclass(frozen=True)
@@ -37,14 +38,17 @@ class Table:
     def markdown(self) -> str:
         """Means over the pairs, one line a variant."""
         lines = [
-            '| variant | KB | ' + ' | '.join(METRICS) + ' |',
-            '|---' * (len(METRICS) + 2) + '|',
+            '| variant | KB | overshoot | ' + ' | '.join(METRICS) + ' |',
+            '|---' * (len(METRICS) + 3) + '|',
         ]
         for row in self.rows:
             cells = ' | '.join(f'{row[name]:.4f}' for name in METRICS)
-            lines.append(f'| {row["variant"]} | {row["kilobytes"]:.2f} | {cells} |')
+            size, over = row['kilobytes'], row['overshoot']
+            lines.append(f'| {row["variant"]} | {size:.2f} | {over:.0f} | {cells} |')
         lines.append(
-            f'\nMeans over {self.pairs} pairs, 8-bit luma, our definitions; higher is better.'
+            '\nOvershoot: the most at step edges, grey levels. '
+            f'Means over {self.pairs} pairs, 8-bit luma, our definitions; higher is better, '
+            'of amplified and saturated lower.'
         )
         return '\n'.join(lines)
 
@@ -63,7 +67,12 @@ def ablate(
     validation = spread(load_folders(folder).validation, pairs)
     make_folder(Path(out))
     rows = [
-        {'variant': name, 'kilobytes': 0.0, **score(CLASSICAL[name], validation, scores)}
+        {
+            'variant': name,
+            'kilobytes': 0.0,
+            'overshoot': most_overshoot(CLASSICAL[name]),
+            **score(CLASSICAL[name], validation, scores),
+        }
         for name in BASELINES
     ]
     for variant in variants:
@@ -75,11 +84,13 @@ def ablate(
             put(content, 'vgg', vgg, variant.name)
         train(TrainingJob(Config.check(content, variant.name), folder, run, resume=True))
         checkpoint = Checkpoint.load(run)
+        fused = fuse(checkpoint.network)
         rows.append(
             {
                 'variant': variant.label,
                 'kilobytes': 4 * count_parameters(checkpoint.network) / 1024,
-                **score(fuse(checkpoint.network), validation, scores),
+                'overshoot': most_overshoot(fused),
+                **score(fused, validation, scores),
             }
         )
         table = Table(rows, len(validation))

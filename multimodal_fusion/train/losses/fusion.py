@@ -11,6 +11,8 @@ VIF_SIDE = 41  # what the four scales need
 VIF_NOISE, VIF_LEAST = 2.0, 1e-6  # variances, of 0..255
 VIF_NOTHING = 1e-3  # information: a flat source loses none
 SCD_LEAST = 1e-6  # variance, of a quarter of a grey level: below it no gradient grows
+CONTRAST = 16 / 255**2  # variance from which a window counts, as in KC
+AMPLIFIED = 1.05  # of the stronger source's deviation: a little under what evaluate counts from
 FLAT = 1e-4  # a derivative of a fortieth of a grey level; below it nothing has a direction
 
 
@@ -82,6 +84,40 @@ def scd(fused: Tensor, thermal: Tensor, visible: Tensor) -> Tensor:
     source should vary as the other one does."""
     found = _correlation(fused - visible, thermal) + _correlation(fused - thermal, visible)
     return 1 - found.mean() / 2
+
+
+def kc(fused: Tensor, thermal: Tensor, visible: Tensor) -> Tensor:
+    """1 - (KC_thermal + KC_visible) / 2, the share of the sources' contrast that is lost.
+
+    As ``evaluate`` has it, but an inverted contrast counts below 0, so that it has a gradient.
+    """
+    mean_fused, _ = _box_means(fused, fused)
+    kept: Tensor | float = 0.0
+    for source in (thermal, visible):
+        mean, square, product = _box_means(source, source * source, source * fused)
+        variance, common = square - mean * mean, product - mean * mean_fused
+        some = (variance > CONTRAST).to(fused.dtype)
+        shares = some * (common / variance.clamp(min=CONTRAST)).clamp(-1, 1)
+        kept = kept + (shares.sum((1, 2, 3)) / some.sum((1, 2, 3)).clamp(min=1)).mean()
+    return 1 - kept / 2
+
+
+def amplified(fused: Tensor, thermal: Tensor, visible: Tensor) -> Tensor:
+    """By how much windows exceed `AMPLIFIED` times the deviation of the stronger source: the mean
+    of max(0, ratio - 1.05) over the windows with contrast."""
+    spreads = []
+    for image in (fused, thermal, visible):
+        mean, square = _box_means(image, image * image)
+        spreads.append(square - mean * mean)
+    larger = torch.maximum(*spreads[1:])
+    some = (larger > CONTRAST).to(fused.dtype)
+    ratio = (spreads[0].clamp(min=SCD_LEAST) / larger.clamp(min=CONTRAST)).sqrt()
+    return ((ratio - AMPLIFIED).relu() * some).sum() / some.sum().clamp(min=1)
+
+
+def outside(fused: Tensor, thermal: Tensor, visible: Tensor) -> Tensor:
+    """Mean distance to [0, 1], which clipping would lose."""
+    return ((fused - 1).relu() + (-fused).relu()).mean()
 
 
 def _correlation(a: Tensor, b: Tensor) -> Tensor:
@@ -162,6 +198,9 @@ TERMS = {
     'qabf': qabf,
     'vif': vif,
     'scd': scd,
+    'kc': kc,
+    'amplified': amplified,
+    'outside': outside,
     'chroma': chroma,
 }
 """By the names that configurations have for them: a loss is called as its metric. All are of luma,

@@ -16,12 +16,13 @@ from ...errors import UserError, quoted
 from ...host.plugins import named
 from ...io.text_files import read_yaml
 from ...networks.registry import NETWORKS
-from ..config import Section, Weights, unknown
+from ..config import Positive, Section, Weights, unknown
 from ..curves import sheet
 from ..data.pairs import Crops, ImagePair, eight_bit, large_enough, load_folders, spread
 from ..engine import Engine, bare
 from ..losses import fusion
 from ..losses.fusion import TERMS
+from ..losses.halo import halo, step_edges
 from ..run import Checkpoint, fingerprint
 from .method import Method
 
@@ -99,12 +100,14 @@ class Fusion(FusionMethod):
         loss: str
         weights: Weights
         terms: list[str]
+        halo: Positive = 0.0  # came later: runs of before have none
 
     def __init__(self, settings: Settings, engine: Engine, data: Path):
-        self.engine = engine
+        self.engine, self.halo = engine, settings.halo
+        self.edges = tuple(image.to(engine.device) for image in step_edges())
         self.terms, self.factors = chosen_terms(settings)
         colour = settings.visible == 'colour'
-        self.columns = ('loss', *self.terms)
+        self.columns = ('loss', *self.terms, *['halo'] * bool(self.halo))
         pairs = load_folders(data, engine.config.seed, colour, engine.config.selection)
         self.validation = pairs.validation
         self.data, self.fingerprint = pairs.description, pairs.fingerprint
@@ -139,11 +142,22 @@ class Fusion(FusionMethod):
     def step(self, number: int) -> dict[str, float]:
         thermal, visible = (image.to(self.engine.device) for image in self.crops(number))
         loss, values = self._loss(self.network(thermal, visible), thermal, visible)
+        if self.halo:
+            values['halo'] = halo(self.network, self.edges)
+            loss = loss + self.halo * values['halo']
         self.optimiser.minimise(loss)
         return {'loss': loss.item(), **{name: value.item() for name, value in values.items()}}
 
     def cost(self, fused: Tensor, pair: ImagePair) -> tuple[Tensor, Values]:
         return self._loss(fused, *(image.to(self.engine.device) for image in pair.tensors()))
+
+    def judge(self) -> dict[str, float]:
+        means = super().judge()
+        if self.halo:
+            with torch.no_grad():
+                means['halo'] = halo(self.engine.averaged(self.network), self.edges).item()
+            means['loss'] += self.halo * means['halo']
+        return means
 
     def _loss(self, *images: Tensor) -> tuple[Tensor, Values]:
         """Our terms see luma; chroma and your own see what the network does."""
