@@ -87,6 +87,8 @@ if bdist_wheel is not None:
 # distribution name that apt does not provide (opencv-python-headless) would break the executables.
 under_colcon = 'COLCON' in os.environ or 'AMENT_PREFIX_PATH' in os.environ
 
+KERNEL = ('two_layer', 'fixed_point', 'pyramid', 'team')
+
 setup(
     cmdclass=commands,
     install_requires=[] if under_colcon else RUN_TIME,
@@ -112,7 +114,7 @@ setup(
     ext_modules=[
         Extension(
             f'{NAME}.fusers.kernel.two_layer',
-            [f'{NAME}/fusers/kernel/{name}.c' for name in ('two_layer', 'fixed_point', 'team')],
+            [f'{NAME}/fusers/kernel/{name}.c' for name in KERNEL],
             depends=[f'{NAME}/fusers/kernel/{name}.h' for name in ('rows', 'team')],
             extra_compile_args=[
                 '-O3',

@@ -1,4 +1,4 @@
-"""The two-layer network on one or more cores, without a runtime: uint8 in, uint8 out, one pass."""
+"""The small networks on one or more cores, without a runtime: uint8 in, uint8 out."""
 
 import ctypes
 import weakref
@@ -8,7 +8,8 @@ from functools import partial
 import numpy as np
 
 from .fixed_point import FixedPoint, fixed_point
-from .library import FixedNetwork, Network, library
+from .library import FixedNetwork, Network, Pyramid, library
+from .pyramid import LEVELS, PyramidWeights, read_pyramid
 from .recycled import Recycled
 from .weights import TwoLayer, read_two_layer
 
@@ -16,30 +17,39 @@ _ROWS = 32  # for each of them that many threads at most, or they cost more than
 
 
 class Compiled:
-    """A two-layer model, ready to run. Make one with `compiled`. Any thread may call it."""
+    """A two-layer model or a pyramid, ready to run. Make one with `compiled`. Any thread may call
+    it."""
 
     def __init__(
         self,
-        weights: TwoLayer,
+        weights: TwoLayer | PyramidWeights,
         threads: int = 1,
         wide: bool | None = None,
         sixteen_bit: bool | None = None,
     ):
         """wide: use AVX2 and FMA; by default if the processor has them. sixteen_bit: compute with
-        16-bit numbers; by default where `wide`, and where the weights prove that no pixel can be
-        off by more than one grey level (`fixed_point`)."""
+        16-bit numbers; by default of two-layer models where `wide`, and where the weights prove
+        that no pixel can be off by more than one grey level (`fixed_point`)."""
         lib = library()
         if lib is None:
             raise ValueError('the library is not built')
         self._library = lib
         self.wide = bool(self._library.has_wide_vectors()) if wide is None else wide
-        fixed = fixed_point(weights) if self.wide and sixteen_bit is not False else None
+        self._results, self._workspaces = Recycled(), Recycled()
+        fixed = None
+        if isinstance(weights, TwoLayer) and self.wide and sixteen_bit is not False:
+            fixed = fixed_point(weights)
         self.sixteen_bit = fixed is not None
         if sixteen_bit and not self.sixteen_bit:
             raise ValueError('16-bit numbers are not exact enough for these weights, or not wide')
-        self._make = self._in_floats(weights) if fixed is None else self._in_words(fixed, weights)
-        self._results = Recycled()
+        if isinstance(weights, PyramidWeights):
+            self._make = self._in_pyramid(weights)
+        elif fixed is None:
+            self._make = self._in_floats(weights)
+        else:
+            self._make = self._in_words(fixed, weights)
         self.threads = threads
+        self._least = 2 if isinstance(weights, TwoLayer) else 2 ** (LEVELS + 1)
         self._team = self._library.open_team(threads - 1) if threads > 1 else None
         if self._team:
             # Not at exit: a thread that nobody waits for may be fusing then.
@@ -69,19 +79,42 @@ class Compiled:
         )
         return partial(self._library.fuse_in_words, network)
 
+    def _in_pyramid(self, weights: PyramidWeights) -> Callable[..., None]:
+        parts, white = weights.tensors, np.float32(255.0)
+        network = Pyramid(
+            _floats(parts['detail1.weight'].transpose(2, 3, 1, 0), 144),
+            _floats(parts['local.weight'].transpose(1, 0, 2, 3), 16),
+            _floats(parts['detail1.bias'] * white, 8),
+            _floats(parts['detail2.weight'] / 2, 72),  # the kernel doubles the hidden layer
+            float(parts['detail2.bias'][0] * white),
+            _floats(parts['base.conv1.weight'], 72),
+            _floats(parts['base.conv1.bias'] * white, 4),
+            _floats(parts['base.conv2.weight'], 36),
+            float(parts['base.conv2.bias'][0] * white),
+            LEVELS,
+        )
+
+        def make(*work) -> None:
+            height, width = work[6:8]
+            floats = self._library.pyramid_workspace(LEVELS, height, width)
+            workspace = self._workspaces.take((4 * floats,))
+            self._library.fuse_in_pyramid(network, self.wide, workspace.ctypes.data, *work)
+
+        return make
+
     def fuse(
         self, visible: np.ndarray, thermal: np.ndarray, out: np.ndarray | None = None
     ) -> np.ndarray:
         """Network and return of colour.
 
-        visible: uint8 (H, W, 3) BGR or (H, W). thermal: uint8 (H, W). H and W at least 2. Rows may
-        lie apart, as in a padded message. out: contiguous uint8 of visible's shape that overlaps
-        neither; without it the result is an array that nobody else holds, and that is not written
-        again while anybody does. Returns out.
+        visible: uint8 (H, W, 3) BGR or (H, W). thermal: uint8 (H, W). H and W at least 2, of a
+        pyramid 16. Rows may lie apart, as in a padded message. out: contiguous uint8 of visible's
+        shape that overlaps neither; without it the result is an array that nobody else holds, and
+        that is not written again while anybody does. Returns out.
         Colour gets the change of BT.601 luma added to each channel and clipped, as
         `fuser.return_colour` does. Raises ValueError.
         """
-        if visible.shape[:2] != thermal.shape or min(thermal.shape) < 2:
+        if visible.shape[:2] != thermal.shape or min(thermal.shape) < self._least:
             raise ValueError(f'visible is {visible.shape}, thermal {thermal.shape}')
         if visible.ndim == 3 and visible.shape[2] != 3:
             raise ValueError(f'visible has {visible.shape[2]} channels, expected 3')
@@ -106,7 +139,7 @@ def compiled(content: bytes, threads: int = 1) -> Compiled | None:
     """The compiled path for a model file's bytes; None where it is not built or does not fit."""
     if library() is None:
         return None
-    weights = read_two_layer(content)
+    weights = read_two_layer(content) or read_pyramid(content)
     return None if weights is None else Compiled(weights, threads)
 
 

@@ -33,6 +33,23 @@ class FixedNetwork(ctypes.Structure):
     )
 
 
+class Pyramid(ctypes.Structure):
+    """Pyramid of pyramid.c: weights for images of 0..255."""
+
+    _fields_ = (
+        ('detail', ctypes.c_float * 144),  # (row, column, input: thermal, visible; channel)
+        ('local', ctypes.c_float * 16),  # (input, channel)
+        ('bias', ctypes.c_float * 8),
+        ('second', ctypes.c_float * 72),  # (channel, row, column)
+        ('last_bias', ctypes.c_float),
+        ('base_first', ctypes.c_float * 72),  # (channel, input, row, column)
+        ('base_bias', ctypes.c_float * 4),
+        ('base_second', ctypes.c_float * 36),  # (channel, row, column)
+        ('base_last_bias', ctypes.c_float),
+        ('levels', ctypes.c_int32),
+    )
+
+
 @functools.cache
 def library() -> ctypes.CDLL | None:
     """The library, or None where it was not built or does not load on this machine."""
@@ -50,6 +67,10 @@ def _declared(lib: ctypes.CDLL) -> ctypes.CDLL:
     lib.fuse_in_floats.restype = None
     lib.fuse_in_words.argtypes = (ctypes.POINTER(FixedNetwork), *images, *work)
     lib.fuse_in_words.restype = None
+    lib.fuse_in_pyramid.argtypes = (ctypes.POINTER(Pyramid), number, pointer, *images, *work)
+    lib.fuse_in_pyramid.restype = None
+    lib.pyramid_workspace.argtypes = (number, number, number)
+    lib.pyramid_workspace.restype = ctypes.c_int64
     lib.open_team.argtypes, lib.open_team.restype = (number,), pointer
     lib.close_team.argtypes, lib.close_team.restype = (pointer,), None
     lib.has_wide_vectors.argtypes, lib.has_wide_vectors.restype = (), number

@@ -35,11 +35,11 @@ def read_two_layer(content: bytes) -> TwoLayer | None:
     """The weights in an ONNX file's bytes, checked by `model_file`; None for any other network."""
     try:
         return _Graph(content).two_layer()
-    except (_OtherShape, ValueError, TypeError, KeyError, IndexError):  # or damaged
+    except (OtherShape, ValueError, TypeError, KeyError, IndexError):  # or damaged
         return None
 
 
-class _OtherShape(Exception):  # noqa: N818 (no error: the model is simply another one)
+class OtherShape(Exception):  # noqa: N818 (no error: the model is simply another one)
     pass
 
 
@@ -57,16 +57,16 @@ class _Graph:
     def __init__(self, content: bytes):
         model = list(fields(memoryview(content)))
         domains = [_text(_only(value, 1)) for number, value in model if number == 8]
-        _require(domains == [''])
+        require(domains == [''])
         graph = list(fields(next(value for number, value in model if number == 7)))
         self.nodes, self.tensors = {}, {}
         for number, value in graph:
             if number == 1:
                 node = _node(value)
-                _require(len(node.outputs) == 1)
+                require(len(node.outputs) == 1)
                 self.nodes[node.outputs[0]] = node
             elif number == 5:
-                name, tensor = _tensor(value)
+                name, tensor = read_tensor(value)
                 self.tensors[name] = tensor
 
     def two_layer(self) -> TwoLayer:
@@ -75,7 +75,7 @@ class _Graph:
         at = self._step(at, 'Round', skip=('Cast', {'to': _UINT8}))
         at = self._scaled(at, 'Mul')
         node = self._node(at, 'Clip', 3)
-        _require([self._scalar(name) for name in node.inputs[1:]] == [0.0, 1.0])
+        require([self._scalar(name) for name in node.inputs[1:]] == [0.0, 1.0])
         at, tanh = node.inputs[0], False
         if self.nodes[at].kind == 'Tanh':
             at, tanh = self._step(at, 'Tanh'), True
@@ -86,14 +86,14 @@ class _Graph:
         for name, source in zip(node.inputs, ('thermal', 'visible'), strict=True):
             at = self._scaled(name, 'Div')
             at = self._step(at, 'Transpose', skip=('Cast', {'to': _FLOAT}), perm=[0, 3, 1, 2])
-            _require(at == source)
-        _require(left == 17 + tanh)  # nothing else is computed
+            require(at == source)
+        require(left == 17 + tanh)  # nothing else is computed
         return TwoLayer(first, bias, second, last_bias, tanh)
 
     def _node(self, name: str, kind: str, inputs: int, **attributes) -> _Node:
         node = self.nodes[name]
-        _require(node.kind == kind and len(node.inputs) == inputs)
-        _require(all(node.attributes.get(key) == value for key, value in attributes.items()))
+        require(node.kind == kind and len(node.inputs) == inputs)
+        require(all(node.attributes.get(key) == value for key, value in attributes.items()))
         return node
 
     def _step(self, name: str, kind: str, skip=None, **attributes) -> str:
@@ -104,7 +104,7 @@ class _Graph:
 
     def _scaled(self, name: str, kind: str) -> str:
         node = self._node(name, kind, 2)
-        _require(self._scalar(node.inputs[1]) == 255.0)
+        require(self._scalar(node.inputs[1]) == 255.0)
         return node.inputs[0]
 
     def _convolution(self, name: str, shape: tuple[int, ...]):
@@ -113,24 +113,24 @@ class _Graph:
             'auto_pad': b'NOTSET', 'dilations': [1, 1], 'group': 1, 'kernel_shape': [3, 3],
             'pads': [0, 0, 0, 0], 'strides': [1, 1],
         }  # fmt: skip
-        _require(all(plain.get(key) == value for key, value in node.attributes.items()))
+        require(all(plain.get(key) == value for key, value in node.attributes.items()))
         weight, bias = (self.tensors[name] for name in node.inputs[1:])
-        _require(weight.shape == shape and bias.shape == shape[:1])
-        _require(weight.dtype == bias.dtype == np.float32)
-        _require(np.isfinite(weight).all() and np.isfinite(bias).all())
+        require(weight.shape == shape and bias.shape == shape[:1])
+        require(weight.dtype == bias.dtype == np.float32)
+        require(np.isfinite(weight).all() and np.isfinite(bias).all())
         pad = self._node(node.inputs[0], 'Pad', 2, mode=b'reflect')
-        _require(self.tensors[pad.inputs[1]].tolist() == _PADS)
+        require(self.tensors[pad.inputs[1]].tolist() == _PADS)
         return pad.inputs[0], weight, bias
 
     def _scalar(self, name: str) -> float:
         value = self.tensors[name]
-        _require(value.size == 1)
+        require(value.size == 1)
         return float(value.reshape(()))
 
 
-def _require(condition: bool) -> None:
+def require(condition: bool) -> None:
     if not condition:
-        raise _OtherShape
+        raise OtherShape
 
 
 def _only(message: memoryview, wanted: int) -> memoryview:
@@ -159,7 +159,7 @@ def _node(message: memoryview) -> _Node:
             name, attribute = _attribute(value)
             attributes[name] = attribute
         elif number == 7:
-            _require(len(value) == 0)  # an operator of somebody else's
+            require(len(value) == 0)  # an operator of somebody else's
     return _Node(kind, inputs, outputs, attributes)
 
 
@@ -178,7 +178,7 @@ def _attribute(message: memoryview) -> tuple[str, Any]:
     return name, value
 
 
-def _tensor(message: memoryview) -> tuple[str, np.ndarray]:
+def read_tensor(message: memoryview) -> tuple[str, np.ndarray]:
     name, kind, raw = '', 0, b''
     shape: list[int] = []
     listed: list[int] = []
