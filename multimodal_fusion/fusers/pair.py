@@ -6,6 +6,7 @@ import numpy as np
 from ..errors import UserError
 
 MIN_SIDE = 32
+MOST_COLOUR = 3.0  # times the visible image's chroma
 
 
 def check_pair(visible: np.ndarray, thermal: np.ndarray) -> None:
@@ -42,6 +43,24 @@ def return_colour(visible: np.ndarray, grey: np.ndarray, fused: np.ndarray) -> n
     brighter = cv2.cvtColor(cv2.subtract(fused, grey), cv2.COLOR_GRAY2BGR)
     darker = cv2.cvtColor(cv2.subtract(grey, fused), cv2.COLOR_GRAY2BGR)
     return cv2.subtract(cv2.add(visible, brighter), darker)
+
+
+def keep_colour(visible: np.ndarray, grey: np.ndarray, fused: np.ndarray) -> np.ndarray:
+    """Scale chroma with luma: F + s (C - Y) of each channel C, s = F / Y.
+
+    Hue and saturation stay where thermal adds light.
+
+    s is at most `MOST_COLOUR`, so that the noise of black pixels does not become colour, and so
+    small that no channel clips. Arguments and result as of `return_colour`.
+    """
+    if visible.ndim == 2:
+        return fused
+    before, after = grey.astype(np.float32), fused.astype(np.float32)
+    above = np.maximum(visible.max(axis=2) - before, 1)
+    scale = np.minimum(after / np.maximum(before, 1), (255 - after) / above)
+    scale = np.minimum(scale, MOST_COLOUR)[..., None]
+    kept = scale * visible + (after - scale[..., 0] * before)[..., None]
+    return np.rint(np.maximum(kept, 0)).astype(np.uint8)
 
 
 def size_text(image: np.ndarray) -> str:

@@ -44,6 +44,11 @@ class OutputSettings:
         'Camera whose stamp, frame_id and camera_info the fused image carries.',
         choices=STREAMS,
     )
+    colour: str = option(
+        'add',
+        'Colour beside fused luma. add: the difference to it stays; keep: saturation and hue stay.',
+        choices=('add', 'keep'),
+    )
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,9 @@ import numpy as np
 
 from ..detect.detector import Detector, DetectorSettings
 from ..fusers.fuser import Fuser, ModelSettings
+from ..fusers.pair import keep_colour
 from ..io import messages
+from ..io.pixels import luma
 from .frames import Lone, ThermalFrame
 from .pairing import Pair
 from .preparation import Preparation
@@ -36,6 +38,7 @@ class Pipeline:
     fuser: Fuser
     detection: DetectorSettings
     detector: Detector | None
+    colour: str = 'add'
 
     @property
     def notices(self) -> list[str]:
@@ -79,7 +82,12 @@ class Pipeline:
         Raises UserError.
         """
         white_hot = self.white_hot(frame, visible.shape[:2], lap)
-        fused, mask = self.fuser.fuse_and_mask(visible, white_hot)
+        if self.colour == 'keep' and visible.ndim == 3 and self.fuser.kind == 'luma':
+            grey = luma(visible)
+            fused, mask = self.fuser.fuse_and_mask(grey, white_hot)
+            fused = keep_colour(visible, grey, fused)
+        else:
+            fused, mask = self.fuser.fuse_and_mask(visible, white_hot)
         lap('fuse')
         return fused, mask
 
@@ -141,6 +149,7 @@ def build(
         fuser=fuser,
         detection=detection,
         detector=detector,
+        colour=settings.output.colour,
     )
 
 
