@@ -12,6 +12,7 @@ from ..evaluate import detection
 from ..evaluate.cache import Cache
 from ..evaluate.metrics import DEFINITIONS
 from ..evaluate.run import BoxJob, Job, evaluate
+from ..evaluate.sheet import Row
 from ..evaluate.summary import PROTOCOLS
 from ..io.whole_files import make_folder
 from . import options
@@ -46,7 +47,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--no-cache', action='store_true', help='measure everything anew')
     parser.add_argument('--no-timing', action='store_true', help='leave the cost out')
     parser.add_argument(
-        '--sheet', metavar='STEMS', help='also sheet.jpg: these images, by comma, of every method'
+        '--sheet',
+        metavar='STEMS',
+        help='also sheet.jpg: these images, by comma, of every method; STEM:X:Y shows what is '
+        'around a place at full size',
     )
     parser.add_argument('--jobs', type=int, default=os.cpu_count() or 1, help='processes')
     parser.add_argument(
@@ -93,6 +97,7 @@ def run(args: argparse.Namespace) -> int:
         args.detector_score,
         tuple(args.class_map),
     )
+    sheet = [Row.parse(text) for text in args.sheet.split(',')] if args.sheet else []
     make_folder(args.out)  # before any work: it may not be writable
     found = evaluate(
         Job(
@@ -119,7 +124,7 @@ def run(args: argparse.Namespace) -> int:
     )
     for result in found.left_out:
         print(f'{result.stem} is left out: {result.message}', file=sys.stderr)
-    found.write(args.out, tuple(args.sheet.split(',')) if args.sheet else ())
+    found.write(args.out, sheet)
     if args.json:
         print(json.dumps(found.results))
     else:

@@ -4,7 +4,7 @@ import difflib
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from .detection import detection_table
 from .measure import Meter, Plan, Result, Sources, measure_files
 from .metrics import OWN, metric_names, own_metric
 from .report import markdown_table, write_report
-from .sheet import contact_sheet
+from .sheet import Row, contact_sheet
 from .summary import PROTOCOLS, finite, per_image_csv, results
 from .timing import time_fusion
 
@@ -111,8 +111,9 @@ class Evaluation:
         found = markdown_table(self.results, self.timing or None)
         return found + (f'\n{detection_table(detected)}' if detected else '')
 
-    def write(self, out: Path, sheet: tuple[str, ...] = ()) -> None:
-        """The report's files, each whole or absent; with ``sheet`` a contact sheet of these stems.
+    def write(self, out: Path, sheet: Sequence[Row] = ()) -> None:
+        """The report's files, each whole or absent; with ``sheet`` a contact sheet of these
+        rows.
 
         Raises UserError.
         """
@@ -132,18 +133,18 @@ class Evaluation:
         if sheet:
             self._write_sheet(out / 'sheet.jpg', sheet)
 
-    def _write_sheet(self, path: Path, stems: tuple[str, ...]) -> None:
+    def _write_sheet(self, path: Path, rows: Sequence[Row]) -> None:
         """The sources and every method's picture of some images. Raises UserError."""
         known = [image['stem'] for image in self.results['images']]
-        for stem in stems:
-            if stem not in known:
-                near = difflib.get_close_matches(stem, known, 1)
+        for row in rows:
+            if row.stem not in known:
+                near = difflib.get_close_matches(row.stem, known, 1)
                 hint = f'; did you mean {near[0]!r}?' if near else ''
-                raise UserError(f'--sheet: no image {stem!r} was measured{hint}')
+                raise UserError(f'--sheet: no image {row.stem!r} was measured{hint}')
         models = (model['name'] for model in self.results['models'])
         names = dict.fromkeys(('thermal', 'visible', *models))
         with whole_file(path) as temporary:
-            drawn = contact_sheet(list(stems), list(names), self.picture)
+            drawn = contact_sheet(rows, list(names), self.picture)
             temporary.write_bytes(cv2.imencode('.jpg', drawn, [cv2.IMWRITE_JPEG_QUALITY, 80])[1])
 
 

@@ -313,6 +313,20 @@ def test_a_sheet_has_a_row_an_image_and_a_column_a_method(pairs, tmp_path, capsy
             '--data', pairs, *options, '--sheet', '33')  # fmt: skip
 
 
+def test_a_row_of_the_sheet_may_be_a_place_at_full_size(pairs, tmp_path, capsys):
+    """A crop is 320x240; of an image of 80x64 it holds all, and black beside it."""
+    options = ('--models', 'max', '--no-baselines', '--no-timing', '--out', tmp_path / 'r')
+    assert evaluate('--data', pairs, *options, '--sheet', '3:10:60,1') == 0
+    sheet = cv2.imread(str(tmp_path / 'r/sheet.jpg'))
+    assert sheet.shape == (20 + 240 + 256, 3 * 320, 3)
+    thermal = cv2.imread(str(pairs / 'ir/3.png'))
+    assert cv2.absdiff(sheet[20:84, :80], thermal).mean() < 4
+    assert sheet[20:84, 90:320].mean() < 2
+    for wrong in ('3:10', '3:a:b', '3:1:2:3'):
+        refused(capsys, f"STEM or STEM:X:Y, got '{wrong}'",
+                '--data', pairs, *options, '--sheet', wrong)  # fmt: skip
+
+
 def test_detection_through_the_fusers(pairs, tmp_path, capsys):
     """A detector that sees a person in the left half whatever it looks at. Pair 0 has one there:
     found. Pair 1 has one in the right half: missed, and a false alarm. Recall and precision 1/2."""
