@@ -22,7 +22,7 @@ from ..data.pairs import Crops, ImagePair, eight_bit, large_enough, load_folders
 from ..engine import Engine, bare
 from ..losses import fusion
 from ..losses.fusion import TERMS
-from ..losses.halo import halo, step_edges
+from ..losses.halo import flat_pairs, halo, step_edges
 from ..run import Checkpoint, fingerprint
 from .method import Method
 
@@ -104,7 +104,10 @@ class Fusion(FusionMethod):
 
     def __init__(self, settings: Settings, engine: Engine, data: Path):
         self.engine, self.halo = engine, settings.halo
-        self.edges = tuple(image.to(engine.device) for image in step_edges())
+        self.made_pictures = [
+            tuple(image.to(engine.device) for image in pair)
+            for pair in (step_edges(), flat_pairs())
+        ]
         self.terms, self.factors = chosen_terms(settings)
         colour = settings.visible == 'colour'
         self.columns = ('loss', *self.terms, *['halo'] * bool(self.halo))
@@ -143,7 +146,7 @@ class Fusion(FusionMethod):
         thermal, visible = (image.to(self.engine.device) for image in self.crops(number))
         loss, values = self._loss(self.network(thermal, visible), thermal, visible)
         if self.halo:
-            values['halo'] = halo(self.network, self.edges)
+            values['halo'] = halo(self.network, *self.made_pictures)
             loss = loss + self.halo * values['halo']
         self.optimiser.minimise(loss)
         return {'loss': loss.item(), **{name: value.item() for name, value in values.items()}}
@@ -155,7 +158,7 @@ class Fusion(FusionMethod):
         means = super().judge()
         if self.halo:
             with torch.no_grad():
-                means['halo'] = halo(self.engine.averaged(self.network), self.edges).item()
+                means['halo'] = halo(self.engine.averaged(self.network), *self.made_pictures).item()
             means['loss'] += self.halo * means['halo']
         return means
 

@@ -7,7 +7,13 @@ torch = pytest.importorskip('torch', reason='training needs the train extra')
 
 from multimodal_fusion.evaluate.metrics import evaluate_triple
 from multimodal_fusion.train.losses import fusion
-from multimodal_fusion.train.losses.halo import halo, most_overshoot, overshoot, step_edges
+from multimodal_fusion.train.losses.halo import (
+    flat_pairs,
+    halo,
+    most_overshoot,
+    overshoot,
+    step_edges,
+)
 
 from ...helpers.golden import FUSED, A, B
 
@@ -74,8 +80,15 @@ def test_overshoot_and_halo_by_hand():
     assert overshoot(fused).max() == 0
     assert overshoot(near)[0, 50].item() == pytest.approx(20 / 255, abs=1e-6)
     for shown, levels in ((fused, 0), (near, 14), (far, 1.5)):
-        found = halo(lambda *sources, shown=shown: shown, edges).item()
+
+        def network(thermal, visible, shown=shown):
+            return thermal if torch.equal(thermal, visible) else shown
+
+        found = halo(network, edges, flat_pairs()).item()
         assert found == pytest.approx(levels / 255, abs=1e-6)
+    darker = halo(lambda thermal, visible: torch.maximum(thermal, visible) - 3 / 255, edges,
+                  flat_pairs()).item()  # fmt: skip
+    assert darker == pytest.approx(2 / 255 * 96, rel=1e-4)  # a level is allowed
 
 
 def test_most_overshoot_is_of_whole_grey_levels():
