@@ -31,8 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         'recipe',
         metavar='RECIPE',
-        help='a configuration by name (mmdrfuse, mmdrfuse_plus, mmdrfuse-teacher, mobilefuse, '
-        'ifcnn, fusion, detector; of mmdrfuse and its teacher -cpu, -gpu and -paper too) or a '
+        help='a configuration by name (mmdrfuse, mmdrfuse_plus, mmdrfuse_pyramid, '
+        'mmdrfuse-teacher, mobilefuse, ifcnn, fusion, detector; of mmdrfuse and its teacher -cpu, '
+        '-gpu and -paper too) or a '
         '.yaml file',
     )
     parser.add_argument(

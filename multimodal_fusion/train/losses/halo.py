@@ -47,8 +47,8 @@ def overshoot(fused: Tensor) -> Tensor:
 def halo(network: nn.Module, edges: tuple[Tensor, Tensor], flats: tuple[Tensor, Tensor]) -> Tensor:
     """What is wrong in a row of the made pictures, summed over its 96 pixels, mean over pictures.
 
-    Of step edges the overshoot that is more than 6 grey levels within 12 pixels of the edge, and any
-    beyond; of equal flat pairs what is more than a level from their own.
+    Of step edges the overshoot that is more than 6 grey levels within 12 pixels of the edge, and
+    any beyond; of equal flat pairs what is more than a level from their own.
     """
     distance = (torch.arange(WIDTH, device=edges[0].device) - (WIDTH - 1) / 2).abs()
     bound = torch.where(distance > NEAR, BEYOND, BOUND)
