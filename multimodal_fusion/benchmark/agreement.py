@@ -12,6 +12,7 @@ from ..fusers.fuser import Fuser, find_model
 from ..fusers.kernel.compiled import Compiled
 from ..fusers.kernel.fixed_point import fixed_point
 from ..fusers.kernel.library import library
+from ..fusers.kernel.pyramid import read_pyramid
 from ..fusers.kernel.weights import read_two_layer
 from ..io.datasets import find_pairs
 from ..io.image_files import read_thermal, read_visible
@@ -46,14 +47,17 @@ def _of_model(model: str, folder: Path | None, allow_unlisted: bool) -> Iterator
         name, path = find_model(model, manifest)
     except UserError:
         return  # a classical fuser
-    weights = read_two_layer(read_model(path, manifest, allow_unlisted))
-    if weights is None:
+    content = read_model(path, manifest, allow_unlisted)
+    weights = read_two_layer(content)
+    known = weights or read_pyramid(content)
+    if known is None:
         return
     runtime = Fuser.load(model, ('cpu',), 1, allow_unlisted, manifest, compiled=False)
-    fixed = fixed_point(weights)
-    kernels = {'float32': Compiled(weights, sixteen_bit=False)}
+    fixed = fixed_point(weights) if weights else None
+    proven = round(fixed.error, 3) if fixed else ''
+    kernels = {'float32': Compiled(known, sixteen_bit=False)}
     if fixed and kernels['float32'].wide:
-        kernels['16-bit'] = Compiled(weights)
+        kernels['16-bit'] = Compiled(known)
     sources = {'noise': lambda: images(_NOISE, 'luma')}
     if folder is not None:
         sources['pairs'] = lambda: _pairs(folder)
@@ -76,7 +80,7 @@ def _of_model(model: str, folder: Path | None, allow_unlisted: bool) -> Iterator
                 '% within one level': 100 * (1 - off / pixels),
                 '% equal': round(100 * (1 - differ / pixels), 3),
                 'mean difference': round(drift / pixels, 6),
-                'proven before rounding': round(fixed.error, 3) if kind == '16-bit' else '',
+                'proven before rounding': proven if kind == '16-bit' else '',
             }
 
 

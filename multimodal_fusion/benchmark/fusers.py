@@ -21,6 +21,8 @@ from ..errors import UserError
 from ..fusers.classical import CLASSICAL
 from ..fusers.fuser import Fuser, find_model, maskless
 from ..fusers.kernel.compiled import Compiled
+from ..fusers.kernel.pyramid import MACS as PYRAMID_MACS
+from ..fusers.kernel.pyramid import read_pyramid
 from ..fusers.kernel.weights import read_two_layer
 from ..host.progress import progress
 from ..runtime.manifest import Manifest, read_model
@@ -78,8 +80,9 @@ def ways(plan: BenchPlan) -> list[Way]:
 
 def _learned(plan: BenchPlan, model: str, threads: int, manifest: Manifest) -> list[Way]:
     name, path = find_model(model, manifest)
-    weights = read_two_layer(read_model(path, manifest, plan.allow_unlisted))
-    macs = MACS if weights else 0
+    content = read_model(path, manifest, plan.allow_unlisted)
+    weights, pyramid = read_two_layer(content), read_pyramid(content)
+    macs = MACS if weights else PYRAMID_MACS if pyramid else 0
 
     def way(runs: str, provider: str, compiled: bool) -> Way:
         def load() -> Fuser:
@@ -97,9 +100,9 @@ def _learned(plan: BenchPlan, model: str, threads: int, manifest: Manifest) -> l
                 found.append(way(provider, provider, False))
             continue
         compiled = way('compiled', provider, True)
-        if weights and compiled.load().provider == 'compiled':
+        if (weights or pyramid) and compiled.load().provider == 'compiled':
             found.append(compiled)
-            if Compiled(weights).sixteen_bit:
+            if weights and Compiled(weights).sixteen_bit:
 
                 def in_floats() -> Fuser:
                     kernel = Compiled(weights, threads, sixteen_bit=False)

@@ -18,7 +18,7 @@ HELP = 'Measure fusers beside the physical floor of this machine; or the node, o
 EXAMPLE = 'python -m multimodal_fusion bench --sizes 640x480 --threads 1,2 --json > bench.json'
 
 SIZES = '256x256,640x480,640x512,1280x1024,1920x1080'
-MODELS = 'max,laplacian,mmdrfuse,mmdrfuse_plus'
+MODELS = 'max,laplacian,mmdrfuse,mmdrfuse_plus,mmdrfuse_pyramid'
 INPUTS = ('luma', 'colour')
 # Beside the fusers, each a module of benchmark/ with add_arguments(parser) and run(args).
 MODES = {

@@ -15,6 +15,9 @@ from .weights import OtherShape, read_tensor, require
 
 LEVELS = 3
 CHANNELS = 8
+# Multiply-adds a pixel: of a level 3x3 from 2, 1x1 from 2 and 3x3 to 1 channels, three images made
+# larger and two smaller; levels have 1, 1/4, 1/16 of the pixels, the base network 1/64.
+MACS = round((20 * CHANNELS + 9 * CHANNELS + 3 * 3.75 + 2 * 3.75) * 21 / 16 + 108 / 64)
 #: Of the graph without its weights, by `_skeleton`; test_pyramid.py says how it comes about.
 SKELETON = '431a64ea8f286f5e51a82be28a2e5fde9e4d1533eb322de8d4f04f94464dcc94'
 _REMARKS = (2, 10, 13, 16)  # name, text, shapes on the way, metadata: nothing is computed by them
