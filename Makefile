@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 # Everything runs on the wheels in .venv, whatever ROS installation the shell has sourced.
 unexport PYTHONPATH AMENT_PREFIX_PATH LD_LIBRARY_PATH ROS_DISTRO
 
-.PHONY: demo test test-all fuzz results results-mobilefuse detection lint clean
+.PHONY: demo test test-all fuzz results results-test results-mobilefuse detection lint clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m multimodal_fusion demo $(if $(BAG),--bag "$(BAG)") \
@@ -27,16 +27,31 @@ fuzz: $(VENV)/.test
 	$(BIN)/pip install --quiet -c constraints.txt '.[fuzz]'
 	$(BIN)/python -m test.fuzz --minutes $(MINUTES) $(TARGETS)
 
-# The table and the pictures in docs/results, from DATA=path/to/ivif.
+# The tables and the pictures in docs/results, from DATA=path/to/ivif. The pairs of ivif_test.txt are
+# for the end: choose by `val`.
 SHEET := msrs_00229D,msrs_00258D,msrs_00275D,msrs_00291D,msrs_00690N,msrs_00714N,msrs_01198N,$\
-	msrs_01222N,msrs_01242N,road_01463,road_03813,road_07371
+	msrs_01222N,msrs_01242N,road_01463,road_03813,road_07371,$\
+	road_07371:380:90,msrs_00291D:450:230,road_03813:110:90,msrs_01242N:340:235
+MINE := mmdrfuse,mmdrfuse_plus,mobilefuse,mmdrfuse_pyramid
 results: $(VENV)/.demo
-	$(BIN)/python -m multimodal_fusion evaluate --data "$(DATA)/val" \
-		--models mmdrfuse,mmdrfuse_plus,mobilefuse --out build/results
+	$(BIN)/python -m multimodal_fusion evaluate --data "$(DATA)/val" --models $(MINE) --out build/results
 	cp build/results/table.md docs/results/ivif_val.md
 	$(BIN)/python -m multimodal_fusion evaluate --data "$(DATA)/val" --no-baselines --no-timing \
-		--models max,laplacian,mmdrfuse,mmdrfuse_plus --sheet $(SHEET) --out build/sheet
+		--models max,laplacian,mmdrfuse_plus,mmdrfuse_pyramid --sheet "$(SHEET)" --out build/sheet
 	cp build/sheet/sheet.jpg docs/results/ivif_val_sheet.jpg
+
+results-test: $(VENV)/.test
+	for list in ivif_test ivif_test_llvip; do \
+		$(BIN)/python -m multimodal_fusion evaluate --data "$(DATA)/train" --models $(MINE) \
+			--stems config/train/$$list.txt --protocol contrast-rank --no-timing \
+			--out build/$$list && cp build/$$list/table.md docs/results/$$list.md || exit 1; \
+	done
+	$(BIN)/python -m tools.results.front build/ivif_test/results.json --out docs/results/front.png
+	for kind in mri_pet mri_spect mri_ct; do \
+		$(BIN)/python -m multimodal_fusion evaluate --data "$(DATA)/../medical/$$kind" --models $(MINE) \
+			--protocol contrast-rank --no-timing --out build/$$kind || exit 1; \
+	done
+	cat build/mri_*/table.md > docs/results/medical.md
 
 # The tables of MobileFuse, from DATA=path/to/ivif and the exported variants in VARIANTS=folder.
 results-mobilefuse: $(VENV)/.demo

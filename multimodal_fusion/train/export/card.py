@@ -95,7 +95,8 @@ def _never(config: Config) -> str:
 
 
 def _loss(config: Config) -> str:
-    weights = getattr(config.section, 'weights', {})
+    weights = dict(getattr(config.section, 'weights', {}))
+    weights['halo'] = getattr(config.section, 'halo', 0.0)
     terms = ' + '.join(f'{weight:g} {name}' for name, weight in weights.items() if weight)
     return f'; loss: {terms}, defined in `multimodal_fusion/train/losses`' if terms else ''
 

@@ -32,6 +32,11 @@ Side = Annotated[int, Field(ge=32)]
 SMALL = (
     "The network sees 5x5 pixels: it can't tell noise or misalignment from detail, and shows both."
 )
+LIMITS = {
+    'mmdrfuse': SMALL,
+    'mmdrfuse_plus': SMALL,
+    'mmdrfuse_pyramid': "It can't tell noise or misalignment from detail, and shows both.",
+}
 
 
 class FusionMethod(Method):
@@ -138,7 +143,7 @@ class Fusion(FusionMethod):
     @classmethod
     def describe(cls, settings: Settings) -> tuple[str, str]:
         own = [n for n in (settings.network, settings.loss, *settings.terms) if ':' in n]
-        limits = SMALL if settings.network.startswith('mmdrfuse') else ''
+        limits = LIMITS.get(settings.network, '')
         by = f', with {", ".join(own)}' if own else ''
         return f'{settings.network}, trained on registered pairs{by}', limits
 

@@ -1,5 +1,6 @@
 """The compiled pyramid beside ONNX Runtime, and which files it takes for one."""
 
+import cv2
 import numpy as np
 import onnx
 import pytest
@@ -13,7 +14,8 @@ from multimodal_fusion.fusers.kernel.pyramid import SKELETON, read_pyramid, skel
 from multimodal_fusion.networks.pyramid import MMDRFusePyramid
 from multimodal_fusion.train.export.onnx import export
 
-from ...helpers.kernel import needs_kernel, noise
+from ...helpers.data import every, validation_pairs
+from ...helpers.kernel import needs_kernel, noise, shipped
 from .test_compiled import Runtime, assert_rarely_off
 
 SIZES = [(32, 32), (33, 47), (48, 319), (50, 641), (37, 1283), (481, 640)]
@@ -130,3 +132,13 @@ def test_weights_are_read_by_name(content):
     tensors = read_pyramid(content).tensors
     assert sum(value.size for value in tensors.values()) == 354
     assert tensors['local.weight'][0, 0, 0, 0] == pytest.approx(1, abs=0.2)
+
+
+@needs_kernel
+def test_the_shipped_pyramid_is_compiled_and_right_on_real_images():
+    content = shipped('mmdrfuse_pyramid')
+    ours, runtime = compiled(content), Runtime(content)
+    for path in every((validation_pairs() / 'ir').iterdir(), 16):
+        thermal = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        visible = cv2.imread(str(validation_pairs() / f'vis/{path.stem}.jpg'))
+        assert_rarely_off(ours.fuse(visible, thermal), runtime.fuse(visible, thermal))
