@@ -31,7 +31,7 @@ fuzz: $(VENV)/.test
 # for the end: choose by `val`.
 SHEET := msrs_00229D,msrs_00258D,msrs_00275D,msrs_00291D,msrs_00690N,msrs_00714N,msrs_01198N,$\
 	msrs_01222N,msrs_01242N,road_01463,road_03813,road_07371,$\
-	road_07371:380:90,msrs_00291D:450:230,road_03813:110:90,msrs_01242N:340:235
+	road_07371:430:90,msrs_00291D:450:230,road_03813:110:90,msrs_01242N:340:235
 MINE := mmdrfuse,mmdrfuse_plus,mobilefuse,mmdrfuse_pyramid
 results: $(VENV)/.demo
 	$(BIN)/python -m multimodal_fusion evaluate --data "$(DATA)/val" --models $(MINE) --out build/results

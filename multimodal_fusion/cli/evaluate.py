@@ -12,7 +12,7 @@ from ..evaluate import detection
 from ..evaluate.cache import Cache
 from ..evaluate.metrics import DEFINITIONS
 from ..evaluate.run import BoxJob, Job, evaluate
-from ..evaluate.sheet import Row
+from ..evaluate.sheet import SheetRow
 from ..evaluate.summary import PROTOCOLS
 from ..io.whole_files import make_folder
 from . import options
@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
         args.detector_score,
         tuple(args.class_map),
     )
-    sheet = [Row.parse(text) for text in args.sheet.split(',')] if args.sheet else []
+    sheet = [SheetRow.parse(text) for text in args.sheet.split(',')] if args.sheet else []
     make_folder(args.out)  # before any work: it may not be writable
     found = evaluate(
         Job(

@@ -117,7 +117,9 @@ def recipe_file(name: str) -> Path:
         import difflib
 
         known = [
-            p.stem for p in sorted(folder.glob('*.yaml')) if p.stem not in ('ablate', 'search')
+            p.stem
+            for p in sorted(folder.glob('*.yaml'))
+            if not p.stem.startswith(('ablate', 'search'))
         ]
         near = difflib.get_close_matches(name, known, 1)
         hint = f'; did you mean {near[0]!r}?' if near else ''

@@ -32,7 +32,7 @@ from .detection import detection_table
 from .measure import Meter, Plan, Result, Sources, measure_files
 from .metrics import OWN, metric_names, own_metric
 from .report import markdown_table, write_report
-from .sheet import Row, contact_sheet
+from .sheet import SheetRow, contact_sheet
 from .summary import PROTOCOLS, finite, per_image_csv, results
 from .timing import time_fusion
 
@@ -111,7 +111,7 @@ class Evaluation:
         found = markdown_table(self.results, self.timing or None)
         return found + (f'\n{detection_table(detected)}' if detected else '')
 
-    def write(self, out: Path, sheet: Sequence[Row] = ()) -> None:
+    def write(self, out: Path, sheet: Sequence[SheetRow] = ()) -> None:
         """The report's files, each whole or absent; with ``sheet`` a contact sheet of these
         rows.
 
@@ -133,7 +133,7 @@ class Evaluation:
         if sheet:
             self._write_sheet(out / 'sheet.jpg', sheet)
 
-    def _write_sheet(self, path: Path, rows: Sequence[Row]) -> None:
+    def _write_sheet(self, path: Path, rows: Sequence[SheetRow]) -> None:
         """The sources and every method's picture of some images. Raises UserError."""
         known = [image['stem'] for image in self.results['images']]
         for row in rows:

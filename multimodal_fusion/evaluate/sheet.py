@@ -13,14 +13,14 @@ BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 
 
 @dataclass(frozen=True)
-class Row:
+class SheetRow:
     """What a row shows: a whole image made smaller, or what is around a place, at full size."""
 
     stem: str
     place: tuple[int, int] | None = None  # x, y
 
     @classmethod
-    def parse(cls, text: str) -> 'Row':
+    def parse(cls, text: str) -> 'SheetRow':
         """``STEM`` or ``STEM:X:Y``. Raises UserError."""
         stem, *place = text.split(':')
         if not place:
@@ -45,7 +45,7 @@ class Row:
 
 
 def contact_sheet(
-    rows: Sequence[Row],
+    rows: Sequence[SheetRow],
     names: list[str],
     picture: Callable[[str, str], np.ndarray],
     width: int = 320,
