@@ -55,12 +55,15 @@ def keep_colour(visible: np.ndarray, grey: np.ndarray, fused: np.ndarray) -> np.
     """
     if visible.ndim == 2:
         return fused
-    before, after = grey.astype(np.float32), fused.astype(np.float32)
-    above = np.maximum(visible.max(axis=2) - before, 1)
-    scale = np.minimum(after / np.maximum(before, 1), (255 - after) / above)
-    scale = np.minimum(scale, MOST_COLOUR)[..., None]
-    kept = scale * visible + (after - scale[..., 0] * before)[..., None]
-    return np.rint(np.maximum(kept, 0)).astype(np.uint8)
+    parts = cv2.split(visible)
+    largest = cv2.max(cv2.max(parts[0], parts[1]), parts[2])
+    room, above = cv2.bitwise_not(fused), np.maximum(cv2.subtract(largest, grey), 1)
+    scale = cv2.divide(fused, np.maximum(grey, 1), dtype=cv2.CV_32F)
+    scale = cv2.min(scale, cv2.divide(room, above, dtype=cv2.CV_32F))
+    scale = np.minimum(scale, np.float32(MOST_COLOUR))
+    rest = cv2.subtract(fused, cv2.multiply(scale, grey, dtype=cv2.CV_32F), dtype=cv2.CV_32F)
+    kept = [cv2.multiply(scale, part, dtype=cv2.CV_32F) for part in parts]
+    return cv2.merge([cv2.add(part, rest, dtype=cv2.CV_8U) for part in kept])
 
 
 def size_text(image: np.ndarray) -> str:

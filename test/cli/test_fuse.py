@@ -12,6 +12,7 @@ import pytest
 from multimodal_fusion import cli
 from multimodal_fusion.cli import options
 from multimodal_fusion.fusers.fuser import Fuser
+from multimodal_fusion.fusers.pair import keep_colour
 from multimodal_fusion.io.datasets import match_by_stem
 from multimodal_fusion.io.image_files import read_pixels, read_visible
 from multimodal_fusion.io.pixels import luma
@@ -70,6 +71,17 @@ def test_16_bit_thermal(pair, tmp_path, suffix, option):
     out = tmp_path / 'f.png'
     assert fuse(pair[0], thermal, '-o', out, '--thermal-range', option, '--model', 'max') == 0
     assert read_visible(out).shape == (61, 75, 3)
+
+
+def test_colour_is_kept_where_that_is_asked_for(pair, tmp_path, capsys):
+    out = tmp_path / 'f.png'
+    assert fuse(*pair, '-o', out, '--model', 'max', '--set', 'output.colour=keep') == 0
+    visible, thermal = cv2.imread(str(pair[0])), read_pixels(pair[1])
+    grey = luma(visible)
+    expected = keep_colour(visible, grey, np.maximum(grey, thermal))
+    np.testing.assert_array_equal(cv2.imread(str(out)), expected)
+    capsys.readouterr()
+    refused(capsys, 'output.colour', *pair, '-o', out, '--set', 'output.colour=lose')
 
 
 def test_side_by_side_is_three_wide(pair, tmp_path):

@@ -163,6 +163,8 @@ def page(args: argparse.Namespace, command: str) -> str:
     return '\n'.join(
         [
             '# Detection through fusion\n',
+            'On roads that it has never seen the shipped detector finds far fewer people than '
+            'these tables say:\n[detection_elsewhere.md](detection_elsewhere.md).\n',
             f'    {command}\n',
             '## Images with boxes by people\n',
             f'{len(sources)} images: {counts}. {_ABOUT_IMAGES}\n',
