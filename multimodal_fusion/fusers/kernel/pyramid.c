@@ -115,36 +115,54 @@ INLINE void down_band(const Stage *s, const Images *im, int top, int bottom) {
 
 /* ---- the coarsest image ---- */
 
-static void base(const Pyramid *net, const Level *l, float *hidden) {
+/* The border of a plane of (height + 2) x (width + 2) from what lies one pixel inside of it. */
+static void reflect_border(float *plane, int height, int width) {
+    int64_t step = width + 2;
+    for (int y = 1; y <= height; y++) {
+        float *row = plane + y * step;
+        row[0] = row[2], row[width + 1] = row[width - 1];
+    }
+    memcpy(plane, plane + 2 * step, step * sizeof *plane);
+    memcpy(plane + (height + 1) * step, plane + (height - 1) * step, step * sizeof *plane);
+}
+
+/* to += 3x3 taps of a bordered plane around row y. */
+INLINE void add_taps(float *restrict to, const float *plane, const float taps[3][3], int y,
+                     int width) {
+    const float *row = plane + (int64_t)y * (width + 2);
+    for (int i = 0; i < 3; i++, row += width + 2)
+        for (int x = 0; x < width; x++)
+            to[x] += taps[i][0] * row[x] + taps[i][1] * row[x + 1] + taps[i][2] * row[x + 2];
+}
+
+/* planes: of 6 (height + 2) (width + 2). */
+static void base(const Pyramid *net, const Level *l, float *planes) {
     int height = l->height, width = l->width;
-    int64_t size = (int64_t)height * width;
-    for (int y = 0; y < height; y++)
-        for (int x = 0; x < width; x++) {
-            float sum[4];
-            for (int c = 0; c < 4; c++) sum[c] = net->base_bias[c];
-            for (int i = 0; i < 3; i++)
-                for (int j = 0; j < 3; j++) {
-                    int64_t at = (int64_t)reflect(y - 1 + i, height) * width +
-                                 reflect(x - 1 + j, width);
-                    for (int c = 0; c < 4; c++)
-                        sum[c] += net->base_first[c][0][i][j] * l->thermal[at] +
-                                  net->base_first[c][1][i][j] * l->visible[at];
-                }
-            for (int c = 0; c < 4; c++)
-                hidden[c * size + (int64_t)y * width + x] = sum[c] > 0 ? sum[c] : 0;
+    int64_t step = width + 2, size = (height + 2) * step;
+    float *sources = planes, *hidden = planes + 2 * size;
+    const float *images[2] = {l->thermal, l->visible};
+    for (int s = 0; s < 2; s++) {
+        for (int y = 0; y < height; y++)
+            memcpy(sources + s * size + (y + 1) * step + 1, images[s] + (int64_t)y * width,
+                   width * sizeof *sources);
+        reflect_border(sources + s * size, height, width);
+    }
+    for (int c = 0; c < 4; c++) {
+        for (int y = 0; y < height; y++) {
+            float *row = hidden + c * size + (y + 1) * step + 1;
+            for (int x = 0; x < width; x++) row[x] = net->base_bias[c];
+            for (int s = 0; s < 2; s++)
+                add_taps(row, sources + s * size, net->base_first[c][s], y, width);
+            for (int x = 0; x < width; x++) row[x] = row[x] > 0 ? row[x] : 0;
         }
-    for (int y = 0; y < height; y++)
-        for (int x = 0; x < width; x++) {
-            float sum = net->base_last_bias;
-            for (int i = 0; i < 3; i++)
-                for (int j = 0; j < 3; j++) {
-                    int64_t at = (int64_t)reflect(y - 1 + i, height) * width +
-                                 reflect(x - 1 + j, width);
-                    for (int c = 0; c < 4; c++)
-                        sum += net->base_second[c][i][j] * hidden[c * size + at];
-                }
-            l->fused[(int64_t)y * width + x] = sum;
-        }
+        reflect_border(hidden + c * size, height, width);
+    }
+    for (int y = 0; y < height; y++) {
+        float *row = l->fused + (int64_t)y * width;
+        for (int x = 0; x < width; x++) row[x] = net->base_last_bias;
+        for (int c = 0; c < 4; c++)
+            add_taps(row, hidden + c * size, net->base_second[c], y, width);
+    }
 }
 
 /* ---- a level ---- */
@@ -356,7 +374,7 @@ int64_t pyramid_workspace(int levels, int height, int width) {
         height = (height + 1) / 2, width = (width + 1) / 2;
         floats += 3 * ((int64_t)height * width + 16);
     }
-    return floats + 4 * (int64_t)height * width;
+    return floats + 6 * (int64_t)(height + 2) * (width + 2);
 }
 
 /* As fuse_in_floats of two_layer.c. workspace: so many floats, of any content. Height and width of
