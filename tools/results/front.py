@@ -22,16 +22,17 @@ def main() -> None:
     args = parser.parse_args()
     results = json.loads(args.results.read_text())
     methods = [m for m in results['models'] if m['source'] != 'source']
-    figure, axes = pyplot.subplots(1, len(UP), figsize=(11, 4.5), constrained_layout=True)
+    figure, axes = pyplot.subplots(1, len(UP), figsize=(12, 4.5), constrained_layout=True)
     for axis, metric in zip(axes, UP, strict=True):
         for method in methods:
             means = results['summary'][method['name']]
             place = means[ACROSS]['mean'], means[metric]['mean']
-            axis.plot(*place, 's' if method['baseline'] else 'o', markersize=7)
-            axis.annotate(method['name'], place, textcoords='offset points', xytext=(6, 4))
+            marker = 's' if method['baseline'] else 'o'
+            axis.plot(*place, marker, markersize=8, label=method['name'])
         axis.set(xlabel=f'{ACROSS} (higher is better)', ylabel=metric)
-        axis.margins(0.18)
+        axis.margins(0.1)
         axis.grid(alpha=0.3)
+    axes[-1].legend(loc='center left', bbox_to_anchor=(1, 0.5))
     data = results['data']
     figure.suptitle(f'{data["images"]} pairs of {data["name"]}: means; squares are baselines')
     figure.savefig(args.out, dpi=90)
