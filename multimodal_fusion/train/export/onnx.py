@@ -105,10 +105,11 @@ def export(
             output_names=['fused', 'mask'] if blends else ['fused'],
             dynamic_shapes=(sides, sides),
         )
-    for port in program.model_proto.graph.output:  # where a side is named by how it came about
+    model = program.model_proto  # made anew each time it is asked for
+    for port in model.graph.output:  # where a side is named by how it came about
         for axis, side in ((1, 'H'), (2, 'W')):
             port.type.tensor_type.shape.dim[axis].dim_param = side
-    _write(program.model_proto, path, metadata, network, kind)
+    _write(model, path, metadata, network, kind)
 
 
 def _write(
