@@ -101,6 +101,7 @@ setup(
         'gpu': ['onnxruntime-gpu'],
         'test': TEST,
         'fuzz': ['atheris'],
+        'evolve': ['cma'],
     },
     entry_points={
         'console_scripts': [
@@ -115,7 +116,7 @@ setup(
         Extension(
             f'{NAME}.fusers.kernel.two_layer',
             [f'{NAME}/fusers/kernel/{name}.c' for name in KERNEL],
-            depends=[f'{NAME}/fusers/kernel/{name}.h' for name in ('rows', 'team')],
+            depends=[f'{NAME}/fusers/kernel/{name}.h' for name in ('floats', 'rows', 'team')],
             extra_compile_args=[
                 '-O3',
                 '-pthread',

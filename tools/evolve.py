@@ -5,7 +5,7 @@
 Gradients cannot see EN, SD or MI, nor 8-bit rounding; an evolution strategy can. It begins at the
 weights of a run and maximises, over 16 training pairs chosen once, the mean of the metrics that
 `contrast-rank` ranks by, each divided by the pixel maximum's. Validation pairs are measured before
-and after, and decide nothing. Needs the package cma (pip install cma).
+and after, and decide nothing. Needs the extra `evolve`: pip install -c constraints.txt '.[evolve]'.
 """
 
 import argparse

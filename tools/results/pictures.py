@@ -1,4 +1,5 @@
-"""What a person would see, measured on made pictures: halos, flat areas, flicker, noise, polarity.
+"""What a person would see, measured on made pictures: halos, flat areas, flicker, noise, polarity,
+signs. Their step edges are wider than those that training shows (`train.losses.halo`).
 
 python -m tools.results.pictures --models max,laplacian,mmdrfuse_plus,mmdrfuse_pyramid
 """
@@ -79,19 +80,38 @@ def black_hot_person(fuse: Fuse) -> int:
     return int(fused[10, 10] - fused[48, 47])
 
 
+def sign_kept(fuse: Fuse) -> tuple[float, ...]:
+    """The share of a sign's contrast (bars of 150 on 90) that is left under a flat thermal of 180,
+    for bars of 2, 4 and 8 pixels."""
+    found = []
+    for bar in (2, 4, 8):
+        visible = np.full((96, 128), 90, np.uint8)
+        for top in range(24, 72, 2 * bar):
+            visible[top : top + bar, 20:108] = 150
+        fused = fuse(visible, np.full_like(visible, 180))[24:72, 64].astype(float)
+        bright = visible[24:72, 64] == 150
+        found.append(float(fused[bright].mean() - fused[~bright].mean()) / 60)
+    return tuple(found)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--models', required=True, help='names or .onnx paths, by comma')
     parser.add_argument('--allow-unlisted', action='store_true')
     args = parser.parse_args()
-    print('| | overshoot | beyond 12 px | off flat | flicker | noise passed | black-hot person |')
-    print('|---|---|---|---|---|---|---|')
+    columns = (
+        'overshoot', 'beyond 12 px', 'off flat', 'flicker', 'noise passed', 'black-hot person',
+        'sign kept',
+    )  # fmt: skip
+    print(f'| | {" | ".join(columns)} |')
+    print('|---' * (len(columns) + 1) + '|')
     for name in args.models.split(','):
         fuser = Fuser.load(name, allow_unlisted=args.allow_unlisted)
         near, far = overshoot(fuser.fuse)
         cells = (
             near, far, off_flat(fuser.fuse), f'{flickering(fuser.fuse):.3f}',
             f'{noise_passed(fuser.fuse):.2f}', black_hot_person(fuser.fuse),
+            ', '.join(f'{share:.2f}' for share in sign_kept(fuser.fuse)),
         )  # fmt: skip
         print(f'| {fuser.name} | ' + ' | '.join(map(str, cells)) + ' |', flush=True)
 

@@ -8,10 +8,8 @@
  * Vectors and colour as in rows.h. Images of the levels lie in a workspace of the caller; the few
  * rows of a tile that are in flight lie on the stack. Padding repeats the edge.
  */
+#include "floats.h"
 #include "team.h"
-
-#define LOAD(p) (*(const v8u *)(p))
-#define STORE(p, v) (*(v8u *)(p) = (v))
 
 #define CHANNELS 8
 #define MOST_LEVELS 4
@@ -288,26 +286,13 @@ INLINE int hidden_row(Hidden *hidden, Sources *in, const Stage *s, const Images 
     return place;
 }
 
-/* Output row from three of the hidden layer, as two_layer.c: sums of each column of taps where their
- * values lie, shifted when they are added. */
+/* Output row from three of the hidden layer, count columns. */
 INLINE void output_row(const Hidden *hidden, const int places[3], const Pyramid *net,
                        const float *coarse, int count, float to[WIDE]) {
     float sums[3][WIDE] __attribute__((aligned(64)));
-    for (int x = 0; x < count + 2; x += 2 * LANES) {
-        v8 sum[3][2];
-        for (int j = 0; j < 3; j++) sum[j][0] = sum[j][1] = (v8){0};
-        ROLLED for (int i = 0; i < 3; i++)
-            for (int c = 0; c < CHANNELS; c++) {
-                const float *values = hidden->values[places[i]][c] + x;
-                v8 near = LOAD(values), far = LOAD(values + LANES);
-                for (int j = 0; j < 3; j++) {
-                    v8 weight = SPREAD(net->second[c][i][j]);
-                    sum[j][0] += near * weight, sum[j][1] += far * weight;
-                }
-            }
-        for (int j = 0; j < 3; j++)
-            for (int k = 0; k < 2; k++) STORE(sums[j] + x + k * LANES, sum[j][k]);
-    }
+    const float *rows[3];
+    for (int i = 0; i < 3; i++) rows[i] = hidden->values[places[i]][0];
+    column_sums(rows, net->second, CHANNELS, WIDE, count + 2, sums[0]);
     for (int x = 0; x < count; x += LANES)
         STORE(to + x, LOAD(sums[0] + x) + LOAD(sums[1] + x + 1) + LOAD(sums[2] + x + 2) +
                           LOAD(coarse + x) + net->last_bias);

@@ -11,10 +11,8 @@
  * float once, and the last rows of the hidden layer stay in the cache. Rows are found by their number
  * modulo four, so that reflected rows are simply looked up.
  */
+#include "floats.h"
 #include "team.h"
-
-#define LOAD(p) (*(const v8u *)(p))
-#define STORE(p, v) (*(v8u *)(p) = (v))
 
 /* Weights as the kernel wants them: inputs are 0..255, outputs too. */
 typedef struct {
@@ -97,26 +95,13 @@ INLINE int hidden_row(Hidden *hidden, Inputs *in, const Images *im, const Networ
     return place;
 }
 
-/* Output row from three of the hidden layer, count columns. Each of the three columns of taps is
- * summed where its values lie, in whole vectors, and the sums are shifted only when they are added. */
+/* Output row from three of the hidden layer, count columns. */
 INLINE void output_row(const Hidden *hidden, const int places[3], const Network *net, int count,
                        int tanh, uint8_t fused[STRIDE]) {
     float sums[3][STRIDE] __attribute__((aligned(64)));
-    for (int x = 0; x < count + 2; x += 2 * LANES) {
-        v8 sum[3][2];
-        for (int j = 0; j < 3; j++) sum[j][0] = sum[j][1] = (v8){0};
-        ROLLED for (int i = 0; i < 3; i++)
-            for (int c = 0; c < 4; c++) {
-                const float *values = hidden->values[places[i]][c] + x;
-                v8 near = LOAD(values), far = LOAD(values + LANES);
-                for (int j = 0; j < 3; j++) {
-                    v8 weight = SPREAD(net->second[c][i][j]);
-                    sum[j][0] += near * weight, sum[j][1] += far * weight;
-                }
-            }
-        for (int j = 0; j < 3; j++)
-            for (int k = 0; k < 2; k++) STORE(sums[j] + x + k * LANES, sum[j][k]);
-    }
+    const float *rows[3];
+    for (int i = 0; i < 3; i++) rows[i] = hidden->values[places[i]][0];
+    column_sums(rows, net->second, 4, STRIDE, count + 2, sums[0]);
     for (int x = 0; x < count; x += LANES)
         grey8(LOAD(sums[0] + x) + LOAD(sums[1] + x + 1) + LOAD(sums[2] + x + 2) + net->last_bias,
               tanh, fused + x);
