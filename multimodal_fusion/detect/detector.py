@@ -37,8 +37,9 @@ class DetectorSettings:
     )
     input: str = option(
         'fused',
-        'The image it sees. The boxes are in pixels of the fused image in any case.',
-        choices=('fused', 'rgb', 'thermal'),
+        'The image it sees; both: RGB and thermal, one after the other, and their boxes merged. '
+        'The boxes are in pixels of the fused image in any case.',
+        choices=('fused', 'rgb', 'thermal', 'both'),
     )
     every: int = option(
         3,

@@ -130,11 +130,12 @@ class DetectionOutput:
 
     def _detect(self, work: Work) -> None:
         start = time.monotonic()
-        image = work.fused
-        if work.pair is not None and work.settings.detector.input != 'fused':
+        image, pipeline = work.fused, work.pipeline
+        if work.pair is None or work.settings.detector.input == 'fused':
+            found = pipeline.detector.detect(image)
+        else:
             visible = messages.read_visible(work.pair.rgb.message, work.settings.input.max_pixels)
-            image = work.pipeline.detector_input(image, visible, work.pair.thermal.thermal)
-        found = work.pipeline.detector.detect(image)
+            found = pipeline.detect(image, visible, work.pair.thermal.thermal)
         self._milliseconds = (time.monotonic() - start) * 1e3
         self._counts['images'] += 1
         self._counts['detections'] += len(found)

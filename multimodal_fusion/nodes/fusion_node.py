@@ -228,7 +228,7 @@ class FusionNode(Node):
         lap = Laps(handed_over)
         self._publish(image, header, lap)
         self._health.published(lap.last - lone.frame.arrival, alone=lone.name)
-        if setup.settings.detector.input in ('fused', lone.name):
+        if setup.settings.detector.input in ('fused', 'both', lone.name):
             self._boxes.offer(Work(setup.pipeline, setup.settings, None, image, header))
 
     def _fuse(self, pair: Pair, handed_over: float) -> None:

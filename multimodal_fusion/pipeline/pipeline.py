@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from ..detect.detection import Detection
 from ..detect.detector import Detector, DetectorSettings
+from ..detect.merge import merge
 from ..fusers.fuser import Fuser, ModelSettings
 from ..fusers.pair import keep_colour
 from ..io import messages
@@ -57,13 +59,20 @@ class Pipeline:
         """The thermal image as the fuser sees it: uint8 (H, W) on the visible image's grid."""
         return self.preparation.white_hot(frame.counts, frame.limits, shape, lap)
 
-    def detector_input(
+    def detect(
         self, fused: np.ndarray, visible: np.ndarray, frame: ThermalFrame
-    ) -> np.ndarray:
-        """What ``detector.input`` names, of one pair: on the grid of the fused image."""
-        if self.detection.input == 'thermal':
-            return self.white_hot(frame, fused.shape[:2])
-        return visible if self.detection.input == 'rgb' else fused
+    ) -> list[Detection]:
+        """What is in the images that ``detector.input`` names, of one pair, in pixels of the fused
+        one; there must be a detector. Raises UserError.
+        """
+        assert self.detector is not None
+        images = {
+            'fused': lambda: [fused],
+            'rgb': lambda: [visible],
+            'thermal': lambda: [self.white_hot(frame, fused.shape[:2])],
+            'both': lambda: [visible, self.white_hot(frame, fused.shape[:2])],
+        }[self.detection.input]()
+        return merge([self.detector.detect(image) for image in images], self.detector.limit)
 
     def fuse(
         self, visible: np.ndarray, frame: ThermalFrame, lap: Callable[[str], None] = no_laps

@@ -62,6 +62,37 @@ def test_recall_is_at_the_score_and_average_precision_is_not():
     assert score([TWO], found, at=0.35)['person']['AP50'] == pytest.approx(1)
 
 
+def test_the_interval_is_of_the_images():
+    """Of two images one is found whole and one not at all: draws of two have both, with AP 51 / 101,
+    or one of them twice, with 1 or 0. All alike: no interval at all."""
+    pytest.importorskip('pycocotools')
+    truths = [truth(stem, ('person', 0, 0, 10, 10)) for stem in 'ab']
+    figures = score(truths, {'a': [person(0.9, 0)], 'b': []})['person']
+    assert (figures['AP50_from'], figures['AP50_to']) == (0, 1)
+    assert figures['AP50'] == pytest.approx(51 / 101)
+    figures = score(truths, {stem: [person(0.9, 0)] for stem in 'ab'})['person']
+    assert figures['AP50_from'] == figures['AP50_to'] == figures['AP50'] == pytest.approx(1)
+
+
+def test_both_sources_are_judged_where_they_are_there():
+    """People seen by either camera, each once."""
+
+    class Eyes:
+        def detect(self, picture):
+            return {'visible': [person(0.5, 0)], 'thermal': [person(0.5, 0), person(0.9, 50)]}[
+                picture
+            ]
+
+    found = detection.detect_all(Eyes(), [TWO], ['visible', 'thermal'], lambda _, name: name)
+    assert list(found) == ['visible', 'thermal', 'both']
+    both = found['both'].found['a']
+    assert [(d.score, d.x0) for d in both] == [(pytest.approx(0.9), 50), (pytest.approx(0.75), 0)]
+    assert len(found['both'].milliseconds) == 1
+    assert list(detection.detect_all(Eyes(), [TWO], ['thermal'], lambda _, name: name)) == [
+        'thermal'
+    ]
+
+
 def test_nothing_found():
     pytest.importorskip('pycocotools')
     figures = score([TWO], {'a': []})['person']
@@ -115,10 +146,11 @@ def test_recall_among_boxes_that_meet_no_other():
 
 def test_the_table():
     pytest.importorskip('pycocotools')
-    figures = {'AP50': 0.5, 'AP': 0.25, 'recall': 0.75, 'precision': None, 'boxes': 2, 'images': 1}
+    figures = {'AP50': 0.5, 'AP50_from': 0.31, 'AP50_to': 0.72, 'AP': 0.25, 'recall': 0.75,
+               'precision': None, 'boxes': 2, 'images': 1}  # fmt: skip
     summary = {'detector': 'd', 'score': 0.35, 'images': 1, 'boxes': 2,
                'rows': {'visible': {'person': figures}}}  # fmt: skip
-    assert '| RGB | 0.500 | 0.250 | 0.750 | – |' in detection_table(summary)
+    assert '| RGB | 0.500 (0.31–0.72) | 0.250 | 0.750 | – |' in detection_table(summary)
 
 
 def test_labels_to_pixels(tmp_path):

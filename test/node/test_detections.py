@@ -11,6 +11,7 @@ from std_msgs.msg import Header, String
 
 from multimodal_fusion.detect.detection import Detection, draw
 from multimodal_fusion.detect.detector import Detector
+from multimodal_fusion.detect.merge import merge
 from multimodal_fusion.evaluate.detection import hits
 from multimodal_fusion.io import messages
 from multimodal_fusion.io.image_files import read_thermal
@@ -150,6 +151,11 @@ def test_what_is_detected_equals_the_offline_path_and_parameters_change_it_at_ru
             assert (a.score, a.x0, a.y0, a.x1, a.y1) == pytest.approx(
                 (b.score, b.x0, b.y0, b.x1, b.y1), abs=1e-3
             )
+        assert rig.set_parameter('detector.input', 'both') == (True, '')
+        sources = visible, offline.white_hot(offline.observe(thermal, 0), visible.shape[:2])
+        merged = merge([offline.detector.detect(image) for image in sources])
+        assert labels() == [d.label for d in merged] != [d.label for d in expected]
+        assert rig.set_parameter('detector.input', 'fused') == (True, '')
         assert rig.set_parameter('detector.classes', 'car') == (True, '')
         assert set(labels()) == {'car'}
         done, reason = rig.set_parameter('detector.classes', 'bird')

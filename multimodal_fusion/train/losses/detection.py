@@ -13,6 +13,8 @@ from torch.nn import functional as F
 from ...networks.yolo import Yolo, cells, decode
 from .assign import assign, complete_iou, corners
 
+_SEEN = 0.05  # score from which on a teacher's box is worth learning
+
 
 @dataclass(frozen=True)
 class Target:
@@ -20,14 +22,18 @@ class Target:
 
     boxes: float (M, 4), x0, y0, x1, y1 in its pixels. labels: int64 (M,).
     judged: float (classes,), 0 for a class that nobody labelled in this image.
+    soft: float (cells, 4 + classes), what a teacher says of each cell: its box as corners, and
+    scores in [0, 1]; None without one.
     """
 
     boxes: Tensor
     labels: Tensor
     judged: Tensor
+    soft: Tensor | None = None
 
     def to(self, device: torch.device) -> 'Target':
-        return Target(*(x.to(device) for x in (self.boxes, self.labels, self.judged)))
+        soft = None if self.soft is None else self.soft.to(device)
+        return Target(*(x.to(device) for x in (self.boxes, self.labels, self.judged)), soft)
 
 
 def detection_loss(network: Yolo, images: Tensor, targets: Sequence[Target]) -> dict[str, Tensor]:
@@ -57,4 +63,24 @@ def detection_loss(network: Yolo, images: Tensor, targets: Sequence[Target]) -> 
             total = total + score[mine].sum()
     entropy = F.binary_cross_entropy_with_logits(logits, wanted, reduction='none')
     total = total.clamp(min=1)
-    return {'box': box / total, 'class': (entropy * judged).sum() / total}
+    terms = {'box': box / total, 'class': (entropy * judged).sum() / total}
+    return {**terms, **_soft_terms(boxes, logits, targets)}
+
+
+def _soft_terms(boxes: Tensor, logits: Tensor, targets: Sequence[Target]) -> dict[str, Tensor]:
+    box = entropy = logits.sum() * 0
+    total = logits.new_zeros(())
+    for i, target in enumerate(targets):
+        if target.soft is None:
+            continue
+        scores = target.soft[:, 4:]
+        sure = scores.amax(1)
+        seen = sure > _SEEN
+        gap = 1 - complete_iou(boxes[i, seen], target.soft[seen, :4])
+        box = box + (gap * sure[seen]).sum()
+        entropy = entropy + F.binary_cross_entropy_with_logits(logits[i], scores, reduction='sum')
+        entropy = entropy + torch.special.xlogy(scores, scores).sum()
+        entropy = entropy + torch.special.xlogy(1 - scores, 1 - scores).sum()
+        total = total + scores.sum()
+    total = total.clamp(min=1)
+    return {'soft_box': box / total, 'soft_class': entropy / total}

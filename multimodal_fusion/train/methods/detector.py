@@ -17,15 +17,19 @@ from ...errors import UserError
 from ...io.stems import StemList
 from ...networks.yolo import Yolo, cells, decode
 from ..config import Count, Number, Positive, Section
-from ..data.boxes import CLASSES, SOURCES, VIEWS, BoxedCrops, load_boxed, to_tensor, whole
+from ..data.boxes import CLASSES, SOURCES, load_boxed
+from ..data.crops import VIEWS, BoxedCrops, Views, to_tensor, whole
+from ..data.fingerprint import digest
+from ..data.pasted import Objects
+from ..data.soft_boxes import SoftBoxes
 from ..engine import Engine
 from ..losses.assign import corners
-from ..losses.detection import detection_loss
+from ..losses.detection import Target, detection_loss
 from ..run import Checkpoint
 from .fusion import begin_from
 from .method import Method
 
-TERMS = ('box', 'class')
+TERMS = ('box', 'class', 'soft_box', 'soft_class')
 TOGETHER = 8  # validation images
 
 
@@ -71,6 +75,9 @@ class DetectorMethod(Method):
         gamma: Factor
         noise: Positive
         held_out: str
+        more: list[str]
+        objects: str
+        teacher: str
         persons_only: list[str]
         weights: Annotated[dict[str, Positive], _of(TERMS)]
         before: Mixture
@@ -82,8 +89,19 @@ class DetectorMethod(Method):
         boxed = load_boxed(data, settings, held_out, engine.config.selection)
         self.validation = boxed.validation
         self.data, self.fingerprint = boxed.description, boxed.fingerprint
+        objects = teacher = None
+        if settings.objects:
+            objects = Objects(settings.objects, engine.config.selection)
+            self.data += f', and {len(objects.labels)} objects to paste'
+            self.fingerprint = digest((self.fingerprint, objects.fingerprint))
+        if settings.teacher:
+            teacher = SoftBoxes(settings.teacher, engine.config.threads)
+            self.data += f', and what {Path(settings.teacher).stem} sees'
+        self.view = Views()
         self.crops = engine.batches(
-            BoxedCrops(boxed, settings, engine.batch, engine.config.seed, engine.rank)
+            BoxedCrops(
+                boxed, settings, engine.batch, engine.config.seed, engine.rank, objects, teacher
+            )
         )
         torch.manual_seed(engine.config.seed)  # whatever the data drew
         network = self.made(settings)
@@ -115,15 +133,18 @@ class DetectorMethod(Method):
         sums = dict.fromkeys(self.columns, 0.0)
         numbers = self.engine.share(range(len(self.validation)))
         for start in range(0, len(numbers), TOGETHER):
-            some = [
-                whole(self.validation[i], VIEWS[i % len(VIEWS)], self.settings.long_side)
-                for i in numbers[start : start + TOGETHER]
-            ]
+            some = [self._whole(i) for i in numbers[start : start + TOGETHER]]
             images = to_tensor(np.stack([image for image, _ in some])).to(device)
             terms = detection_loss(network, images, [target.to(device) for _, target in some])
             for name, value in (('loss', self._total(terms)), *terms.items()):
                 sums[name] += value.item() * len(some)
         return {name: value / len(numbers) for name, value in sums.items()}
+
+    def _whole(self, number: int) -> tuple[np.ndarray, Target]:
+        """A validation image in one of the views, and what it shows."""
+        sample = self.validation[number]
+        image = self.view(sample.visible, sample.thermal, VIEWS[number % len(VIEWS)])
+        return whole(image, sample, self.settings.long_side)
 
     def weights(self) -> dict[str, Tensor]:
         return self.engine.averaged(self.network).state_dict()
@@ -135,8 +156,7 @@ class DetectorMethod(Method):
         pictures = []
         count = self.engine.config.samples
         for i in range(min(count, len(self.validation))):
-            sample = self.validation[i * len(self.validation) // count]
-            image, _ = whole(sample, VIEWS[i % len(VIEWS)], self.settings.long_side)
+            image, _ = self._whole(i * len(self.validation) // count)
             grid = cells(*image.shape[:2], device)
             boxes, logits = decode(network(to_tensor(image[None]).to(device)), *grid)
             boxes = corners(boxes[0].T).cpu().numpy()

@@ -13,15 +13,18 @@ torch = pytest.importorskip('torch')
 from safetensors.torch import load_file
 
 from multimodal_fusion.detect.detector import Detector
-from multimodal_fusion.io.stems import StemList
+from multimodal_fusion.io.stems import Selection, StemList
 from multimodal_fusion.networks.yolo import Exported, Yolo, cells, decode
 from multimodal_fusion.train.config import Config
-from multimodal_fusion.train.data import boxes
+from multimodal_fusion.train.data import boxes, crops
+from multimodal_fusion.train.data.pasted import Objects
+from multimodal_fusion.train.data.soft_boxes import SoftBoxes
 from multimodal_fusion.train.losses import detection
 from multimodal_fusion.train.losses.assign import assign, complete_iou, corners
 from multimodal_fusion.train.methods import detector
 from multimodal_fusion.train.run import Checkpoint
 
+from ...helpers.data import DATA, needs_data
 from ...helpers.runs import CONFIGS, changes_of, command, kill_under_way, step_of, train_with
 
 torch.set_num_threads(1)  # threads that wait for each other are slower than one
@@ -142,6 +145,8 @@ def test_a_class_that_nobody_labelled_is_not_judged():
 def make_data(folder):
     """Two training pairs and one of validation, of 96x80, with one box of each class."""
     random = np.random.default_rng(0)
+    folder.mkdir(parents=True)
+    (folder / 'classes.txt').write_text('person\ncar\n')
     for split, stems in (('train', ('a', 'b', 'p_c')), ('val', ('v',))):
         for name in ('vis', 'ir', 'labels', 'labels_pseudo'):
             (folder / split / name).mkdir(parents=True)
@@ -165,19 +170,124 @@ def test_samples_batches_and_what_is_held_out(tmp_path):
     assert only_people.labels.tolist() == [0] and only_people.judged.tolist() == [1, 0]
     assert only_people.boxes[0].tolist() == [12, 20, 36, 60]
     assert loaded.train['scene'][0].labels.size
-    for view in boxes.VIEWS:
-        assert only_people.view(view).shape == (80, 96, 3)
-    crops = boxes.BoxedCrops(loaded, how, 8, 1)
-    images, wanted = crops(3)
+    view = crops.Views()
+    for name in crops.VIEWS:
+        assert view(only_people.visible, only_people.thermal, name).shape == (80, 96, 3)
+    batches = crops.BoxedCrops(loaded, how, 8, 1)
+    images, wanted = batches(3)
     assert images.shape == (8, 3, 64, 64) and images.min() >= 0 and images.max() <= 1
-    again, _ = crops(3)
-    assert torch.equal(images, again) and not torch.equal(images, crops(1)[0])
+    again, _ = batches(3)
+    assert torch.equal(images, again) and not torch.equal(images, batches(1)[0])
     for target in wanted:
         assert (target.boxes >= 0).all() and (target.boxes <= 64).all()
         assert (target.boxes[:, 2:] - target.boxes[:, :2] >= boxes._LEAST_SIDE).all()
-    whole, target = boxes.whole(only_people, 'max', 48)
+    image = view(only_people.visible, only_people.thermal, 'max')
+    whole, target = crops.whole(image, only_people, 48)
     assert whole.shape == (48, 48, 3) and target.boxes[0].tolist() == [6, 10, 18, 30]
     assert (whole[40:] == boxes.PAD).all()
+
+
+def road(folder):
+    """One pair of another set: 96x80, the visible image shrunken with a black border of 12 columns
+    and 8 rows around it; a third class; one region that nobody could name."""
+    for name in ('vis', 'ir', 'labels', 'ignore'):
+        (folder / name).mkdir(parents=True)
+    (folder / 'classes.txt').write_text('bicycle\nperson\ncar\n')
+    visible = np.zeros((80, 96, 3), np.uint8)
+    visible[8:72, 12:84] = 120
+    cv2.imwrite(str(folder / 'vis/r.png'), visible)
+    cv2.imwrite(str(folder / 'ir/r.png'), np.full((80, 96), 60, np.uint8))
+    (folder / 'labels/r.txt').write_text(
+        '0 0.5 0.5 0.2 0.2\n1 0.5 0.5 0.25 0.5\n2 0.05 0.5 0.1 0.5\n'
+    )
+    (folder / 'ignore/r.txt').write_text('0 0.75 0.5 0.0834 0.1\n')
+    return folder
+
+
+def test_further_folders_lose_borders_other_classes_and_what_is_unsure(tmp_path):
+    """The person, 36..60 x 20..60, moves by the border to 24..48 x 12..52; the car, 0..9.6, lies
+    in the border. The unsure region, 68..76 x 36..44, is grey at 56..64 x 28..36."""
+    more = road(tmp_path / 'road')
+    changes = changes_of({**SMALL, 'detector.more': [str(more)]})
+    how = Config.load(CONFIGS / 'detector.yaml', changes).section
+    loaded = boxes.load_boxed(make_data(tmp_path / 'data'), how, StemList(Path('x'), ('b',), ()))
+    sample = next(s for s in loaded.train['human'] if s.stem == 'r')
+    assert sample.thermal.shape == (64, 72)
+    assert sample.boxes.tolist() == [[24, 12, 48, 52]] and sample.labels.tolist() == [0]
+    assert (sample.thermal[28:36, 56:64] == boxes.PAD).all() and sample.thermal[27, 60] == 60
+    assert 'road' in loaded.description
+
+
+def objects(folder):
+    for kind, level in (('person', 250), ('car', 200)):
+        for part, shape in (('vis', (24, 12, 3)), ('ir', (24, 12))):
+            (folder / part / kind).mkdir(parents=True)
+            for name in ('00_a', '01_a'):
+                path = folder / part / kind / f'{name}.png'
+                cv2.imwrite(str(path), np.full(shape, level, np.uint8))
+    return folder
+
+
+def test_objects_are_pasted_into_both_images_beside_what_is_there(tmp_path):
+    given = Objects(objects(tmp_path / 'objects'))
+    assert given.labels.tolist() == [0, 0, 1, 1]
+    for seed in range(20):
+        random = np.random.default_rng(seed)
+        visible, thermal = np.zeros((160, 160, 3), np.uint8), np.zeros((160, 160), np.uint8)
+        there, judged = np.float32([[0, 0, 60, 160]]), np.float32([1, 0])
+        found, labels = given.paste(visible, thermal, there, np.array([1]), judged, random)
+        assert len(found) == len(labels) <= 1 + 3
+        assert (labels[1:] == 0).all()  # cars are not judged here, so that none is pasted
+        assert not thermal[:, :60].any()
+        for x0, y0, x1, y1 in found[1:].astype(int):
+            middle = (y0 + y1) // 2, (x0 + x1) // 2
+            assert thermal[middle] == 250 and visible[middle].tolist() == [250] * 3
+            assert thermal[y0, x0] < 250  # its edge is soft
+    fewer = Objects(tmp_path / 'objects', Selection(None, StemList(Path('x'), ('00_*',), ())))
+    assert len(fewer.labels) == 2
+    with pytest.raises(UserError, match='should hold objects in vis/person and ir/person'):
+        Objects(tmp_path)
+
+
+@needs_data
+def test_soft_targets_are_those_of_the_detector_itself():
+    """What the cells of the network are told is what YOLOX says there, at another size too."""
+    path = DATA / 'weights/yolox_nano.onnx'
+    image = cv2.imread(str(DATA / 'ivif/val/vis/msrs_00229D.jpg'))[:416, :416]
+    soft = SoftBoxes(path)
+    seen, none = soft([[image], []])
+    assert none is None and seen.shape == (3549, 6)
+    stock = Detector(str(path), score=0.3, allow_unlisted=True, iou=1.0, limit=1000)
+    expected = [d for d in stock.detect(image) if d.label in ('person', 'car', 'bus', 'truck')]
+    sure = seen[seen[:, 4:].amax(1) >= 0.3]
+    assert len(sure) >= len(expected) > 0
+    for d in expected:
+        gap = (sure[:, :4] - torch.tensor([d.x0, d.y0, d.x1, d.y1])).abs().amax(1)
+        assert gap.min() < 0.05
+    dark = np.zeros((64, 96, 3), np.uint8)
+    smaller = soft([[dark, dark], [dark]])
+    assert smaller[0].shape == smaller[1].shape == (126, 6)
+    with pytest.raises(UserError, match='is no YOLOX'):
+        SoftBoxes('models/mmdrfuse.onnx')
+
+
+def test_the_loss_against_soft_targets_is_least_at_the_teacher():
+    """The network's own boxes and scores as targets: no loss; others: some. Images that the teacher
+    did not see count nothing."""
+    torch.manual_seed(0)
+    network, images = Yolo(widths=(8, 16, 24, 32, 48), neck=24).eval(), torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        for head in network.heads:
+            head.kind[-1].bias.zero_()
+        found, logits = decode(network(images), *cells(64, 64))
+    own = torch.cat((corners(found.transpose(1, 2)), logits.sigmoid().transpose(1, 2)), 2)
+    nothing = torch.zeros(0, 4), torch.zeros(0, dtype=torch.long), torch.ones(2)
+    moved = own[0] + torch.tensor([4.0, 4, 4, 4, 0.2, -0.2])
+    for soft, same in ((own[0], True), (moved, False)):
+        wanted = [detection.Target(*nothing, soft), detection.Target(*nothing)]
+        terms = detection.detection_loss(network, images, wanted)
+        for name in ('soft_box', 'soft_class'):
+            assert (abs(terms[name].item()) < 1e-4) == same
 
 
 def test_the_held_out_images_are_named():
@@ -230,7 +340,7 @@ def check_model(run):
     [
         ('side=100', 'detector: side must be a multiple of 32, got 100'),
         ('before={machine: 1}', 'before must name exactly machine, scene, human'),
-        ('weights={box: 0, class: 0}', 'weights must name exactly box, class, not all 0'),
+        ('weights={box: 0, class: 0}', 'weights must name exactly box, class, soft_box'),
         ('gain=0.5', 'gain must be greater than or equal to 1'),
         ('detector.speed=1', "unknown key 'detector.speed'"),
     ],
