@@ -102,6 +102,7 @@ setup(
         'test': TEST,
         'fuzz': ['atheris'],
         'evolve': ['cma'],
+        'text': ['wordllama'],  # static embeddings: the texts that the text prior's teacher is told
     },
     entry_points={
         'console_scripts': [
@@ -121,6 +122,7 @@ setup(
                 '-O3',
                 '-pthread',
                 '-ffp-contract=fast',
+                '-fno-math-errno',  # a square root is an instruction
                 '-Wno-psabi',
                 '-Wno-maybe-uninitialized',
             ],

@@ -1,4 +1,4 @@
-"""``data``: pack training crops into one file, or look at the pairs that MobileFuse makes."""
+"""``data``: pack training crops, look at made pairs, say in words what is wrong with pairs."""
 
 import argparse
 import json
@@ -10,13 +10,15 @@ from ..io.stems import Selection
 from ..train import require_extra
 from . import options
 
-HELP = 'Training data: pack crops of a data set into one file, or preview made pairs.'
+HELP = 'Training data: pack crops into one file, preview made pairs, annotate pairs, embed words.'
 EXAMPLE = 'python -m multimodal_fusion data pack --data data/ivif --out crops.zip'
 PREVIEW = 'first | second | original | mask, multi-focus and multi-lighting in turn'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parts = parser.add_subparsers(dest='part', required=True, metavar='pack | preview')
+    parts = parser.add_subparsers(
+        dest='part', required=True, metavar='pack | preview | annotate | embed'
+    )
     pack = parts.add_parser('pack', help='write the grey training crops as one file')
     pack.add_argument('--data', type=Path, required=True, help='train/{vis,ir} and val/{vis,ir}')
     pack.add_argument('--out', type=Path, required=True, help='the file, .zip')
@@ -26,14 +28,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     preview.add_argument('--out', type=Path, required=True, help='the picture')
     preview.add_argument('--config', type=Path, help='default: config/train/mobilefuse.yaml')
     preview.add_argument('--rows', type=int, default=12, help='pairs on the sheet (default: 12)')
-    for part in (pack, preview):
+    annotate = parts.add_parser('annotate', help='one JSON line a pair: what is wrong with it')
+    annotate.add_argument('--data', type=Path, required=True, help='a folder of pairs')
+    annotate.add_argument('--out', type=Path, required=True, help='the file, .jsonl')
+    embed = parts.add_parser('embed', help='the words of the text prior as vectors, for training')
+    embed.add_argument('--out', type=Path, required=True, help='the file, .npz')
+    embed.add_argument(
+        '--encoder',
+        default='wordllama',
+        help='wordllama, or the folder of a CLIP text model for transformers (default: wordllama)',
+    )
+    for part in (pack, preview, annotate):
         options.add_stems(part)
+    for part in (pack, preview, annotate, embed):
         part.add_argument('--json', action='store_true', help='print the result as JSON')
 
 
 def run(args: argparse.Namespace) -> int:
     require_extra()
-    facts = {'pack': _pack, 'preview': _preview}[args.part](args)
+    parts = {'pack': _pack, 'preview': _preview, 'annotate': _annotate, 'embed': _embed}
+    facts = parts[args.part](args)
     print(json.dumps(facts) if args.json else '\n'.join(f'{k}: {v}' for k, v in facts.items()))
     return 0
 
@@ -60,3 +74,39 @@ def _preview(args: argparse.Namespace) -> dict:
         args.out, Synthesised(made.images, side, config.batch, config.seed, how), args.rows
     )
     return {'file': str(args.out), 'data': made.description, 'columns': PREVIEW}
+
+
+def _annotate(args: argparse.Namespace) -> dict:
+    from ..host.progress import progress
+    from ..io.datasets import find_pairs, usable
+    from ..io.image_files import read_thermal, read_visible
+    from ..io.whole_files import whole_file
+    from ..pipeline.preparation import Preparation
+    from ..train.data.text import Annotation, analyse
+
+    pairs = Selection.read(args.stems, args.without).choose(find_pairs(args.data).pairs, args.data)
+
+    def line(files) -> Annotation:
+        visible, counts = read_visible(files.visible), read_thermal(files.thermal)
+        thermal = Preparation().still(counts, visible.shape[:2])
+        return Annotation.of(files.stem, analyse(visible, thermal))
+
+    lines = usable(progress(pairs, unit='pairs'), line, args.data)
+    with whole_file(args.out) as temporary:
+        temporary.write_text(''.join(f'{one.line()}\n' for one in lines))
+    spoilt = sum(bool(one.found) for one in lines)
+    return {'file': str(args.out), 'pairs': len(lines), 'with faults': spoilt}
+
+
+def _embed(args: argparse.Namespace) -> dict:
+    from ..train.data.text import embed
+
+    vectors = embed(args.encoder)
+    vectors.save(args.out)
+    phrases, numbers = vectors.table.shape
+    return {
+        'file': str(args.out),
+        'encoder': vectors.encoder,
+        'phrases': phrases,
+        'numbers': numbers,
+    }

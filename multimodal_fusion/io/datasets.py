@@ -1,7 +1,7 @@
 """Data sets of image pairs: where their folders are, and which files belong together."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -135,7 +135,7 @@ _Files = TypeVar('_Files')
 _Read = TypeVar('_Read')
 
 
-def usable(items: Sequence[_Files], read: Callable[[_Files], _Read], folder: Path) -> list[_Read]:
+def usable(items: Iterable[_Files], read: Callable[[_Files], _Read], folder: Path) -> list[_Read]:
     """What ``read`` makes of the items; those whose images cannot be read are left out and told.
 
     Raises UserError if none is left, and whatever else ``read`` raises.

@@ -63,8 +63,8 @@ def test_recall_is_at_the_score_and_average_precision_is_not():
 
 
 def test_the_interval_is_of_the_images():
-    """Of two images one is found whole and one not at all: draws of two have both, with AP 51 / 101,
-    or one of them twice, with 1 or 0. All alike: no interval at all."""
+    """Of two images one is found whole and one not at all: draws of two have both, with AP
+    51 / 101, or one of them twice, with 1 or 0. All alike: no interval at all."""
     pytest.importorskip('pycocotools')
     truths = [truth(stem, ('person', 0, 0, 10, 10)) for stem in 'ab']
     figures = score(truths, {'a': [person(0.9, 0)], 'b': []})['person']

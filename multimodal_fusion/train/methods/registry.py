@@ -16,6 +16,7 @@ METHODS = {
     'mmdrfuse': 'mmdrfuse:MMDRFuseMethod',
     'mobilefuse': 'mobilefuse:MobileFuseMethod',
     'detector': 'detector:DetectorMethod',
+    'textprior': 'textprior:TextPriorMethod',
 }
 """{name: file:class of this package}; loaded when somebody asks."""
 
