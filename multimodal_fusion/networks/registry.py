@@ -12,7 +12,7 @@ from .pyramid import MMDRFusePyramid
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     'mmdrfuse': lambda: MMDRFuse('tanh').start_at_maximum(0.05),
     'mmdrfuse_plus': lambda: MMDRFuse('linear').start_at_maximum(0.05),
-    'mmdrfuse_pyramid': lambda: MMDRFusePyramid().start_at_maximum(0.03),
+    'mmdrfuse_pyramid': lambda: MMDRFusePyramid().start_at_shares(0.03),
     'mmdrfuse-teacher': lambda: MMDRFuseTeacher().start_at_maximum(0.05),
     'mobilefuse': MobileFuse,
     'mobilefuse-paint': lambda: MobileFuse('paint'),

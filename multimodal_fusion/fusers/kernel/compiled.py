@@ -49,7 +49,6 @@ class Compiled:
         else:
             self._make = self._in_words(fixed, weights)
         self.threads = threads
-        self._least = 2 if isinstance(weights, TwoLayer) else 2 ** (LEVELS + 1)
         self._team = self._library.open_team(threads - 1) if threads > 1 else None
         if self._team:
             # Not at exit: a thread that nobody waits for may be fusing then.
@@ -80,24 +79,17 @@ class Compiled:
         return partial(self._library.fuse_in_words, network)
 
     def _in_pyramid(self, weights: PyramidWeights) -> Callable[..., None]:
-        parts, white = weights.tensors, np.float32(255.0)
+        parts = weights.tensors
         network = Pyramid(
-            _floats(parts['detail1.weight'].transpose(2, 3, 1, 0), 144),
-            _floats(parts['local.weight'].transpose(1, 0, 2, 3), 16),
-            _floats(parts['detail1.bias'] * white, 8),
-            _floats(parts['detail2.weight'] / 2, 72),  # the kernel doubles the hidden layer
-            float(parts['detail2.bias'][0] * white),
-            _floats(parts['base.conv1.weight'], 72),
-            _floats(parts['base.conv1.bias'] * white, 4),
-            _floats(parts['base.conv2.weight'], 36),
-            float(parts['base.conv2.bias'][0] * white),
-            LEVELS,
+            _floats(parts['enter.weight'], 40),
+            _floats(np.stack([parts[f'level.{k}'] for k in range(LEVELS)]), 32),
+            _floats(parts['leave.weight'], 24),
+            _floats(parts['leave.bias'], 3),
+            float(parts['limit']),
         )
 
         def make(*work) -> None:
-            height, width = work[6:8]
-            floats = self._library.pyramid_workspace(LEVELS, height, width)
-            workspace = self._workspaces.take((4 * floats,))
+            workspace = self._workspaces.take((self._library.pyramid_workspace(*work[6:8]),))
             self._library.fuse_in_pyramid(network, self.wide, workspace.ctypes.data, *work)
 
         return make
@@ -107,14 +99,14 @@ class Compiled:
     ) -> np.ndarray:
         """Network and return of colour.
 
-        visible: uint8 (H, W, 3) BGR or (H, W). thermal: uint8 (H, W). H and W at least 2, of a
-        pyramid 16. Rows may lie apart, as in a padded message. out: contiguous uint8 of visible's
+        visible: uint8 (H, W, 3) BGR or (H, W). thermal: uint8 (H, W). H and W at least 2.
+        Rows may lie apart, as in a padded message. out: contiguous uint8 of visible's
         shape that overlaps neither; without it the result is an array that nobody else holds, and
         that is not written again while anybody does. Returns out.
         Colour gets the change of BT.601 luma added to each channel and clipped, as
         `fuser.return_colour` does. Raises ValueError.
         """
-        if visible.shape[:2] != thermal.shape or min(thermal.shape) < self._least:
+        if visible.shape[:2] != thermal.shape or min(thermal.shape) < 2:
             raise ValueError(f'visible is {visible.shape}, thermal {thermal.shape}')
         if visible.ndim == 3 and visible.shape[2] != 3:
             raise ValueError(f'visible has {visible.shape[2]} channels, expected 3')

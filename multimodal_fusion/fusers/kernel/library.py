@@ -37,16 +37,11 @@ class Pyramid(ctypes.Structure):
     """Pyramid of pyramid.c: weights for images of 0..255."""
 
     _fields_ = (
-        ('detail', ctypes.c_float * 144),  # (row, column, input: thermal, visible; channel)
-        ('local', ctypes.c_float * 16),  # (input, channel)
-        ('bias', ctypes.c_float * 8),
-        ('second', ctypes.c_float * 72),  # (channel, row, column)
-        ('last_bias', ctypes.c_float),
-        ('base_first', ctypes.c_float * 72),  # (channel, input, row, column)
-        ('base_bias', ctypes.c_float * 4),
-        ('base_second', ctypes.c_float * 36),  # (channel, row, column)
-        ('base_last_bias', ctypes.c_float),
-        ('levels', ctypes.c_int32),
+        ('enter', ctypes.c_float * 40),  # (channel, input)
+        ('level', ctypes.c_float * 32),  # (level, channel)
+        ('leave', ctypes.c_float * 24),  # (gain, channel)
+        ('leave_bias', ctypes.c_float * 3),
+        ('limit', ctypes.c_float),
     )
 
 
@@ -69,7 +64,7 @@ def _declared(lib: ctypes.CDLL) -> ctypes.CDLL:
     lib.fuse_in_words.restype = None
     lib.fuse_in_pyramid.argtypes = (ctypes.POINTER(Pyramid), number, pointer, *images, *work)
     lib.fuse_in_pyramid.restype = None
-    lib.pyramid_workspace.argtypes = (number, number, number)
+    lib.pyramid_workspace.argtypes = (number, number)
     lib.pyramid_workspace.restype = ctypes.c_int64
     lib.open_team.argtypes, lib.open_team.restype = (number,), pointer
     lib.close_team.argtypes, lib.close_team.restype = (pointer,), None

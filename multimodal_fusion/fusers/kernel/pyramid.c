@@ -1,333 +1,383 @@
-/* MMDRFuse's layers on a Laplacian pyramid, networks/pyramid.py, in floats: pyramid.py calls it.
+/* The 100-parameter network on bands of medians, networks/pyramid.py: pyramid.py calls it.
  *
- *     the coarsest images: two_layer's network, in plain loops (a few thousand pixels)
- *     then for each level, coarse to fine, in one pass:
- *     u = up(fused coarser), d = image - up(coarser), r = image - u
- *     h = relu(detail1(d) + local(r)),  fused = u + detail2(h)
+ *     medians of bytes, level by level        median_band   as exact as the bytes are
+ *     local means, on blocks of 4x4 pixels    blocks_band
+ *     two layers, on blocks: gains            gains_band
+ *     what the gains make of the bands        fused_band    its local means too
+ *     how far contrast is held back           share_band    on blocks
+ *     held back, to bytes, with colour        result_band
  *
- * Vectors and colour as in rows.h. Images of the levels lie in a workspace of the caller; the few
- * rows of a tile that are in flight lie on the stack. Padding repeats the edge.
+ * Floats for images of 0..255, vectors and colour as in rows.h. Planes lie in a workspace of the
+ * caller; rows in flight, of a tile of columns, on the stack. The edge is repeated.
  */
 #include "floats.h"
 #include "team.h"
 
+#define LEVELS 4
 #define CHANNELS 8
-#define MOST_LEVELS 4
-#define PART 318 /* columns of a tile, even: rows in flight stay in the second cache */
-#define WIDE (PART + 34)
+#define BLOCK 4
+#define PART (TILE / BLOCK) /* blocks of a tile */
+#define ROOM (PART + 16)    /* of a row of blocks: two edges, and what vectors read beyond */
+/* Of the network, in grey levels. */
+#define FAINT (0.5f * 0.5f)
+#define WEAK (8.f * 8.f)
+#define STILL 2.f
+#define TINY (1e-8f * 255 * 255)
 
 /* Weights for images of 0..255. */
 typedef struct {
-    float detail[3][3][2][CHANNELS]; /* row, column, input (thermal, visible), hidden channel */
-    float local[2][CHANNELS];
-    float bias[CHANNELS];
-    float second[CHANNELS][3][3]; /* hidden channel, row, column; halves, see twice_relu */
-    float last_bias;
-    float base_first[4][2][3][3]; /* hidden channel, input, row, column */
-    float base_bias[4];
-    float base_second[4][3][3];
-    float base_last_bias;
-    int32_t levels;
+    float enter[CHANNELS][5];
+    float level[LEVELS][CHANNELS];
+    float leave[3][CHANNELS];
+    float leave_bias[3];
+    float limit;
 } Pyramid;
 
-typedef struct {
-    int height, width;
-    float *thermal, *visible, *fused; /* of level 0, none: bytes */
-} Level;
+/* Planes on blocks: means of 4x4 pixels, or what was made of them. */
+enum {
+    ENERGY = 0,               /* of each level: thermal, visible, both together */
+    BRIGHT = 3 * LEVELS,      /* of the maximum of the last medians */
+    MEAN,                     /* thermal, visible, fused */
+    SQUARE = MEAN + 3,        /* the same */
+    GAIN = SQUARE + 3,        /* of each level: thermal, visible; at last, of the gap */
+    MOST = GAIN + 2 * LEVELS + 1, /* the larger deviation of the sources */
+    SHARE,                    /* of the fused image's contrast that is let be */
+    CENTRE,                   /* its local mean */
+    PLANES
+};
 
-/* What a band of rows is made from: level `at` and all others. */
 typedef struct {
     const Pyramid *net;
-    const Level *levels;
-    const uint8_t *luma; /* of level 0 */
-    int64_t luma_step;
+    int height, width, down, across; /* pixels, blocks */
+    const uint8_t *source[2];        /* thermal, luma */
+    int64_t source_step[2];
+    uint8_t *smooth[LEVELS][2];
+    int64_t smooth_step;
+    float *blocks;
+    int64_t block_step, plane_step;
+    float *fused;
+    int64_t fused_step;
     int at;
 } Stage;
 
 INLINE int clamped(int i, int n) { return i < 0 ? 0 : i >= n ? n - 1 : i; }
 
-/* ---- from bytes to the coarser images ---- */
+/* Row y of the images of a level; the sources are level 0. */
+INLINE const uint8_t *image_row(const Stage *s, int level, int which, int y) {
+    return level ? s->smooth[level - 1][which] + y * s->smooth_step
+                 : s->source[which] + y * s->source_step[which];
+}
+
+/* Block row y of a plane; index -1 and `across` repeat the edge. */
+INLINE float *block_row(const Stage *s, int plane, int y) {
+    return s->blocks + plane * s->plane_step + (int64_t)clamped(y, s->down) * s->block_step + 1;
+}
+
+INLINE void repeat_edge(const Stage *s, float *row, int left, int right) {
+    if (left == 0) row[-1] = row[0];
+    if (right == s->across) row[right] = row[right - 1];
+}
 
 INLINE void luma_band(const Stage *s, const Images *im, int top, int bottom) {
     for (int y = top; y < bottom; y++)
-        luma_row(im->visible + y * im->visible_step, (uint8_t *)s->luma + y * s->luma_step,
-                 im->width);
+        luma_row(im->visible + y * im->visible_step,
+                 (uint8_t *)s->source[1] + y * s->source_step[1], im->width);
 }
 
-/* Columns of row sums to every second one: v has two more at either end than `width`. */
-#define HALVE(name, type, scale)                                                             \
-    INLINE void name(const type *restrict v, float *restrict to, int count) {                \
-        for (int x = 0; x < count; x++)                                                      \
-            to[x] = (float)(type)(v[2 * x] + v[2 * x + 4] + 4 * (v[2 * x + 1] + v[2 * x + 3]) + \
-                                  6 * v[2 * x + 2]) * (scale);                               \
-    }
-HALVE(halve_words, uint16_t, 1.f / 256)
-HALVE(halve_floats, float, 1.f / 256)
+/* ---- medians ---- */
 
-#define SUM_ROWS(name, from, type)                                                           \
-    INLINE void name(const from *restrict a, const from *restrict b, const from *restrict c, \
-                     const from *restrict d, const from *restrict e, type *restrict to, int n) { \
-        for (int x = 0; x < n; x++)                                                          \
-            to[x] = (type)(a[x] + e[x] + 4 * (b[x] + d[x]) + 6 * c[x]);                      \
-    }
-SUM_ROWS(sum_bytes, uint8_t, uint16_t)
-SUM_ROWS(sum_floats, float, float)
-
-#define STRIP 1024 /* columns at a time: of the finer image */
-
-/* Rows top .. bottom - 1 of a coarser image from bytes, or from floats. */
-#define DOWN(name, from, type, sum, halve)                                                   \
-    INLINE void name(const from *image, int64_t step, int height, int width, float *coarse,  \
-                     int top, int bottom) {                                                  \
-        type sums[STRIP + 64];                                                               \
-        int half = (width + 1) / 2;                                                          \
-        for (int y = top; y < bottom; y++) {                                                 \
-            const from *row[5];                                                              \
-            for (int i = 0; i < 5; i++) row[i] = image + clamped(2 * y - 2 + i, height) * step; \
-            for (int left = 0; left < half; left += STRIP / 2) {                             \
-                int right = left + STRIP / 2 < half ? left + STRIP / 2 : half;               \
-                int begin = 2 * left - 2, end = 2 * right + 1; /* sums[0] is of begin */     \
-                int from_ = begin < 0 ? 0 : begin, to = end > width ? width : end;           \
-                sum(row[0] + from_, row[1] + from_, row[2] + from_, row[3] + from_,          \
-                    row[4] + from_, sums + from_ - begin, to - from_);                       \
-                for (int x = begin; x < from_; x++) sums[x - begin] = sums[from_ - begin];   \
-                for (int x = to; x < end; x++) sums[x - begin] = sums[to - 1 - begin];       \
-                halve(sums, coarse + (int64_t)y * half + left, right - left);                \
-            }                                                                                \
-        }                                                                                    \
-    }
-DOWN(down_bytes, uint8_t, uint16_t, sum_bytes, halve_words)
-DOWN(down_floats, float, float, sum_floats, halve_floats)
-
-INLINE void down_band(const Stage *s, const Images *im, int top, int bottom) {
-    const Level *fine = s->levels + s->at - 1, *to = s->levels + s->at;
-    if (s->at == 1) {
-        down_bytes(im->thermal, im->thermal_step, fine->height, fine->width, to->thermal, top,
-                   bottom);
-        down_bytes(s->luma, s->luma_step, fine->height, fine->width, to->visible, top, bottom);
-    } else {
-        down_floats(fine->thermal, fine->width, fine->height, fine->width, to->thermal, top, bottom);
-        down_floats(fine->visible, fine->width, fine->height, fine->width, to->visible, top, bottom);
-    }
+INLINE uint8_t least(uint8_t a, uint8_t b) { return a < b ? a : b; }
+INLINE uint8_t most(uint8_t a, uint8_t b) { return a > b ? a : b; }
+INLINE uint8_t middle(uint8_t a, uint8_t b, uint8_t c) {
+    return most(least(a, b), least(most(a, b), c));
 }
 
-/* ---- the coarsest image ---- */
-
-/* The border of a plane of (height + 2) x (width + 2) from what lies one pixel inside of it. */
-static void reflect_border(float *plane, int height, int width) {
-    int64_t step = width + 2;
-    for (int y = 1; y <= height; y++) {
-        float *row = plane + y * step;
-        row[0] = row[2], row[width + 1] = row[width - 1];
+/* n pixels of a row of medians; columns and rows lie `apart`, sorted columns first. */
+INLINE void median_row(const uint8_t *const rows[3], int apart, int left, int n, int width,
+                       uint8_t *restrict to) {
+    uint8_t low[TILE + 32], mid[TILE + 32], high[TILE + 32];
+    int from = left - apart < 0 ? 0 : left - apart;
+    int end = left + n + apart > width ? width : left + n + apart, skip = from - (left - apart);
+    const uint8_t *restrict a = rows[0] + from, *restrict b = rows[1] + from,
+                            *restrict c = rows[2] + from;
+    uint8_t *low_at = low + skip, *mid_at = mid + skip, *high_at = high + skip;
+    for (size_t x = 0; x < (size_t)(end - from); x++) {
+        uint8_t small = least(a[x], b[x]), large = most(a[x], b[x]);
+        low_at[x] = least(small, c[x]);
+        mid_at[x] = most(small, least(large, c[x]));
+        high_at[x] = most(large, c[x]);
     }
-    memcpy(plane, plane + 2 * step, step * sizeof *plane);
-    memcpy(plane + (height + 1) * step, plane + (height - 1) * step, step * sizeof *plane);
+    for (int x = 0; x < skip; x++) low[x] = low[skip], mid[x] = mid[skip], high[x] = high[skip];
+    for (int x = skip + end - from; x < n + 2 * apart; x++)
+        low[x] = low[x - 1], mid[x] = mid[x - 1], high[x] = high[x - 1];
+    /* The three of a row by pointers: Python builds with -fwrapv, under which x + apart may wrap. */
+    const uint8_t *l[3] = {low, low + apart, low + 2 * apart};
+    const uint8_t *m[3] = {mid, mid + apart, mid + 2 * apart};
+    const uint8_t *h[3] = {high, high + apart, high + 2 * apart};
+    for (size_t x = 0; x < (size_t)n; x++)
+        to[x] = middle(most(most(l[0][x], l[1][x]), l[2][x]), middle(m[0][x], m[1][x], m[2][x]),
+                       least(least(h[0][x], h[1][x]), h[2][x]));
 }
 
-/* to += 3x3 taps of a bordered plane around row y. */
-INLINE void add_taps(float *restrict to, const float *plane, const float taps[3][3], int y,
-                     int width) {
-    const float *row = plane + (int64_t)y * (width + 2);
-    for (int i = 0; i < 3; i++, row += width + 2)
-        for (int x = 0; x < width; x++)
-            to[x] += taps[i][0] * row[x] + taps[i][1] * row[x + 1] + taps[i][2] * row[x + 2];
-}
-
-/* planes: of 6 (height + 2) (width + 2). */
-static void base(const Pyramid *net, const Level *l, float *planes) {
-    int height = l->height, width = l->width;
-    int64_t step = width + 2, size = (height + 2) * step;
-    float *sources = planes, *hidden = planes + 2 * size;
-    const float *images[2] = {l->thermal, l->visible};
-    for (int s = 0; s < 2; s++) {
-        for (int y = 0; y < height; y++)
-            memcpy(sources + s * size + (y + 1) * step + 1, images[s] + (int64_t)y * width,
-                   width * sizeof *sources);
-        reflect_border(sources + s * size, height, width);
-    }
-    for (int c = 0; c < 4; c++) {
-        for (int y = 0; y < height; y++) {
-            float *row = hidden + c * size + (y + 1) * step + 1;
-            for (int x = 0; x < width; x++) row[x] = net->base_bias[c];
-            for (int s = 0; s < 2; s++)
-                add_taps(row, sources + s * size, net->base_first[c][s], y, width);
-            for (int x = 0; x < width; x++) row[x] = row[x] > 0 ? row[x] : 0;
+INLINE void median_band(const Stage *s, const Images *im, int top, int bottom) {
+    int apart = 1 << s->at;
+    (void)im;
+    for (int which = 0; which < 2; which++)
+        for (int y = top; y < bottom; y++) {
+            const uint8_t *rows[3];
+            for (int i = 0; i < 3; i++)
+                rows[i] = image_row(s, s->at, which, clamped(y + (i - 1) * apart, s->height));
+            uint8_t *to = s->smooth[s->at][which] + y * s->smooth_step;
+            for (int left = 0; left < s->width; left += TILE) {
+                int n = s->width - left < TILE ? s->width - left : TILE;
+                median_row(rows, apart, left, n, s->width, to + left);
+            }
         }
-        reflect_border(hidden + c * size, height, width);
-    }
-    for (int y = 0; y < height; y++) {
-        float *row = l->fused + (int64_t)y * width;
-        for (int x = 0; x < width; x++) row[x] = net->base_last_bias;
-        for (int c = 0; c < 4; c++)
-            add_taps(row, hidden + c * size, net->base_second[c], y, width);
-    }
 }
 
-/* ---- a level ---- */
+/* ---- local means ---- */
 
-enum { THERMAL, VISIBLE };
-
-/* Rows of a tile, found by their number modulo four. Index 0 is column left - 2. */
-typedef struct {
-    int row[4];
-    float detail[4][2][WIDE] __attribute__((aligned(64)));
-    float rest[4][2][WIDE] __attribute__((aligned(64)));
-    float coarse[4][WIDE] __attribute__((aligned(64)));
-} Sources;
-
-/* Index 0 is column left - 1. */
-typedef struct {
-    int row[4];
-    float values[4][CHANNELS][WIDE] __attribute__((aligned(64)));
-} Hidden;
-
-/* Row y of `up(coarse)`, columns 2 first .. 2 last + 1, from coarse columns first - 1 .. last + 1. */
-INLINE void up_row(const float *coarse, int height, int width, int y, int first, int last,
-                   float *restrict to) {
-    float sums[WIDE / 2 + 16];
-    int i = y / 2, begin = first - 1, end = last + 2;
-    int from = begin < 0 ? 0 : begin, stop = end > width ? width : end;
-    const float *middle = coarse + (int64_t)clamped(i, height) * width + from;
-    const float *below = coarse + (int64_t)clamped(i + 1, height) * width + from;
-    float *sum = sums + from - begin;
-    if (y & 1)
-        for (int x = 0; x < stop - from; x++) sum[x] = 0.5f * (middle[x] + below[x]);
-    else {
-        const float *above = coarse + (int64_t)clamped(i - 1, height) * width + from;
-        for (int x = 0; x < stop - from; x++)
-            sum[x] = 0.125f * (above[x] + below[x]) + 0.75f * middle[x];
-    }
-    for (int x = begin; x < from; x++) sums[x - begin] = sums[from - begin];
-    for (int x = stop; x < end; x++) sums[x - begin] = sums[stop - 1 - begin];
-    for (int x = 0; x <= last - first; x++) {
-        to[2 * x] = 0.125f * (sums[x] + sums[x + 2]) + 0.75f * sums[x + 1];
-        to[2 * x + 1] = 0.5f * (sums[x + 1] + sums[x + 2]);
-    }
+/* Sums of columns to means of blocks: n pixels from column left on, of which the last is repeated. */
+INLINE void block_means(const Stage *s, int plane, int y, int left, int n, float *sums) {
+    int first = left / BLOCK, blocks = (n + BLOCK - 1) / BLOCK;
+    float *row = block_row(s, plane, y), *restrict to = row + first;
+    for (int x = n; x < blocks * BLOCK; x++) sums[x] = sums[n - 1];
+    for (int x = 0; x < blocks; x++)
+        to[x] = (sums[4 * x] + sums[4 * x + 1] + sums[4 * x + 2] + sums[4 * x + 3]) *
+                (1.f / (BLOCK * BLOCK));
+    repeat_edge(s, row, first, first + blocks);
 }
 
-/* Fine row y of the tile: columns left - 2 .. right + 1, the edge repeated. left is even. */
-INLINE int source_row(Sources *in, const Stage *s, const Images *im, int y, int left, int right) {
-    int place = y & 3;
-    if (in->row[place] == y) return place;
-    in->row[place] = y;
-    const Level *fine = s->levels + s->at, *next = fine + 1;
-    int width = fine->width, from = left > 2 ? left - 2 : 0;
-    int to = right + 2 < width ? right + 2 : width, skip = from - left + 2;
-    float *up[3] = {in->detail[place][THERMAL], in->detail[place][VISIBLE], in->coarse[place]};
-    const float *planes[3] = {next->thermal, next->visible, next->fused};
-    for (int p = 0; p < 3; p++)
-        up_row(planes[p], next->height, next->width, y, from / 2, (to - 1) / 2, up[p] + skip);
-    for (int p = 0; p < 2; p++) {
-        float *detail = in->detail[place][p] + skip, *rest = in->rest[place][p] + skip;
-        const float *coarse = in->coarse[place] + skip;
-        int n = to - from;
-        if (s->at) {
-            const float *image = (p ? fine->visible : fine->thermal) + (int64_t)y * width + from;
-            for (int x = 0; x < n; x++)
-                rest[x] = image[x] - coarse[x], detail[x] = image[x] - detail[x];
-        } else {
-            const uint8_t *image = p ? s->luma + y * s->luma_step + from
-                                     : im->thermal + y * im->thermal_step + from;
-            for (int x = 0; x < n; x++)
-                rest[x] = image[x] - coarse[x], detail[x] = image[x] - detail[x];
+/* A row of pixels of every level, of a tile; what lies beyond is computed with, then dropped. */
+typedef struct {
+    float pixels[LEVELS + 1][2][TILE + LANES] __attribute__((aligned(64)));
+} Row;
+
+INLINE void read_row(Row *row, const Stage *s, int y, int left, int n) {
+    for (int level = 0; level <= LEVELS; level++)
+        for (int which = 0; which < 2; which++) {
+            const uint8_t *restrict from = image_row(s, level, which, y) + left;
+            float *restrict to = row->pixels[level][which];
+            for (int x = 0; x < n; x++) to[x] = from[x];
         }
-        if (left == 0) in->detail[place][p][1] = in->detail[place][p][2];
-        if (right + 1 >= width) detail[n] = detail[n - 1];
-    }
-    return place;
 }
 
-/* x + |x|: one instruction fewer than relu; `second` is half as large for it. */
-INLINE v8 twice_relu(v8 x) { return x + (v8)((i8)x & 0x7fffffff); }
+INLINE void add_to(float *sum, v8 value) { STORE(sum, LOAD(sum) + value); }
 
-/* Hidden row y of the tile: columns left - 1 .. right, the edge repeated. */
-INLINE int hidden_row(Hidden *hidden, Sources *in, const Stage *s, const Images *im, int y, int left,
-                      int right) {
-    int place = y & 3, count = right - left + 2;
-    if (hidden->row[place] == y) return place;
-    hidden->row[place] = y;
-    const Level *fine = s->levels + s->at;
-    const Pyramid *net = s->net;
-    const float *rows[3][2], *rest[2];
-    for (int i = 0; i < 3; i++) {
-        int at = source_row(in, s, im, clamped(y - 1 + i, fine->height), left, right);
-        rows[i][0] = in->detail[at][0], rows[i][1] = in->detail[at][1];
-    }
-    for (int p = 0; p < 2; p++) rest[p] = in->rest[y & 3][p] + 1;
-    for (int x = 0; x < count; x += 2 * LANES)
-        ROLLED for (int group = 0; group < CHANNELS; group += 4) { /* four channels in registers */
-            v8 sum[4][2];
-            for (int c = 0; c < 4; c++) sum[c][0] = sum[c][1] = SPREAD(net->bias[group + c]);
-            for (int p = 0; p < 2; p++) {
-                v8 near = LOAD(rest[p] + x), far = LOAD(rest[p] + x + LANES);
-                for (int c = 0; c < 4; c++) {
-                    v8 weight = SPREAD(net->local[p][group + c]);
-                    sum[c][0] += near * weight, sum[c][1] += far * weight;
+/* Block rows top .. bottom - 1 of what is known before the gains. All sums are exact. */
+INLINE void blocks_band(const Stage *s, const Images *im, int top, int bottom) {
+    Row row;
+    float sums[SQUARE + 2][TILE + LANES]; /* by plane */
+    (void)im;
+    memset(&row, 0, sizeof row);
+    for (int y = top; y < bottom; y++)
+        for (int left = 0; left < s->width; left += TILE) {
+            int n = s->width - left < TILE ? s->width - left : TILE;
+            memset(sums, 0, sizeof sums);
+            for (int i = 0; i < BLOCK; i++) {
+                read_row(&row, s, clamped(BLOCK * y + i, s->height), left, n);
+                for (int k = 0; k < LEVELS; k++)
+                    for (int x = 0; x < n; x += LANES) {
+                        v8 thermal = LOAD(row.pixels[k][0] + x) - LOAD(row.pixels[k + 1][0] + x);
+                        v8 visible = LOAD(row.pixels[k][1] + x) - LOAD(row.pixels[k + 1][1] + x);
+                        v8 both = thermal + visible;
+                        add_to(sums[ENERGY + 3 * k] + x, thermal * thermal);
+                        add_to(sums[ENERGY + 3 * k + 1] + x, visible * visible);
+                        add_to(sums[ENERGY + 3 * k + 2] + x, both * both);
+                    }
+                for (int x = 0; x < n; x += LANES) {
+                    v8 thermal = LOAD(row.pixels[0][0] + x), visible = LOAD(row.pixels[0][1] + x);
+                    add_to(sums[BRIGHT] + x, larger(LOAD(row.pixels[LEVELS][0] + x),
+                                                    LOAD(row.pixels[LEVELS][1] + x)));
+                    add_to(sums[MEAN] + x, thermal);
+                    add_to(sums[MEAN + 1] + x, visible);
+                    add_to(sums[SQUARE] + x, thermal * thermal);
+                    add_to(sums[SQUARE + 1] + x, visible * visible);
                 }
             }
-            ROLLED for (int i = 0; i < 3; i++)
-                for (int j = 0; j < 3; j++)
-                    for (int p = 0; p < 2; p++) {
-                        v8 near = LOAD(rows[i][p] + x + j), far = LOAD(rows[i][p] + x + j + LANES);
-                        for (int c = 0; c < 4; c++) {
-                            v8 weight = SPREAD(net->detail[i][j][p][group + c]);
-                            sum[c][0] += near * weight, sum[c][1] += far * weight;
-                        }
-                    }
-            for (int c = 0; c < 4; c++)
-                for (int k = 0; k < 2; k++)
-                    STORE(hidden->values[place][group + c] + x + k * LANES, twice_relu(sum[c][k]));
+            for (int plane = 0; plane < SQUARE + 2; plane++)
+                if (plane != MEAN + 2) block_means(s, plane, y, left, n, sums[plane]);
         }
-    for (int c = 0; c < CHANNELS; c++) {
-        float *values = hidden->values[place][c];
-        if (left == 0) values[0] = values[1];
-        if (right == fine->width) values[count - 1] = values[count - 2];
-    }
-    return place;
 }
 
-/* Output row from three of the hidden layer, count columns. */
-INLINE void output_row(const Hidden *hidden, const int places[3], const Pyramid *net,
-                       const float *coarse, int count, float to[WIDE]) {
-    float sums[3][WIDE] __attribute__((aligned(64)));
-    const float *rows[3];
-    for (int i = 0; i < 3; i++) rows[i] = hidden->values[places[i]][0];
-    column_sums(rows, net->second, CHANNELS, WIDE, count + 2, sums[0]);
-    for (int x = 0; x < count; x += LANES)
-        STORE(to + x, LOAD(sums[0] + x) + LOAD(sums[1] + x + 1) + LOAD(sums[2] + x + 2) +
-                          LOAD(coarse + x) + net->last_bias);
+/* Blocks first .. first + n - 1 of a row, smoothed by (1, 2, 1) / 4 both ways. */
+INLINE void smoothed(const Stage *s, int plane, int y, int first, int n, float *restrict to) {
+    const float *restrict above = block_row(s, plane, y - 1) + first - 1,
+                *restrict here = block_row(s, plane, y) + first - 1,
+                *restrict below = block_row(s, plane, y + 1) + first - 1;
+    float sums[ROOM];
+    for (int x = 0; x < n + 2; x++) sums[x] = 0.25f * (above[x] + below[x]) + 0.5f * here[x];
+    for (int x = 0; x < n; x++) to[x] = 0.25f * (sums[x] + sums[x + 2]) + 0.5f * sums[x + 1];
 }
 
-INLINE void level_band(const Stage *s, const Images *im, int top, int bottom) {
-    Sources in;
-    Hidden hidden;
-    float fused[WIDE] __attribute__((aligned(64)));
-    uint8_t grey[WIDE];
-    memset(&in, 0, sizeof in); /* columns beyond the tile are computed with, then dropped */
-    memset(&hidden, 0, sizeof hidden);
-    const Level *fine = s->levels + s->at;
-    int width = fine->width, height = fine->height;
-    int tiles = (width + PART - 1) / PART;
-    for (int t = 0; t < tiles; t++) {
-        int left = t * PART, right = t + 1 < tiles ? left + PART : width;
-        for (int i = 0; i < 4; i++) in.row[i] = hidden.row[i] = -1;
-        for (int y = top; y < bottom; y++) {
-            int places[3], count = right - left;
-            for (int i = 0; i < 3; i++)
-                places[i] = hidden_row(&hidden, &in, s, im, clamped(y - 1 + i, height), left, right);
-            output_row(&hidden, places, s->net, in.coarse[y & 3] + 2, count, fused);
-            if (s->at) {
-                memcpy(fine->fused + (int64_t)y * width + left, fused, count * sizeof *fused);
-                continue;
+INLINE float larger_of(float a, float b) { return a > b ? a : b; }
+
+/* ---- the two layers ---- */
+
+INLINE void gains_band(const Stage *s, const Images *im, int top, int bottom) {
+    const Pyramid *net = s->net;
+    float x[5][ROOM], energy[2][ROOM], out[3][ROOM], gap[ROOM], variance[2][ROOM];
+    (void)im;
+    for (int y = top; y < bottom; y++)
+        for (int first = 0; first < s->across; first += PART) {
+            int n = s->across - first < PART ? s->across - first : PART;
+            smoothed(s, BRIGHT, y, first, n, x[4]);
+            for (int i = 0; i < n; i++) x[4][i] *= 1 / 255.f, gap[i] = 0;
+            for (int level = 0; level < LEVELS; level++) {
+                for (int p = 0; p < 2; p++)
+                    smoothed(s, ENERGY + 3 * level + p, y, first, n, energy[p]);
+                smoothed(s, ENERGY + 3 * level + 2, y, first, n, x[2]);
+                for (int i = 0; i < n; i++) {
+                    float top_energy = larger_of(energy[0][i], energy[1][i]);
+                    float share = 1 / (top_energy + FAINT);
+                    x[0][i] = (energy[0][i] + FAINT) * share;
+                    x[1][i] = (energy[1][i] + FAINT) * share;
+                    x[2][i] = x[2][i] / (4 * top_energy + FAINT);
+                    x[3][i] = top_energy / (top_energy + WEAK);
+                }
+                for (int k = 0; k < 3; k++)
+                    for (int i = 0; i < n; i++) out[k][i] = net->leave_bias[k];
+                for (int c = 0; c < CHANNELS; c++) {
+                    const float *w = net->enter[c];
+                    float bias = net->level[level][c];
+                    for (int i = 0; i < n; i++) {
+                        float h = bias + w[0] * x[0][i] + w[1] * x[1][i] + w[2] * x[2][i] +
+                                  w[3] * x[3][i] + w[4] * x[4][i];
+                        h = larger_of(h, 0);
+                        for (int k = 0; k < 3; k++) out[k][i] += net->leave[k][c] * h;
+                    }
+                }
+                for (int p = 0; p < 2; p++) {
+                    float *to = block_row(s, GAIN + 2 * level + p, y);
+                    memcpy(to + first, out[p], n * sizeof *to);
+                    repeat_edge(s, to, first, first + n);
+                }
+                for (int i = 0; i < n; i++) gap[i] += out[2][i];
             }
-            for (int x = 0; x < count; x += LANES) grey8(LOAD(fused + x), 0, grey + x);
+            float *to = block_row(s, GAIN + 2 * LEVELS, y), *strong = block_row(s, MOST, y);
+            memcpy(to + first, gap, n * sizeof *to);
+            repeat_edge(s, to, first, first + n);
+            for (int p = 0; p < 2; p++) {
+                smoothed(s, MEAN + p, y, first, n, x[p]);
+                smoothed(s, SQUARE + p, y, first, n, variance[p]);
+                for (int i = 0; i < n; i++) variance[p][i] -= x[p][i] * x[p][i];
+            }
+            for (int i = 0; i < n; i++)
+                strong[first + i] =
+                    __builtin_sqrtf(larger_of(larger_of(variance[0][i], variance[1][i]), TINY));
+        }
+}
+
+/* ---- from blocks to pixels ---- */
+
+#ifdef __clang__
+#define PICK(v, ...) __builtin_shufflevector(v, v, __VA_ARGS__)
+#else
+#define PICK(v, ...) __builtin_shuffle(v, (i8){__VA_ARGS__})
+#endif
+
+/* Blocks first - 1 .. first + n of a plane at the height of pixel row y: index 0 is first - 1. */
+INLINE void between_rows(const Stage *s, int plane, int y, int first, int n, float *restrict to) {
+    static const float below[BLOCK] = {0.625f, 0.875f, 0.125f, 0.375f};
+    int row = y / BLOCK - (y % BLOCK < 2);
+    float share = below[y % BLOCK];
+    const float *restrict a = block_row(s, plane, row) + first - 1,
+                *restrict b = block_row(s, plane, row + 1) + first - 1;
+    for (int x = 0; x < n + 2; x++) to[x] = (1 - share) * a[x] + share * b[x];
+}
+
+/* The eight pixels of two blocks, of which the first has index i. */
+INLINE v8 between_columns(const float *row, int i) {
+    const v8 left = {0.375f, 0.125f, 0.875f, 0.625f, 0.375f, 0.125f, 0.875f, 0.625f};
+    v8 blocks = LOAD(row + i);
+    return PICK(blocks, 0, 0, 1, 1, 1, 1, 2, 2) * left +
+           PICK(blocks, 1, 1, 2, 2, 2, 2, 3, 3) * (1.f - left);
+}
+
+/* Block rows top .. bottom - 1: four rows of pixels each, and their means. */
+INLINE void fused_band(const Stage *s, const Images *im, int top, int bottom) {
+    Row row;
+    float gains[2 * LEVELS + 1][ROOM], sums[2][TILE + LANES];
+    (void)im;
+    memset(&row, 0, sizeof row);
+    memset(gains, 0, sizeof gains);
+    for (int y = top; y < bottom; y++)
+        for (int left = 0; left < s->width; left += TILE) {
+            int n = s->width - left < TILE ? s->width - left : TILE;
+            int first = left / BLOCK, blocks = (n + BLOCK - 1) / BLOCK;
+            memset(sums, 0, sizeof sums);
+            for (int i = 0; i < BLOCK; i++) {
+                int at = clamped(BLOCK * y + i, s->height);
+                float *fused = s->fused + at * s->fused_step + left;
+                read_row(&row, s, at, left, n);
+                for (int p = 0; p < 2 * LEVELS + 1; p++)
+                    between_rows(s, GAIN + p, at, first, blocks, gains[p]);
+                for (int x = 0; x < n; x += LANES) {
+                    v8 thermal = LOAD(row.pixels[LEVELS][0] + x);
+                    v8 visible = LOAD(row.pixels[LEVELS][1] + x);
+                    v8 high = larger(thermal, visible), low = smaller(thermal, visible);
+                    v8 sum = high - between_columns(gains[2 * LEVELS], x / BLOCK) * (high - low);
+                    for (int k = LEVELS - 1; k >= 0; k--) {
+                        v8 finer = LOAD(row.pixels[k][0] + x);
+                        sum += between_columns(gains[2 * k], x / BLOCK) * (finer - thermal);
+                        thermal = finer, finer = LOAD(row.pixels[k][1] + x);
+                        sum += between_columns(gains[2 * k + 1], x / BLOCK) * (finer - visible);
+                        visible = finer;
+                    }
+                    STORE(fused + x, sum);
+                    add_to(sums[0] + x, sum);
+                    add_to(sums[1] + x, sum * sum);
+                }
+            }
+            block_means(s, MEAN + 2, y, left, n, sums[0]);
+            block_means(s, SQUARE + 2, y, left, n, sums[1]);
+        }
+}
+
+INLINE void share_band(const Stage *s, const Images *im, int top, int bottom) {
+    float mean[ROOM], own[ROOM];
+    (void)im;
+    for (int y = top; y < bottom; y++)
+        for (int first = 0; first < s->across; first += PART) {
+            int n = s->across - first < PART ? s->across - first : PART;
+            smoothed(s, MEAN + 2, y, first, n, mean);
+            smoothed(s, SQUARE + 2, y, first, n, own);
+            float *share = block_row(s, SHARE, y), *centre = block_row(s, CENTRE, y);
+            const float *strong = block_row(s, MOST, y) + first;
+            for (int i = 0; i < n; i++) {
+                float deviation = __builtin_sqrtf(larger_of(own[i] - mean[i] * mean[i], TINY));
+                float let = (s->net->limit * strong[i] + STILL) / (deviation + STILL);
+                share[first + i] = let < 1 ? let : 1;
+                centre[first + i] = mean[i];
+            }
+            repeat_edge(s, share, first, first + n);
+            repeat_edge(s, centre, first, first + n);
+        }
+}
+
+INLINE void result_band(const Stage *s, const Images *im, int top, int bottom) {
+    float share[ROOM], centre[ROOM];
+    uint8_t grey[TILE + LANES];
+    memset(share, 0, sizeof share);
+    memset(centre, 0, sizeof centre);
+    for (int y = top; y < bottom; y++)
+        for (int left = 0; left < s->width; left += TILE) {
+            int n = s->width - left < TILE ? s->width - left : TILE;
+            int first = left / BLOCK, blocks = (n + BLOCK - 1) / BLOCK;
+            const float *fused = s->fused + y * s->fused_step + left;
+            between_rows(s, SHARE, y, first, blocks, share);
+            between_rows(s, CENTRE, y, first, blocks, centre);
+            for (int x = 0; x < n; x += LANES) {
+                v8 middle_ = between_columns(centre, x / BLOCK);
+                v8 let = between_columns(share, x / BLOCK);
+                grey8(middle_ + let * (LOAD(fused + x) - middle_), 0, grey + x);
+            }
             if (im->channels == 1)
-                grey_out(im, grey, y, left, count);
+                grey_out(im, grey, y, left, n);
             else
                 colour_row(im->visible + y * im->visible_step + 3 * (int64_t)left, grey,
-                           im->out + y * im->out_step + 3 * (int64_t)left, count);
+                           im->out + y * im->out_step + 3 * (int64_t)left, n);
         }
-    }
 }
 
 /* Each kind of band for any processor, and for AVX2: see two_layer.c. */
@@ -349,50 +399,54 @@ INLINE void level_band(const Stage *s, const Images *im, int top, int bottom) {
 #define CHOSEN(name) name##_plain
 #endif
 FOR_BOTH(luma_band)
-FOR_BOTH(down_band)
-FOR_BOTH(level_band)
+FOR_BOTH(median_band)
+FOR_BOTH(blocks_band)
+FOR_BOTH(gains_band)
+FOR_BOTH(fused_band)
+FOR_BOTH(share_band)
+FOR_BOTH(result_band)
 
-/* Floats that `fuse_in_pyramid` wants for images of this size. */
-int64_t pyramid_workspace(int levels, int height, int width) {
-    int64_t floats = ((int64_t)height * width + 3) / 4 + 16; /* luma, bytes */
-    for (int k = 1; k <= levels; k++) {
-        height = (height + 1) / 2, width = (width + 1) / 2;
-        floats += 3 * ((int64_t)height * width + 16);
-    }
-    return floats + 6 * (int64_t)(height + 2) * (width + 2);
+/* Strides in bytes and floats: whole vectors of pixels, and the edges of blocks. */
+INLINE int64_t byte_step(int width) { return (width + 63) / 64 * 64; }
+INLINE int64_t float_step(int width) { return (width + LANES) / LANES * LANES; }
+INLINE int64_t block_step(int across) { return across + 16; }
+
+/* Bytes that `fuse_in_pyramid` wants for images of this size. */
+int64_t pyramid_workspace(int height, int width) {
+    int64_t down = (height + BLOCK - 1) / BLOCK, across = (width + BLOCK - 1) / BLOCK;
+    return (2 * LEVELS + 1) * byte_step(width) * height + 4 * float_step(width) * height +
+           4 * PLANES * down * block_step(across) + 1024;
 }
 
-/* As fuse_in_floats of two_layer.c. workspace: so many floats, of any content. Height and width of
- * the coarsest level at least 2. */
-void fuse_in_pyramid(const Pyramid *net, int wide, float *workspace, const uint8_t *visible,
+/* As fuse_in_floats of two_layer.c. workspace: so many bytes, of any content, aligned to 64. */
+void fuse_in_pyramid(const Pyramid *net, int wide, uint8_t *workspace, const uint8_t *visible,
                      int64_t visible_step, const uint8_t *thermal, int64_t thermal_step,
                      uint8_t *out, int64_t out_step, int height, int width, int channels, Team *team,
                      int threads) {
     Images im = {visible, thermal, visible_step, thermal_step, height, width, channels, out,
                  out_step};
-    Level levels[MOST_LEVELS + 1] = {{height, width, NULL, NULL, NULL}};
-    Stage stage = {net, levels, visible, visible_step, 0};
+    Stage s = {.net = net, .height = height, .width = width, .down = (height + BLOCK - 1) / BLOCK,
+               .across = (width + BLOCK - 1) / BLOCK, .source = {thermal, visible},
+               .source_step = {thermal_step, visible_step}, .smooth_step = byte_step(width),
+               .fused_step = float_step(width)};
+    Images blocks = im;
+    blocks.height = s.down;
     (void)wide;
     if (channels == 3) {
-        stage.luma = (uint8_t *)workspace, stage.luma_step = width;
-        make_rows(team, threads, CHOSEN(luma_band), &stage, &im);
+        s.source[1] = workspace, s.source_step[1] = s.smooth_step;
+        make_rows(team, threads, CHOSEN(luma_band), &s, &im);
     }
-    workspace += ((int64_t)height * width + 3) / 4 + 16;
-    for (int k = 1; k <= net->levels; k++) {
-        Level *l = levels + k;
-        l->height = (l[-1].height + 1) / 2, l->width = (l[-1].width + 1) / 2;
-        int64_t size = (int64_t)l->height * l->width + 16; /* vectors may read beyond the end */
-        l->thermal = workspace, l->visible = workspace + size, l->fused = workspace + 2 * size;
-        workspace += 3 * size;
-        stage.at = k;
-        Images rows = im;
-        rows.height = l->height;
-        make_rows(team, threads, CHOSEN(down_band), &stage, &rows);
-    }
-    base(net, levels + net->levels, workspace);
-    for (stage.at = net->levels - 1; stage.at >= 0; stage.at--) {
-        Images rows = im;
-        rows.height = levels[stage.at].height;
-        make_rows(team, threads, CHOSEN(level_band), &stage, &rows);
-    }
+    workspace += s.smooth_step * height;
+    for (int k = 0; k < LEVELS; k++)
+        for (int which = 0; which < 2; which++)
+            s.smooth[k][which] = workspace, workspace += s.smooth_step * height;
+    s.fused = (float *)workspace, s.blocks = s.fused + s.fused_step * height;
+    s.block_step = block_step(s.across), s.plane_step = s.down * s.block_step;
+    for (s.at = 0; s.at < LEVELS; s.at++)
+        make_rows(team, threads, CHOSEN(median_band), &s, &im);
+    make_rows(team, threads, CHOSEN(blocks_band), &s, &blocks);
+    make_rows(team, threads, CHOSEN(gains_band), &s, &blocks);
+    make_rows(team, threads, CHOSEN(fused_band), &s, &blocks);
+    make_rows(team, threads, CHOSEN(share_band), &s, &blocks);
+    make_rows(team, threads, CHOSEN(result_band), &s, &im);
 }

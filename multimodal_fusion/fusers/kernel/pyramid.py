@@ -1,6 +1,6 @@
 """Does a model file hold the pyramid that pyramid.c computes, and with which weights?
 
-Its graph has a hundred nodes. All of it but the weights must be, byte for byte, what
+Its graph has hundreds of nodes. All of it but the weights must be, byte for byte, what
 `train.export.onnx` writes for `networks.pyramid.MMDRFusePyramid`; anything else is left to ONNX
 Runtime.
 """
@@ -13,24 +13,19 @@ import numpy as np
 from ...runtime.onnx_file import fields
 from .weights import OtherShape, read_tensor, require
 
-LEVELS = 3
-CHANNELS = 8
-# Multiply-adds a pixel: of a level 3x3 from 2, 1x1 from 2 and 3x3 to 1 channels, three images made
-# larger and two smaller; levels have 1, 1/4, 1/16 of the pixels, the base network 1/64.
-MACS = round((20 * CHANNELS + 9 * CHANNELS + 3 * 3.75 + 2 * 3.75) * 21 / 16 + 108 / 64)
+LEVELS = 4
+# Multiply-adds a pixel: the layers and 22 local means on blocks; of each level two gains and three
+# squares; the gap's gain, the sources' squares; what is held back. Medians multiply nothing.
+MACS = round((4 * (5 * 8 + 3 * 8) + 22 * 6) / 16 + 4 * (2 * 2 + 2 + 3) + 2 + 1 + 4 + 2 * 2 + 1)
 #: Of the graph without its weights, by `_skeleton`; test_pyramid.py says how it comes about.
-SKELETON = 'd97f5d769c3623725f2b8b1588d12f5060babbf7523f501b94610290b1231a82'
+SKELETON = '78e00f23207eb9eb8af1ea6a5652585fe297632513f144cae095add3a8d98e9e'
 _REMARKS = (2, 10, 13, 16)  # name, text, shapes on the way, metadata: nothing is computed by them
 _SHAPES = {
-    'base.conv1.weight': (4, 2, 3, 3),
-    'base.conv1.bias': (4,),
-    'base.conv2.weight': (1, 4, 3, 3),
-    'base.conv2.bias': (1,),
-    'detail1.weight': (CHANNELS, 2, 3, 3),
-    'detail1.bias': (CHANNELS,),
-    'local.weight': (CHANNELS, 2, 1, 1),
-    'detail2.weight': (1, CHANNELS, 3, 3),
-    'detail2.bias': (1,),
+    'enter.weight': (8, 5, 1, 1),
+    **{f'level.{k}': (8, 1, 1) for k in range(LEVELS)},
+    'leave.weight': (3, 8, 1, 1),
+    'leave.bias': (3,),
+    'limit': (),
 }
 
 
