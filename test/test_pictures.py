@@ -12,7 +12,8 @@ def fuse():
 
 
 def test_no_halos(fuse):
-    """At step edges of 190 levels nothing beyond the plateaus but rounding; the classical pyramid, which has them, is seen to."""
+    """At step edges of 190 levels nothing beyond the plateaus but rounding; the classical
+    pyramid, which has them, is seen to."""
     near, far = overshoot(fuse)
     assert near <= 1 and far <= 1
     assert overshoot(Fuser.load('laplacian').fuse)[0] > 30
