@@ -88,11 +88,11 @@ class Compiled:
             float(parts['limit']),
         )
 
-        def make(*work) -> None:
-            workspace = self._workspaces.take((self._library.pyramid_workspace(*work[6:8]),))
-            self._library.fuse_in_pyramid(network, self.wide, workspace.ctypes.data, *work)
+        return partial(self._on_workspace, network)
 
-        return make
+    def _on_workspace(self, network: Pyramid, *work) -> None:
+        workspace = self._workspaces.take((self._library.pyramid_workspace(*work[6:8]),))
+        self._library.fuse_in_pyramid(network, self.wide, workspace.ctypes.data, *work)
 
     def fuse(
         self, visible: np.ndarray, thermal: np.ndarray, out: np.ndarray | None = None

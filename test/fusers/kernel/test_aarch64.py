@@ -3,6 +3,7 @@
 import pytest
 
 from multimodal_fusion.fusers.kernel.compiled import Compiled
+from multimodal_fusion.fusers.kernel.pyramid import read_pyramid
 from multimodal_fusion.fusers.kernel.weights import read_two_layer
 
 from ...helpers.kernel import SHIPPED, needs_kernel, noise, shipped
@@ -32,3 +33,15 @@ def test_every_pixel_is_that_of_onnx_runtime(program, name, size):
     for visible in (noise(*size), noise(*size, 3)):
         fused = emulator.fuse(program, network, visible, thermal)
         assert_rarely_off(fused, runtime.fuse(visible, thermal))
+
+
+def test_every_pixel_of_the_pyramid_too(tmp_path):
+    emulator.build(tmp_path / 'pyramid', 'PYRAMID')
+    content = shipped('mmdrfuse_pyramid')
+    network = bytes(Compiled(read_pyramid(content))._make.args[0])
+    runtime = Runtime(content)
+    for size in ((33, 47), (40, 651)):
+        thermal = noise(*size)
+        for visible in (noise(*size), noise(*size, 3)):
+            fused = emulator.fuse(tmp_path / 'pyramid', network, visible, thermal)
+            assert_rarely_off(fused, runtime.fuse(visible, thermal))

@@ -16,13 +16,21 @@ _STACK, _IMAGES, _ROOM, _END = 0x10000000, 0x20000000, 16 * 2**20, 0x30000000
 _LOAD = 1  # of an ELF file: a segment to put into memory
 
 
-def build(program: Path) -> None:
+def build(program: Path, *defines: str) -> None:
     """Compile kernel.c, which needs no operating system. Raises RuntimeError with what is wrong."""
     cache = str(program.parent / 'zig')
     done = subprocess.run(
         [
             *(sys.executable, '-m', 'ziglang', 'cc', '-target', 'aarch64-freestanding-none'),
-            *('-O3', '-ffp-contract=fast', '-nostdlib', '-static', '-Wl,-e,fuse'),
+            *(f'-D{name}' for name in defines),
+            *(
+                '-O3',
+                '-ffp-contract=fast',
+                '-fno-math-errno',
+                '-nostdlib',
+                '-static',
+                '-Wl,-e,fuse',
+            ),
             *(f'-I{_FOLDER}', '-o', str(program), str(_FOLDER / 'kernel.c')),
         ],
         env={**os.environ, 'ZIG_GLOBAL_CACHE_DIR': cache, 'ZIG_LOCAL_CACHE_DIR': cache},
@@ -34,7 +42,8 @@ def build(program: Path) -> None:
 
 
 def fuse(program: Path, network: bytes, visible: np.ndarray, thermal: np.ndarray) -> np.ndarray:
-    """`fuse` of kernel.c. network: a Network's bytes. visible: uint8 (H, W) or (H, W, 3)."""
+    """`fuse` of kernel.c. network: the bytes of a Network or Pyramid. visible: uint8 (H, W) or
+    (H, W, 3)."""
     machine = unicorn.Uc(unicorn.UC_ARCH_ARM64, unicorn.UC_MODE_ARM)
     machine.reg_write(arm.UC_ARM64_REG_CPACR_EL1, 3 << 20)  # vector registers may be used
     for start in (_STACK, _IMAGES, _END):
