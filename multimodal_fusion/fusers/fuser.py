@@ -68,6 +68,11 @@ class ModelSettings:
         low=512.0,
         high=1e6,
     )
+    text: str = option(
+        '',
+        'Of models that are told what is wrong with their images (teachers of the text prior): '
+        '"low light, noisy thermal", or "clean".',
+    )
     mask_scale: float = option(
         MASK_SCALE,
         'Of models that blend by a mask: share of the image sides at which it is computed.',
@@ -116,6 +121,7 @@ class Fuser:
         mask_scale: float = MASK_SCALE,
         max_seconds: float = MAX_SECONDS,
         max_memory: float = MAX_MEMORY,
+        text: str = '',
     ) -> 'Fuser':
         """Load a classical fuser, a model of ``models.yaml``, or an ONNX file.
 
@@ -127,7 +133,7 @@ class Fuser:
         TensorRT; elsewhere single precision, and a notice. mask_scale: of models that blend by a
         mask, the share of the sides at which the mask is computed, up to 1. max_seconds,
         max_memory (MB): what an unlisted model may take when it is tried out in a process of its
-        own. Raises UserError.
+        own. text: for models that are told one. Raises UserError.
         """
         if name_or_path in CLASSICAL:
             method = CLASSICAL[name_or_path]
@@ -157,7 +163,7 @@ class Fuser:
             )
         else:
             try_unlisted(content, path, manifest, _TRIED, max_seconds, max_memory)
-            model = load_onnx(content, path, providers, threads, fp16, mask_scale)
+            model = load_onnx(content, path, providers, threads, fp16, mask_scale, text)
             fuser = Fuser(name, **vars(model))
         fuser.origin = Origin.of(path, content)
         return fuser

@@ -10,6 +10,7 @@ from ..errors import NO_MEMORY, UserError, out_of_memory, told
 from ..runtime.session import Runner, fallback_notice, open_session
 from . import blending
 from .pair import size_text
+from .text import vector
 
 
 @dataclass(frozen=True)
@@ -31,18 +32,24 @@ def load_onnx(
     threads: int,
     fp16: bool,
     mask_scale: float,
+    text: str = '',
 ) -> OnnxModel:
-    """A fusion model from checked bytes. path: for messages. Raises UserError."""
+    """A fusion model from checked bytes. path: for messages. text: of `fusers.text`, for a model
+    that is told one. Raises UserError.
+    """
     if not 0 < mask_scale <= 1:
         raise UserError(f'mask_scale must be above 0 and at most 1, got {mask_scale:g}')
     session = open_session(content, path, providers, threads, fp16)
     channels, blends = _check_contract(session, path)
+    metadata = dict(session.get_modelmeta().custom_metadata_map)
+    told_text = _text_input(session, path, text, metadata)
     runner = Runner(session)
 
     def whole(visible: np.ndarray, thermal: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         feed = {
             'visible': visible.reshape(1, *thermal.shape, channels),
             'thermal': thermal[None, ..., None],
+            **told_text,
         }
         try:
             shapes = {'fused': feed['visible'].shape}
@@ -72,10 +79,32 @@ def load_onnx(
         'luma' if channels == 1 else 'colour',
         blended if blends and mask_scale < 1 else whole,
         provider=provider,
-        metadata=dict(session.get_modelmeta().custom_metadata_map),
+        metadata=metadata,
         notice=fallback_notice(session, path, providers, fp16),
         blends=blends,
     )
+
+
+def _text_input(session, path: Path, text: str, metadata: dict[str, str]) -> dict[str, np.ndarray]:
+    """What a model that is told a text gets beside the images. Raises UserError."""
+    numbers = [port.shape[1] for port in session.get_inputs() if port.name == 'text']
+    if not numbers:
+        if text:
+            raise UserError(f'{path.stem} is told no text: leave --text (model.text) out')
+        return {}
+    if not text:
+        raise UserError(
+            f'{path.stem} is a teacher of the text prior, which is told what is wrong: give it a '
+            'text by --text (model.text), such as "low light, noisy thermal" or "clean"; a node '
+            'takes its student, made by "train textprior-student"'
+        )
+    told_text = vector(text, metadata)
+    if told_text.shape[1] != numbers[0]:
+        raise UserError(
+            f'{path.stem} takes texts of {numbers[0]} numbers, and its words have '
+            f'{told_text.shape[1]}: export it again from its run'
+        )
+    return {'text': told_text}
 
 
 def _check_contract(session, path: Path) -> tuple[int, bool]:
@@ -83,7 +112,11 @@ def _check_contract(session, path: Path) -> tuple[int, bool]:
 
     Raises UserError if the model is another kind.
     """
-    ports = {port.name: port for port in [*session.get_inputs(), *session.get_outputs()]}
+    ports = {
+        port.name: port
+        for port in [*session.get_inputs(), *session.get_outputs()]
+        if port.name != 'text'
+    }
     shapes = {
         name: port.shape[3] if len(port.shape) == 4 and port.type == 'tensor(uint8)' else None
         for name, port in ports.items()

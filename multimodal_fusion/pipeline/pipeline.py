@@ -148,6 +148,7 @@ def build(
             mask_scale=model.mask_scale,
             max_seconds=model.max_seconds,
             max_memory=model.max_memory,
+            text=model.text,
         )
         fuser.warm_up((48, 64))  # a model that cannot run is refused here, not in mid-flight
     return Pipeline(

@@ -18,12 +18,13 @@ import numpy as np
 
 from multimodal_fusion.evaluate.metrics import SourcePair, Triple, evaluate
 from multimodal_fusion.fusers.fuser import Fuser
+from multimodal_fusion.fusers.text import PHRASES
 from multimodal_fusion.host.progress import progress
 from multimodal_fusion.io.datasets import find_pairs
 from multimodal_fusion.io.image_files import read_thermal, read_visible
 from multimodal_fusion.io.pixels import luma
 from multimodal_fusion.io.stems import Selection
-from multimodal_fusion.train.data.faults import PHRASES, Found, spoil
+from multimodal_fusion.train.data.faults import Found, spoil
 from multimodal_fusion.train.data.text import noise_level
 
 METRICS = ('VIF', 'Qabf', 'SSIM', 'KC')

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ...errors import UserError, quoted
+from ...fusers.text import FAULTS as WORDS
+from ...fusers.text import THERMAL, VISIBLE
 
 Spoil = Callable[[np.ndarray, float, np.random.Generator], np.ndarray]
-VISIBLE, THERMAL = 'visible', 'thermal'
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,11 @@ class Fault:
 
     image: str
     name: str
-    words: tuple[str, ...]
     spoil: Spoil
 
     @property
     def phrase(self) -> str:
-        """What a text says of it."""
+        """What a text says of it, of `fusers.text.PHRASES`."""
         return f'{self.name} in the {self.image} image'
 
 
@@ -86,21 +85,18 @@ def _bytes(image: np.ndarray) -> np.ndarray:
     return np.clip(np.round(image), 0, 255).astype(np.uint8)
 
 
-FAULTS: tuple[Fault, ...] = (
-    Fault(VISIBLE, 'low light', ('low light', 'dark', 'underexpos', 'night'), _low_light),
-    Fault(VISIBLE, 'over-exposure', ('over-expos', 'overexpos', 'bright', 'glare'), _over_exposure),
-    Fault(VISIBLE, 'low contrast', ('low contrast', 'faint', 'flat'), _low_contrast),
-    Fault(VISIBLE, 'haze', ('haz', 'fog', 'mist'), _haze),
-    Fault(VISIBLE, 'blur', ('blur', 'out of focus', 'defocus'), _blur),
-    Fault(VISIBLE, 'noise', ('nois', 'grain'), _noise),
-    Fault(THERMAL, 'noise', ('nois', 'grain'), _noise),
-    Fault(THERMAL, 'stripes', ('strip', 'fixed pattern', 'column'), _stripes),
-    Fault(THERMAL, 'dead rows', ('dead row', 'dead line', 'lost line'), _dead_rows),
-    Fault(THERMAL, 'low contrast', ('low contrast', 'faint', 'flat'), _low_contrast),
-    Fault(THERMAL, 'blur', ('blur', 'out of focus', 'defocus'), _blur),
-    Fault(THERMAL, 'saturation', ('saturat', 'clipp'), _saturation),
-)
-PHRASES = tuple(fault.phrase for fault in FAULTS)
+_SPOIL: dict[str, Spoil] = {
+    'low light': _low_light,
+    'over-exposure': _over_exposure,
+    'low contrast': _low_contrast,
+    'haze': _haze,
+    'blur': _blur,
+    'noise': _noise,
+    'stripes': _stripes,
+    'dead rows': _dead_rows,
+    'saturation': _saturation,
+}
+FAULTS = tuple(Fault(image, name, _SPOIL[name]) for image, name in WORDS)
 # What is wrong comes before how it was measured: noise that is there before the blur would be gone.
 _ORDER = ('haze', 'blur', 'low light', 'over-exposure', 'low contrast', 'saturation', 'noise',
           'stripes', 'dead rows')  # fmt: skip
@@ -150,32 +146,3 @@ def text_of(found: Sequence[Found]) -> str:
         names = [f.fault.name for f in found if f.fault.image == image]
         lines.append(f'{image.capitalize()}: {", ".join(names) or "clean"}.')
     return '\n'.join(lines)
-
-
-def faults_in(text: str) -> np.ndarray:
-    """Which faults a text names, float32 (faults,).
-
-    What comes after ``thermal`` or ``infrared`` is of that image, what comes after ``visible`` or
-    ``RGB`` of the other; before either, of whichever can have it. ``clean`` names none. Raises
-    UserError if nothing in it is known.
-    """
-    which, image = np.zeros(len(FAULTS), np.float32), None
-    text, clean = text.casefold().replace('\n', ', '), False
-    for part in text.replace('.', ',').replace(';', ',').replace(':', ',').split(','):
-        named = [n for n, marks in _IMAGES.items() if any(mark in part for mark in marks)]
-        image = named[0] if named else image
-        clean |= 'clean' in part or 'nothing' in part
-        for number, fault in enumerate(FAULTS):
-            if any(word in part for word in fault.words) and image in (None, fault.image):
-                which[number] = 1
-    if not which.any() and not clean:
-        known = '; '.join(f'{image}: {", ".join(names)}' for image, names in _names().items())
-        raise UserError(f'{quoted(text)} names no fault that is known ({known}); or say "clean"')
-    return which
-
-
-_IMAGES = {THERMAL: ('thermal', 'infrared'), VISIBLE: ('visible', 'rgb')}
-
-
-def _names() -> dict[str, list[str]]:
-    return {i: [f.name for f in FAULTS if f.image == i] for i in (VISIBLE, THERMAL)}

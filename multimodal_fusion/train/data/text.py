@@ -9,9 +9,10 @@ import cv2
 import numpy as np
 
 from ...errors import UserError, quoted, told
+from ...fusers.text import PHRASES, THERMAL, VISIBLE
 from ...io.text_files import read_text
 from ...io.whole_files import whole_file
-from .faults import FAULTS, PHRASES, THERMAL, VISIBLE, Found, text_of
+from .faults import FAULTS, Found, text_of
 
 Encoder = Callable[[Sequence[str]], np.ndarray]
 """Texts to float32 (texts, numbers)."""

@@ -4,7 +4,7 @@ import contextlib
 import json
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import onnx
@@ -43,6 +43,17 @@ class Pixels(nn.Module):
 
     def forward(self, visible: Tensor, thermal: Tensor) -> Tensor:
         return _pixels(self.network(_unit(thermal), _unit(visible)))
+
+
+class ToldPixels(nn.Module):
+    """A network that is told a text, float (1, numbers), between 8-bit images."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, visible: Tensor, thermal: Tensor, text: Tensor) -> Tensor:
+        return _pixels(self.network(_unit(thermal), _unit(visible), text))
 
 
 class BlendPixels(nn.Module):
@@ -93,17 +104,22 @@ def export(
     # Two tensors, not one twice: the exporter would take them for the same input.
     channels = (3 if kind == 'colour' else 1, 1)
     images = tuple(torch.zeros(1, 47, 61, c, dtype=torch.uint8) for c in channels)
+    wrapper = BlendPixels if blends else Pixels
+    inputs, shapes = ['visible', 'thermal'], [sides, sides]
+    if texts := getattr(network, 'texts', 0):
+        wrapper, inputs, shapes = ToldPixels, [*inputs, 'text'], [*shapes, {}]
+        images = (*images, torch.zeros(1, texts))
     with quiet():
         program = torch.onnx.export(
-            (BlendPixels if blends else Pixels)(network).eval(),
+            wrapper(network).eval(),
             images,
             dynamo=True,
             verbose=False,
             opset_version=OPSET,
             external_data=False,
-            input_names=['visible', 'thermal'],
+            input_names=inputs,
             output_names=['fused', 'mask'] if blends else ['fused'],
-            dynamic_shapes=(sides, sides),
+            dynamic_shapes=tuple(shapes),
         )
     model = program.model_proto  # made anew each time it is asked for
     for port in model.graph.output:  # where a side is named by how it came about
@@ -146,11 +162,13 @@ def export_checkpoint(
     name: str | None = None,
     kind: str | None = None,
     judge: Sequence[ImagePair] | None = None,
+    metadata: Mapping[str, str] | None = None,
 ) -> dict[str, dict[str, float]]:
     """Write the model file of a fusion network, and its card beside it as .md.
 
     name: of the model (default: the configuration's). kind: as for `export`. judge: pairs whose
-    metrics go on the card, beside those of the pixel maximum and average. Returns these metrics.
+    metrics go on the card, beside those of the pixel maximum and average. metadata: more of it.
+    Returns these metrics.
     Raises UserError.
     """
     network = checkpoint.network
@@ -158,7 +176,7 @@ def export_checkpoint(
     name = name or default_name(checkpoint, kind)
     if judge and kind != 'luma':
         raise UserError(f'--scores measures luma models; leave it out for one of the {kind} kind')
-    export(network, path, _facts(checkpoint, name), kind)
+    export(network, path, {**_facts(checkpoint, name), **(metadata or {})}, kind)
     table = scores_table(name, network, judge) if judge else {}
     with whole_file(Path(path).with_suffix('.md')) as temporary:
         temporary.write_text(card(checkpoint, name, kind, table))

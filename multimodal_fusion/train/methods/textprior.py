@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -12,9 +13,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ...errors import UserError
+from ...fusers.text import PHRASES
 from ...networks.textprior import FUSIONS, LEVELS, TextPrior
 from ..config import Count, Number, Positive, Section, Share, Weights
-from ..data.faults import FAULTS, PHRASES, Found, drawn, present, spoil
+from ..data.faults import FAULTS, Found, drawn, present, spoil
 from ..data.pairs import ImagePair, eight_bit, large_enough, load_folders, spread, to_unit
 from ..data.text import Vectors
 from ..engine import Engine
@@ -155,6 +157,15 @@ class TextPriorMethod(FusionMethod):
             text,
             settings.fusion,
         )
+
+    @classmethod
+    def ship(cls, checkpoint: Checkpoint, path: Path, **options: Any) -> dict[str, Any]:
+        """A teacher's file has its words as vectors in it, for texts of one's own."""
+        settings, more = checkpoint.config.section, {}
+        if checkpoint.network.texts:
+            table = Vectors.load(settings.embeddings).table.astype(float).round(5).tolist()
+            more = {'phrases': json.dumps(dict(zip(PHRASES, table, strict=True)))}
+        return super().ship(checkpoint, path, metadata=more, **options)
 
     def step(self, number: int) -> dict[str, float]:
         batch = self.crops(number).to(self.engine.device)

@@ -8,14 +8,13 @@ import pytest
 pytest.importorskip('torch', reason='training needs the train extra')
 
 from multimodal_fusion.errors import UserError
+from multimodal_fusion.fusers.text import PHRASES, faults_in
 from multimodal_fusion.io.pixels import luma
 from multimodal_fusion.scene import Scene
 from multimodal_fusion.train.data.faults import (
     FAULTS,
-    PHRASES,
     Found,
     drawn,
-    faults_in,
     present,
     spoil,
     text_of,

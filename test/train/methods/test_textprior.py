@@ -9,9 +9,10 @@ from safetensors.torch import load_file
 
 from multimodal_fusion.errors import UserError
 from multimodal_fusion.fusers.fuser import Fuser
+from multimodal_fusion.fusers.text import PHRASES
 from multimodal_fusion.networks.textprior import TextPrior
 from multimodal_fusion.train.config import Config
-from multimodal_fusion.train.data.faults import FAULTS, PHRASES
+from multimodal_fusion.train.data.faults import FAULTS
 from multimodal_fusion.train.data.text import Vectors
 from multimodal_fusion.train.losses import textprior as losses
 from multimodal_fusion.train.methods import textprior
