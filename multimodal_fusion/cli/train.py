@@ -19,7 +19,7 @@ EXAMPLE = (
 _SHORT = {
     'network': 'network of the method: a name, or FILE.py:NAME',
     'loss': 'fusion: FILE.py:NAME, or a file.yaml with weights',
-    'teacher': 'mmdrfuse: run or checkpoint of mmdrfuse-teacher',
+    'teacher': 'mmdrfuse, textprior: run or checkpoint of the teacher',
     'vgg': "mmdrfuse: VGG-19 weights, .npz or torchvision's .pth",
     'stems': 'file of the training pairs that are used, a stem on each line',
     'without': 'file of the pairs that are left out, in place of the one of the configuration',
@@ -32,9 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'recipe',
         metavar='RECIPE',
         help='a configuration by name (mmdrfuse, mmdrfuse_plus, mmdrfuse_pyramid, '
-        'mmdrfuse-teacher, mobilefuse, ifcnn, fusion, detector; of mmdrfuse and its teacher -cpu, '
-        '-gpu and -paper too) or a '
-        '.yaml file',
+        'mmdrfuse-teacher, mobilefuse, ifcnn, fusion, detector, detector-roads, textprior-teacher, '
+        'textprior-student; of mmdrfuse, its teacher and the text prior -cpu, of the first two '
+        '-gpu and -paper too) or a .yaml file',
     )
     parser.add_argument(
         'changes',

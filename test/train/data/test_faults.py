@@ -78,27 +78,6 @@ def test_words():
     assert not faults_in(text_of([])).any()
 
 
-@pytest.mark.parametrize(
-    ('text', 'phrases'),
-    [
-        ('low light, noisy thermal',
-         ['low light in the visible image', 'noise in the thermal image']),
-        ('Dark and foggy', ['low light in the visible image', 'haze in the visible image']),
-        ('noise', ['noise in the visible image', 'noise in the thermal image']),
-        ('infrared: stripes, blurred',
-         ['stripes in the thermal image', 'blur in the thermal image']),
-        ('RGB over-exposed; thermal clean', ['over-exposure in the visible image']),
-    ],
-)  # fmt: skip
-def test_texts_of_ones_own(text, phrases):
-    assert [p for p, there in zip(PHRASES, faults_in(text), strict=True) if there] == phrases
-
-
-def test_a_text_that_names_nothing_says_what_is_known():
-    with pytest.raises(UserError, match=r"'a cat' names no fault .*low light.*stripes"):
-        faults_in('a cat')
-
-
 @pytest.mark.parametrize('sigma', [5.0, 15.0, 30.0])
 def test_noise_is_measured_within_a_fifth(sigma):
     noise = np.random.default_rng(0).normal(128, sigma, (200, 200))
