@@ -345,7 +345,7 @@ def test_detection_through_the_fusers(pairs, tmp_path, capsys):
     refused(capsys, '--detector and --labels go together', *arguments)
     assert evaluate(*arguments, '--labels', labels, '--allow-unlisted') == 0
     found = load(tmp_path / 'r')['detection']
-    assert list(found['rows']) == ['visible', 'thermal', 'max']
+    assert list(found['rows']) == ['visible', 'thermal', 'max', 'both']
     assert (found['detector'], found['images'], found['boxes']) == ('left', 2, 2)
     for row in found['rows'].values():
         assert (row['person']['recall'], row['person']['precision']) == (0.5, 0.5)
