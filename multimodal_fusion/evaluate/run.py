@@ -25,6 +25,7 @@ from ..pipeline import offline
 from ..pipeline.preparation import Preparation
 from ..pipeline.settings import Settings, checked
 from . import detection
+from .average_precision import AT
 from .bags import measure_bag
 from .cache import Cache
 from .contenders import contenders
@@ -55,7 +56,7 @@ class BoxJob:
     detector: str
     labels: Path
     partial: tuple[str, ...] = ()
-    score: float = detection.AT
+    score: float = AT
     renamed: tuple[str, ...] = ()
 
 

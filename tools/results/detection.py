@@ -16,13 +16,12 @@ import numpy as np
 
 from multimodal_fusion.errors import UserError
 from multimodal_fusion.evaluate import detection
+from multimodal_fusion.evaluate.average_precision import AT, Truth
 from multimodal_fusion.evaluate.contenders import Contender, contenders
 from multimodal_fusion.evaluate.detection import (
     _NAMES,
-    AT,
     INPUTS,
     Findings,
-    Truth,
     _figure,
     detection_table,
 )
