@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from ..errors import UserError
-from ..evaluate import detection
+from ..evaluate.average_precision import AT
 from ..evaluate.cache import Cache
 from ..evaluate.metrics import DEFINITIONS
 from ..evaluate.run import BoxJob, Job, evaluate
@@ -78,8 +78,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'again',
     )  # fmt: skip
     boxes.add_argument(
-        '--detector-score', type=float, default=detection.AT,
-        help=f'least score for recall, precision and pictures (default: {detection.AT})',
+        '--detector-score', type=float, default=AT,
+        help=f'least score for recall, precision and pictures (default: {AT})',
     )  # fmt: skip
     parser.add_argument('--json', action='store_true', help='print the results as JSON')
     options.add_parameters(parser, 'model.allow_unlisted')
