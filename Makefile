@@ -42,13 +42,13 @@ results: $(VENV)/.demo
 
 results-test: $(VENV)/.test
 	for list in ivif_test ivif_test_llvip; do \
-		$(BIN)/python -m multimodal_fusion evaluate --data "$(DATA)/train" --models $(MINE) \
+		$(BIN)/python -m multimodal_fusion evaluate --data "$(DATA)/train" --models $(MINE),ifcnn \
 			--stems config/train/$$list.txt --protocol contrast-rank --no-timing \
 			--out build/$$list && cp build/$$list/table.md docs/results/$$list.md || exit 1; \
 	done
 	$(BIN)/python -m tools.results.front build/ivif_test/results.json --out docs/results/front.png
 	for kind in mri_pet mri_spect mri_ct; do \
-		$(BIN)/python -m multimodal_fusion evaluate --data "$(DATA)/../medical/$$kind" --models $(MINE) \
+		$(BIN)/python -m multimodal_fusion evaluate --data "$(DATA)/../medical/$$kind" --models $(MINE),ifcnn \
 			--protocol contrast-rank --no-timing --out build/$$kind || exit 1; \
 	done
 	cat build/mri_*/table.md > docs/results/medical.md

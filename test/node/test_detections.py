@@ -125,8 +125,8 @@ def test_people_at_night_are_found_in_the_fused_image_more_than_in_rgb_alone():
         for name, value in (('input', 'fused'), ('size', 0), ('score', 0.35)):
             assert node.rig.set_parameter(f'detector.{name}', value) == (True, '')
         by_default = recall_of_people(boxes, truths, sources, START + 200 * SECOND)
-    assert fused >= 0.9
-    assert by_default >= 0.87
+    assert fused >= 0.85
+    assert by_default >= 0.82
     assert rgb < fused - 0.15
 
 
