@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import torch
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 from torch import Tensor, nn
 
 from ...detect.detection import Detection, draw
@@ -37,6 +37,11 @@ def _whole_cells(side: int) -> int:
     if side % 32:
         raise ValueError('must be a multiple of 32')
     return side
+
+
+def _with_soft(values: Any) -> Any:
+    """Runs of before have no soft terms."""
+    return {'soft_box': 0.0, 'soft_class': 0.0, **values} if isinstance(values, dict) else values
 
 
 def _of(names: tuple[str, ...]):
@@ -75,13 +80,14 @@ class DetectorMethod(Method):
         gamma: Factor
         noise: Positive
         held_out: str
-        more: list[str]
-        objects: str
-        teacher: str
         persons_only: list[str]
-        weights: Annotated[dict[str, Positive], _of(TERMS)]
+        weights: Annotated[dict[str, Positive], BeforeValidator(_with_soft), _of(TERMS)]
         before: Mixture
         after: Mixture
+        # These came later: runs of before have none.
+        more: Annotated[list[str], Field(default_factory=list)]
+        objects: str = ''
+        teacher: str = ''
 
     def __init__(self, settings: Settings, engine: Engine, data: Path):
         self.engine, self.settings = engine, settings

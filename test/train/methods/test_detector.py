@@ -290,6 +290,18 @@ def test_the_loss_against_soft_targets_is_least_at_the_teacher():
             assert (abs(terms[name].item()) < 1e-4) == same
 
 
+def test_a_configuration_of_before_is_completed():
+    """Runs that knew no teacher, objects or further folders load."""
+    content = Config.load(CONFIGS / 'detector.yaml').content()
+    for name in ('more', 'objects', 'teacher'):
+        del content['detector'][name]
+    for name in ('soft_box', 'soft_class'):
+        del content['detector']['weights'][name]
+    how = Config.check(content, 'old').section
+    assert how.more == [] and how.teacher == how.objects == ''
+    assert how.weights == {'box': 4.0, 'class': 1.0, 'soft_box': 0.0, 'soft_class': 0.0}
+
+
 def test_the_held_out_images_are_named():
     held = StemList.read('config/train/detector_split.txt').named
     assert len(held) == len(set(held)) == 37
