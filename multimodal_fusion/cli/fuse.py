@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='of videos: frame n with frame n, not frames of one time',
     )
     options.add_stems(parser)
-    options.add_parameters(parser, *options.MODEL, 'model.text')
+    options.add_parameters(parser, *options.MODEL, 'model.text', 'model.tile')
     options.add_pipeline(parser)
 
 

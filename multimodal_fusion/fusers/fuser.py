@@ -23,6 +23,7 @@ from .classical import CLASSICAL
 from .kernel.compiled import compiled as compile_model
 from .onnx_fuser import load_onnx
 from .pair import check_pair, return_colour
+from .tiles import OVERLAP
 
 MASK_SCALE = 0.5  # see docs/results/mobilefuse.md for what it costs and saves
 _TRIED = 64  # height and width of the image on which an unlisted model is tried out
@@ -73,6 +74,14 @@ class ModelSettings:
         'Of models that are told what is wrong with their images (teachers of the text prior): '
         '"low light, noisy thermal", or "clean".',
     )
+    tile: int = option(
+        0,
+        'Longer images go through models of ONNX Runtime in tiles of this side, which overlap by '
+        f'{OVERLAP} pixels; 0 for whole images. For memory, not for speed.',
+        unit='pixels',
+        low=0,
+        high=8192,
+    )
     mask_scale: float = option(
         MASK_SCALE,
         'Of models that blend by a mask: share of the image sides at which it is computed.',
@@ -122,6 +131,7 @@ class Fuser:
         max_seconds: float = MAX_SECONDS,
         max_memory: float = MAX_MEMORY,
         text: str = '',
+        tile: int = 0,
     ) -> 'Fuser':
         """Load a classical fuser, a model of ``models.yaml``, or an ONNX file.
 
@@ -133,7 +143,8 @@ class Fuser:
         TensorRT; elsewhere single precision, and a notice. mask_scale: of models that blend by a
         mask, the share of the sides at which the mask is computed, up to 1. max_seconds,
         max_memory (MB): what an unlisted model may take when it is tried out in a process of its
-        own. text: for models that are told one. Raises UserError.
+        own. text: for models that are told one. tile: side
+        of the tiles in which ONNX Runtime gets longer images, 0 for whole ones. Raises UserError.
         """
         if name_or_path in CLASSICAL:
             method = CLASSICAL[name_or_path]
@@ -163,7 +174,7 @@ class Fuser:
             )
         else:
             try_unlisted(content, path, manifest, _TRIED, max_seconds, max_memory)
-            model = load_onnx(content, path, providers, threads, fp16, mask_scale, text)
+            model = load_onnx(content, path, providers, threads, fp16, mask_scale, text, tile)
             fuser = Fuser(name, **vars(model))
         fuser.origin = Origin.of(path, content)
         return fuser

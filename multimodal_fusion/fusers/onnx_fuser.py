@@ -11,6 +11,7 @@ from ..runtime.session import Runner, fallback_notice, open_session
 from . import blending
 from .pair import size_text
 from .text import vector
+from .tiles import LEAST, tiled
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,15 @@ def load_onnx(
     fp16: bool,
     mask_scale: float,
     text: str = '',
+    tile: int = 0,
 ) -> OnnxModel:
     """A fusion model from checked bytes. path: for messages. text: of `fusers.text`, for a model
-    that is told one. Raises UserError.
+    that is told one. tile: side of `tiles.tiled`, 0 for whole images. Raises UserError.
     """
     if not 0 < mask_scale <= 1:
         raise UserError(f'mask_scale must be above 0 and at most 1, got {mask_scale:g}')
+    if 0 < tile < LEAST:
+        raise UserError(f'the tile (model.tile) must be 0 or at least {LEAST} pixels, got {tile}')
     session = open_session(content, path, providers, threads, fp16)
     channels, blends = _check_contract(session, path)
     metadata = dict(session.get_modelmeta().custom_metadata_map)
@@ -74,10 +78,11 @@ def load_onnx(
         mask = blending.enlarge(mask, thermal.shape)
         return blending.blend(thermal, visible, mask), mask
 
+    run = blended if blends and mask_scale < 1 else whole
     provider = session.get_providers()[0]
     return OnnxModel(
         'luma' if channels == 1 else 'colour',
-        blended if blends and mask_scale < 1 else whole,
+        tiled(run, tile) if tile else run,
         provider=provider,
         metadata=metadata,
         notice=fallback_notice(session, path, providers, fp16),

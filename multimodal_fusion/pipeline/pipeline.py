@@ -149,6 +149,7 @@ def build(
             max_seconds=model.max_seconds,
             max_memory=model.max_memory,
             text=model.text,
+            tile=model.tile,
         )
         fuser.warm_up((48, 64))  # a model that cannot run is refused here, not in mid-flight
     return Pipeline(

@@ -305,7 +305,7 @@ def test_a_dry_run_says_what_it_would_do_and_leaves_nothing(tmp_path, data, caps
 @pytest.mark.parametrize(
     ('name', 'message'),
     [
-        ('yolo', r"there is no configuration 'yolo'; known are detector, detector-roads, fusion"),
+        ('yolo', r"there is no configuration 'yolo'; known are detector-roads, detector, fusion"),
         ('mmdrfuse_plu', r"did you mean 'mmdrfuse_plus'\?"),
         ('mobilefus', r"did you mean 'mobilefuse'\?"),
         ('none.yaml', r'the configuration none.yaml cannot be read'),
