@@ -13,10 +13,10 @@ Run = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray | None]]
 def tiled(run: Run, side: int) -> Run:
     """What fuses images whose sides are longer than ``side`` tile by tile, and others whole.
 
-    side: pixels, at least `LEAST`, rounded down to a multiple of `OVERLAP`. Neighbours overlap by `OVERLAP` pixels, over which their weights
-    rise and fall linearly, so that no seam is seen where they differ. A network that sees no
-    farther than a fourth of that gives the very pixels of the whole image; one with attention over
-    the whole image sees each tile by itself.
+    side: pixels, at least `LEAST`, rounded down to a multiple of `OVERLAP`. Neighbours overlap by
+    `OVERLAP` pixels, over which their weights rise and fall linearly, so that no seam is seen where
+    they differ. A network that sees no farther than a fourth of that gives the very pixels of the
+    whole image; one with attention over the whole image sees each tile by itself.
     """
     side -= side % OVERLAP
 
