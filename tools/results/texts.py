@@ -4,7 +4,7 @@
         --model runs/teacher/model.onnx
 
 Each fault is planted alone; the teacher is told it, told nothing ("clean"), and told another one.
-SSIM is the mean over both clean sources; luma and noise are of the fused image.
+SSIM is the sum over both clean sources; luma and noise are of the fused image.
 """
 
 import argparse
