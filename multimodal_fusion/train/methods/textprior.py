@@ -208,7 +208,9 @@ class TextPriorMethod(FusionMethod):
         return {name: value / len(numbers) for name, value in sums.items()}
 
     def cost(self, fused: Tensor, pair: ImagePair) -> tuple[Tensor, Values]:
-        raise NotImplementedError('judged on spoilt pairs')
+        """Of a pair that nothing is wrong with."""
+        clean = _batch([pair], [[]], self.vectors, np.random.default_rng(0))
+        return self._base(fused, clean.to(fused.device))
 
     def _spoilt(self, number: int) -> Spoilt:
         """A validation pair and its faults; the first of four is as it is."""
