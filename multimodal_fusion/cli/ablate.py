@@ -13,6 +13,9 @@ EXAMPLE = 'python -m multimodal_fusion ablate --data data/ivif --out runs/ablati
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--config', type=Path, help='variants (default: config/train/ablate.yaml)')
+    parser.add_argument(
+        'changes', metavar='KEY=VALUE', nargs='*', help='of every variant, such as steps=100'
+    )
     parser.add_argument('--data', type=Path, required=True, help='train/{vis,ir} and val/{vis,ir}')
     parser.add_argument('--out', type=Path, required=True, help='folder of the runs')
     parser.add_argument(
@@ -31,6 +34,12 @@ def run(args: argparse.Namespace) -> int:
     from ..train.ablate import ablate
 
     config = args.config or share_file('config/train/ablate.yaml')
-    table = ablate(config, args.data, args.out, 'none' if args.no_perception else args.vgg)
+    table = ablate(
+        config,
+        args.data,
+        args.out,
+        'none' if args.no_perception else args.vgg,
+        changes=args.changes,
+    )
     print(json.dumps(table.rows) if args.json else table.markdown())
     return 0

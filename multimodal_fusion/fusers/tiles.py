@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ..host.progress import progress
+
 OVERLAP = 64  # pixels, over which one tile fades into the next
 LEAST = 4 * OVERLAP  # of a tile's side
 Run = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray | None]]
@@ -26,21 +28,21 @@ def tiled(run: Run, side: int) -> Run:
         sums: list[np.ndarray] = []
         weight = np.zeros(thermal.shape, np.float32)
         rows, columns = (_starts(length, side) for length in thermal.shape)
-        for top in rows:
-            for left in columns:
-                part = np.s_[top : top + side, left : left + side]
-                found = [image for image in run(_cut(visible, part), _cut(thermal, part))
-                         if image is not None]  # fmt: skip
-                height, width = found[0].shape[:2]
-                share = np.outer(
-                    _ramp(height, top > 0, top + height < thermal.shape[0]),
-                    _ramp(width, left > 0, left + width < thermal.shape[1]),
-                )
-                if not sums:
-                    sums = [np.zeros((*thermal.shape, *x.shape[2:]), np.float32) for x in found]
-                for total, image in zip(sums, found, strict=True):
-                    total[part] += image * share.reshape(*share.shape, *[1] * (image.ndim - 2))
-                weight[part] += share
+        corners = [(top, left) for top in rows for left in columns]
+        for top, left in progress(corners, unit='tiles', inner=True):
+            part = np.s_[top : top + side, left : left + side]
+            found = [image for image in run(_cut(visible, part), _cut(thermal, part))
+                     if image is not None]  # fmt: skip
+            height, width = found[0].shape[:2]
+            share = np.outer(
+                _ramp(height, top > 0, top + height < thermal.shape[0]),
+                _ramp(width, left > 0, left + width < thermal.shape[1]),
+            )
+            if not sums:
+                sums = [np.zeros((*thermal.shape, *x.shape[2:]), np.float32) for x in found]
+            for total, image in zip(sums, found, strict=True):
+                total[part] += image * share.reshape(*share.shape, *[1] * (image.ndim - 2))
+            weight[part] += share
         fused, *mask = (
             np.rint(total / weight.reshape(*weight.shape, *[1] * (total.ndim - 2))).astype(np.uint8)
             for total in sums

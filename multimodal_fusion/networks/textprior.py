@@ -212,7 +212,8 @@ class TextPrior(nn.Module):
 
     width: channels at full size, a multiple of 8. expansion: of the feed-forward layers.
     counts: pairs of attention blocks a level. refinement: such pairs at the end. text: numbers of a
-    text's embedding, 0 for a network that takes none. fusion: of `FUSIONS`.
+    text's embedding, 0 for a network that takes none. fusion: of `FUSIONS`. phrases: whose vectors
+    it keeps beside its weights, so that it can be told them by name.
 
     With a text, each level's fused features become (1 + gamma(t)) F + beta(t) (eq. 9). The decoder
     goes up through blocks on what lies below beside the fused features (eq. 10), then refines and
@@ -231,6 +232,7 @@ class TextPrior(nn.Module):
         refinement: int = 2,
         text: int = 0,
         fusion: str = 'cross',
+        phrases: int = 0,
     ):
         super().__init__()
         self.width = width
@@ -239,6 +241,7 @@ class TextPrior(nn.Module):
         sides = [width * 2**k for k in range(LEVELS)]
         self.fuse = nn.ModuleList(FUSIONS[fusion](c, k, expansion) for k, c in enumerate(sides))
         self.modulate = nn.ModuleList(nn.Linear(text, 2 * c) for c in sides) if text else None
+        self.register_buffer('phrases', torch.zeros(phrases, text) if text else None)
         for layer in self.modulate or ():
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)

@@ -35,12 +35,14 @@ class DivergedError(RuntimeError):
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """What to train. config: complete. data: the folder or file to learn from. out: run folder."""
+    """What to train. config: complete. data: the folder or file to learn from. out: run folder.
+    model_file: written at the end, or left to `export`."""
 
     config: Config
     data: Path
     out: Path
     resume: bool = False
+    model_file: bool = True
 
 
 def train(job: TrainingJob) -> dict:
@@ -111,7 +113,7 @@ def _train(job: TrainingJob) -> dict:
             bar(values['loss'])
     engine.wait()
     engine.close()
-    if engine.first:
+    if engine.first and job.model_file:
         method.export(run.path('model.onnx'))
     return run.shipped_row(method)
 

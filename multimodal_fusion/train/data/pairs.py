@@ -104,6 +104,10 @@ class Crops:
         return crop[:, :, ::-1] if random.integers(2) else crop
 
 
+def stems_of(pairs: Sequence[ImagePair]) -> list[str]:
+    return [one.stem for one in (pairs.files if isinstance(pairs, Streamed) else pairs)]
+
+
 def large_enough(pairs: Sequence[ImagePair], side: int) -> Sequence[ImagePair]:
     """The pairs that crops of this side fit into; the others are counted and told.
 

@@ -34,6 +34,10 @@ class Vectors:
         count = np.maximum(present.sum(-1, keepdims=True), 1)
         return (present @ self.table / count).astype(np.float32)
 
+    def are(self, table: np.ndarray) -> bool:
+        """Whether these are the vectors that a network was told."""
+        return self.table.shape == table.shape and np.allclose(self.table, table, atol=1e-4)
+
     @classmethod
     def load(cls, path: Path | str) -> 'Vectors':
         """Raises UserError."""

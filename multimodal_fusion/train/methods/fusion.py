@@ -16,7 +16,7 @@ from ...errors import UserError, quoted
 from ...host.plugins import named
 from ...io.text_files import read_yaml
 from ...networks.registry import NETWORKS
-from ..config import Positive, Section, Weights, unknown
+from ..config import Config, Positive, Section, Weights, unknown
 from ..curves import sheet
 from ..data.pairs import Crops, ImagePair, eight_bit, large_enough, load_folders, spread
 from ..engine import Engine, bare
@@ -24,6 +24,7 @@ from ..losses import fusion
 from ..losses.fusion import TERMS
 from ..losses.halo import flat_pairs, halo, step_edges
 from ..run import Checkpoint, fingerprint
+from ..scores import Example, fuse, of_pair
 from .method import Method
 
 Term = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -46,6 +47,7 @@ class FusionMethod(Method):
     """
 
     about: ClassVar[str] = ''
+    colour: ClassVar[bool] = False  # whether it is shown RGB
     limits: ClassVar[str] = ''
 
     engine: Engine
@@ -86,6 +88,16 @@ class FusionMethod(Method):
         from ..export.onnx import export_checkpoint  # here: it takes the exporter's second
 
         return export_checkpoint(checkpoint, path, **options)
+
+    @classmethod
+    def examples(cls, config: Config, pairs: Sequence[ImagePair]) -> list[Example]:
+        """What a trained network is scored by: the pairs as they are."""
+        return [Example(pair, pair) for pair in pairs]
+
+    @classmethod
+    def fuser(cls, network: nn.Module) -> Callable[[Example], np.ndarray]:
+        """A trained network as what fuses examples: uint8 luma (H, W)."""
+        return of_pair(fuse(network))
 
     @classmethod
     def describe(cls, settings: Any) -> tuple[str, str]:

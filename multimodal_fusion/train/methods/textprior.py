@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -15,35 +15,19 @@ from torch import Tensor, nn
 from ...errors import UserError
 from ...fusers.text import PHRASES
 from ...networks.textprior import FUSIONS, LEVELS, TextPrior
-from ..config import Count, Number, Positive, Section, Share, Weights
-from ..data.faults import FAULTS, Found, drawn, present, spoil
-from ..data.pairs import ImagePair, eight_bit, large_enough, load_folders, spread, to_unit
+from ..config import Config, Count, Number, Positive, Section, Share, Weights
+from ..data.faults import FAULTS
+from ..data.pairs import ImagePair, eight_bit, large_enough, load_folders, spread, stems_of
+from ..data.spoilt import Spoiler, Spoilt, SpoiltCrops, own_faults
 from ..data.text import Vectors
 from ..engine import Engine
+from ..losses import fusion
 from ..losses import textprior as losses
 from ..run import Checkpoint, fingerprint
+from ..scores import Example
 from .fusion import FusionMethod, Side, Values, begin_from, weighted
 
 DISTILLED = ('base', 'features', 'result')
-
-
-@dataclass(frozen=True)
-class Spoilt:
-    """A batch: what goes in, what is right, and what is wrong with it.
-
-    thermal, clean_thermal: float (N, 1, S, S). visible, clean_visible: (N, 3, S, S), RGB; in
-    [0, 1]. faults: (N, faults) of 0 and 1. text: (N, numbers).
-    """
-
-    thermal: Tensor
-    visible: Tensor
-    clean_thermal: Tensor
-    clean_visible: Tensor
-    faults: Tensor
-    text: Tensor
-
-    def to(self, device: torch.device) -> Spoilt:
-        return Spoilt(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
 
 
 class TextPriorMethod(FusionMethod):
@@ -51,6 +35,7 @@ class TextPriorMethod(FusionMethod):
     teacher's run. What ships is the student alone; a teacher is for offline use."""
 
     name = 'textprior'
+    colour = True
     about: ClassVar[str] = (
         'a transformer (TextPrior) that fuses and mends RGB and thermal: low light, noise, stripes'
     )
@@ -67,6 +52,7 @@ class TextPriorMethod(FusionMethod):
         refinement: Count
         fusion: Literal[tuple(FUSIONS)]  # type: ignore[valid-type]
         embeddings: str
+        annotations: list[str] = []  # noqa: RUF012 - a field; runs of before have none
         teacher: str
         patch: Side
         validation_pairs: Count
@@ -84,22 +70,33 @@ class TextPriorMethod(FusionMethod):
                 raise UserError(f'textprior.{name} must name exactly {", ".join(known)}')
         self.student = settings.role == 'student'
         self.columns = ('loss', *losses.TERMS, *(DISTILLED[1:] if self.student else ()))
-        self.factors, self.shares = switched(settings)
+        self.factors, self.shares = switched({} if self.student else settings.switch)
         pairs = load_folders(data, engine.config.seed, True, engine.config.selection)
         self.validation = [
             pair.centre(settings.patch * 2)
             for pair in spread(pairs.validation, settings.validation_pairs)
         ]
         self.data, self.fingerprint = pairs.description, pairs.fingerprint
-        teacher = self._teacher() if self.student else None
+        taught = any(weight for name, weight in settings.distil.items() if name != 'base')
         self.vectors = self._vectors()
+        teacher = self._teacher() if self.student and taught else None
         train = large_enough(pairs.train, settings.patch)
+        stems = stems_of(train) + stems_of(self.validation)
+        self.spoiler = Spoiler(
+            settings.faults,
+            settings.weakest,
+            settings.strongest,
+            self.vectors,
+            own_faults(settings.annotations, stems),
+        )
         self.crops = engine.batches(
             SpoiltCrops(
-                train, settings, self.vectors, engine.batch, engine.config.seed, engine.rank
+                train, settings.patch, self.spoiler, engine.batch, engine.config.seed, engine.rank
             )
         )
         network = self.made(settings, self.vectors.table.shape[1] if self.vectors else 0)
+        if network.texts:
+            network.phrases.copy_(torch.from_numpy(self.vectors.table))
         self.data += begin_from(engine.config.start, network)
         if teacher is not None:
             self.data += f'; teacher {fingerprint(teacher)}'
@@ -123,7 +120,7 @@ class TextPriorMethod(FusionMethod):
         if not settings.teacher:
             raise UserError(
                 'the student learns from a teacher: give the run folder of textprior-teacher by '
-                '--teacher'
+                '--teacher, or set distil={base: 1, features: 0, result: 0}'
             )
         teacher = Checkpoint.load(Path(settings.teacher)).network
         if not isinstance(teacher, TextPrior):
@@ -133,12 +130,11 @@ class TextPriorMethod(FusionMethod):
                 f'the teacher {settings.teacher} is told texts of {teacher.texts} numbers: give '
                 'the embeddings that it was trained with as embeddings=FILE'
             )
-        numbers = Vectors.load(settings.embeddings).table.shape[1] if teacher.texts else 0
-        if numbers != teacher.texts:
+        if teacher.texts and not self.vectors.are(teacher.phrases.numpy()):
             raise UserError(
-                f'{settings.embeddings} has vectors of {numbers} numbers, and the teacher '
-                f'{settings.teacher} takes {teacher.texts}: give the embeddings that it was '
-                'trained with'
+                f'{settings.embeddings} ({self.vectors.encoder}, {self.vectors.table.shape[1]} '
+                f'numbers) does not hold the vectors that the teacher {settings.teacher} was told '
+                f'({teacher.texts} numbers): give the embeddings that it was trained with'
             )
         return teacher
 
@@ -156,16 +152,46 @@ class TextPriorMethod(FusionMethod):
             settings.refinement,
             text,
             settings.fusion,
+            len(PHRASES),
         )
 
     @classmethod
     def ship(cls, checkpoint: Checkpoint, path: Path, **options: Any) -> dict[str, Any]:
         """A teacher's file has its words as vectors in it, for texts of one's own."""
-        settings, more = checkpoint.config.section, {}
+        more = {}
         if checkpoint.network.texts:
-            table = Vectors.load(settings.embeddings).table.astype(float).round(5).tolist()
+            table = checkpoint.network.phrases.double().numpy().round(5).tolist()
             more = {'phrases': json.dumps(dict(zip(PHRASES, table, strict=True)))}
         return super().ship(checkpoint, path, metadata=more, **options)
+
+    @classmethod
+    def examples(cls, config: Config, pairs: Sequence[ImagePair]) -> list[Example]:
+        """Pairs with faults, three of four of them, and what is wrong in words."""
+        settings = config.section
+        vectors = Vectors.load(settings.embeddings) if settings.embeddings else None
+        spoiler = Spoiler(settings.faults, settings.weakest, settings.strongest, vectors, {})
+        found = []
+        for number, pair in enumerate(pairs):
+            one = spoiler.example(pair.centre(4 * settings.patch), number, config.seed)
+            given, clean = (
+                ImagePair(pair.stem, *(_pixels(image) for image in images))
+                for images in (
+                    (one.thermal, one.visible),
+                    (one.clean_thermal, one.clean_visible),
+                )
+            )
+            found.append(Example(given, clean, one.text if vectors else None))
+        return found
+
+    @classmethod
+    def fuser(cls, network: TextPrior) -> Callable[[Example], np.ndarray]:
+        @torch.no_grad()
+        def run(example: Example) -> np.ndarray:
+            text = example.text if network.texts else None
+            fused = network(*example.given.tensors(), text)
+            return _pixels(fusion.luma(fused))
+
+        return run
 
     def step(self, number: int) -> dict[str, float]:
         batch = self.crops(number).to(self.engine.device)
@@ -179,7 +205,8 @@ class TextPriorMethod(FusionMethod):
         return {'loss': loss.item(), **{name: value.item() for name, value in values.items()}}
 
     def _base(self, fused: Tensor, batch: Spoilt) -> tuple[Tensor, Values]:
-        """The teacher's loss, by the faults of each sample, and the means of its terms."""
+        """The teacher's loss, by the faults of each sample (the student's is switched by none,
+        eq. 19), and the means of its terms."""
         count = batch.faults.sum(1, keepdim=True).clamp(min=1)
         share = batch.faults / count
         none = (batch.faults.sum(1, keepdim=True) == 0).float()
@@ -209,17 +236,12 @@ class TextPriorMethod(FusionMethod):
 
     def cost(self, fused: Tensor, pair: ImagePair) -> tuple[Tensor, Values]:
         """Of a pair that nothing is wrong with."""
-        clean = _batch([pair], [[]], self.vectors, np.random.default_rng(0))
+        clean = self.spoiler.batch([pair], [[]], np.random.default_rng(0))
         return self._base(fused, clean.to(fused.device))
 
     def _spoilt(self, number: int) -> Spoilt:
         """A validation pair and its faults; the first of four is as it is."""
-        random = np.random.default_rng((self.engine.config.seed, 1 << 40, number))
-        settings = self.settings
-        found = drawn(random, settings.faults, settings.weakest, settings.strongest)
-        return _batch(
-            [self.validation[number]], [found if number % 4 else []], self.vectors, random
-        )
+        return self.spoiler.example(self.validation[number], number, self.engine.config.seed)
 
     def _network(self) -> TextPrior:
         return self.engine.averaged(self.network).network
@@ -281,66 +303,17 @@ class Lesson(nn.Module):
         return fused, lessons
 
 
-class SpoiltCrops:
-    """Batches of random crops, flipped and turned, each with faults of its own.
-
-    ``crops(step)`` depends on the seed, the process and the step alone.
-    """
-
-    def __init__(self, pairs, settings, vectors: Vectors | None, batch: int, seed: int, rank: int):
-        """settings: of the method."""
-        self.pairs, self.settings, self.vectors, self.batch = pairs, settings, vectors, batch
-        self.key = (seed,) if rank == 0 else (seed, rank)
-
-    def __call__(self, step: int) -> Spoilt:
-        random = np.random.default_rng((*self.key, step))
-        settings, crops, found = self.settings, [], []
-        for _ in range(self.batch):
-            crops.append(self._crop(self.pairs[random.integers(len(self.pairs))], random))
-            found.append(drawn(random, settings.faults, settings.weakest, settings.strongest))
-        return _batch(crops, found, self.vectors, random)
-
-    def _crop(self, pair: ImagePair, random: np.random.Generator) -> ImagePair:
-        side = self.settings.patch
-        top, left = (random.integers(length - side + 1) for length in pair.thermal.shape)
-        window = np.s_[top : top + side, left : left + side]
-        turns, flip = random.integers(4), random.integers(2)
-        images = [np.rot90(image[window], turns) for image in (pair.thermal, pair.visible)]
-        images = [image[:, ::-1] if flip else image for image in images]
-        return ImagePair(pair.stem, *map(np.ascontiguousarray, images))
+def _pixels(image: Tensor) -> np.ndarray:
+    """One of a batch of one: uint8 (H, W) or RGB (H, W, 3)."""
+    return eight_bit(image)[0].permute(1, 2, 0).squeeze(2).numpy()
 
 
-def _batch(
-    pairs: list[ImagePair],
-    found: list[list[Found]],
-    vectors: Vectors | None,
-    random: np.random.Generator,
-) -> Spoilt:
-    """Pairs of RGB and thermal with these faults."""
-    spoilt = [spoil(p.visible, p.thermal, f, random) for p, f in zip(pairs, found, strict=True)]
-    faults = np.stack([present(f) for f in found])
-    text = vectors.of(faults) if vectors is not None else np.zeros((len(pairs), 0), np.float32)
-
-    def stacked(images) -> Tensor:
-        images = np.stack(images)
-        return to_unit(images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2))
-
-    return Spoilt(
-        stacked([thermal for _, thermal in spoilt]),
-        stacked([visible for visible, _ in spoilt]),
-        stacked([pair.thermal for pair in pairs]),
-        stacked([pair.visible for pair in pairs]),
-        torch.from_numpy(faults),
-        torch.from_numpy(text),
-    )
-
-
-def switched(settings: TextPriorMethod.Settings) -> tuple[Tensor, Tensor]:
+def switched(switch: Mapping[str, Mapping[str, float]]) -> tuple[Tensor, Tensor]:
     """By what each fault multiplies the terms, float (faults, terms), and thermal's share in ssim,
     (faults,): the table ``switch``. Raises UserError."""
     columns = (*losses.TERMS, 'thermal')
     table = torch.ones(len(FAULTS), len(columns))
-    for phrase, factors in settings.switch.items():
+    for phrase, factors in switch.items():
         if phrase not in PHRASES:
             raise UserError(
                 f'textprior.switch names {phrase!r}, which is no fault; they are '

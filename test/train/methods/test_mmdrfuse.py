@@ -21,7 +21,7 @@ from multimodal_fusion.errors import UserError
 from multimodal_fusion.fusers.fuser import Fuser
 from multimodal_fusion.networks.vgg import BLOCKS
 from multimodal_fusion.train import run as run_module
-from multimodal_fusion.train.ablate import METRICS, ablate, load_variants
+from multimodal_fusion.train.ablate import METRICS, ablate, load_plan
 from multimodal_fusion.train.config import Config
 from multimodal_fusion.train.data.packed import load_packed, pack
 from multimodal_fusion.train.data.pairs import load_folders
@@ -408,8 +408,8 @@ def test_ablation_trains_scores_and_goes_on(tmp_path, data, no_export):
 def test_unusable_ablations_are_refused(tmp_path, old, new, message):
     for path in CONFIGS.glob('*.yaml'):
         (tmp_path / path.name).write_text(path.read_text())
-    load_variants(tmp_path / 'ablate.yaml')
+    load_plan(tmp_path / 'ablate.yaml')
     changed = (tmp_path / 'ablate.yaml').read_text().replace(old, new)
     (tmp_path / 'ablate.yaml').write_text(changed)
     with pytest.raises(UserError, match=message):
-        load_variants(tmp_path / 'ablate.yaml')
+        load_plan(tmp_path / 'ablate.yaml')

@@ -12,8 +12,10 @@ from multimodal_fusion.fusers.fuser import Fuser
 from multimodal_fusion.fusers.text import PHRASES
 from multimodal_fusion.networks.textprior import TextPrior
 from multimodal_fusion.train.config import Config
-from multimodal_fusion.train.data.faults import FAULTS
-from multimodal_fusion.train.data.text import Vectors
+from multimodal_fusion.train.data.faults import FAULTS, Found, present
+from multimodal_fusion.train.data.pairs import ImagePair
+from multimodal_fusion.train.data.spoilt import Spoiler, own_faults
+from multimodal_fusion.train.data.text import Annotation, Vectors
 from multimodal_fusion.train.losses import textprior as losses
 from multimodal_fusion.train.methods import textprior
 from multimodal_fusion.train.run import Checkpoint
@@ -48,7 +50,7 @@ def test_the_terms_by_hand():
 
 def test_the_text_switches_the_weights():
     config = Config.load(CONFIGS / 'textprior-teacher.yaml')
-    factors, thermal = textprior.switched(config.section)
+    factors, thermal = textprior.switched(config.section.switch)
     noise = PHRASES.index('noise in the thermal image')
     assert factors.shape == (len(FAULTS), 4) and thermal.shape == (len(FAULTS),)
     assert factors[noise].tolist() == [1, 1.5, 0.5, 1] and thermal[noise] == 1
@@ -120,7 +122,11 @@ def test_the_student_learns_from_it_and_its_model_file_fuses(data, embeddings, t
         ({'textprior.teacher': '{taught}'}, 'is told texts of 16 numbers: give the embeddings'),
         (
             {'textprior.teacher': '{taught}', 'textprior.embeddings': '{other}'},
-            'has vectors of 4 numbers, and the teacher .* takes 16',
+            r'\(other, 4 numbers\) does not hold the vectors that the teacher .* \(16 numbers\)',
+        ),
+        (
+            {'textprior.teacher': '{taught}', 'textprior.embeddings': '{alike}'},
+            r'\(alike, 16 numbers\) does not hold the vectors that the teacher',
         ),
         (
             {'textprior.teacher': '{taught}', 'textprior.embeddings': 'nothing.npz'},
@@ -129,9 +135,11 @@ def test_the_student_learns_from_it_and_its_model_file_fuses(data, embeddings, t
     ],
 )
 def test_students_that_are_refused(changes, text, data, taught, tmp_path):
-    other = tmp_path / 'other.npz'
+    other, alike = tmp_path / 'other.npz', tmp_path / 'alike.npz'
     Vectors('other', np.eye(len(FAULTS), 4, dtype=np.float32)).save(other)
-    changes = {name: value.format(taught=taught, other=other) for name, value in changes.items()}
+    Vectors('alike', np.eye(len(FAULTS), 16, 1, dtype=np.float32)).save(alike)
+    paths = {'taught': taught, 'other': other, 'alike': alike}
+    changes = {name: value.format(**paths) for name, value in changes.items()}
     with pytest.raises(UserError, match=text):
         train_with('textprior-student-cpu', data, tmp_path / 'run', {**SMALL, **changes})
 
@@ -152,4 +160,38 @@ def test_students_that_are_refused(changes, text, data, taught, tmp_path):
 def test_configurations_that_are_refused(change, text):
     with pytest.raises(UserError, match=text):
         config = Config.load(CONFIGS / 'textprior-teacher-cpu.yaml', [f'textprior.{change}'])
-        textprior.switched(config.section)
+        textprior.switched(config.section.switch)
+
+
+def test_a_student_without_distillation_needs_no_teacher(data, tmp_path):
+    """The base row of the paper's table VI."""
+    alone = {f'textprior.distil.{name}': 0.0 for name in ('features', 'result')}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(textprior.TextPriorMethod, 'export', lambda *_: None)
+        train_with('textprior-student-quick', data, tmp_path / 'run', {**SMALL, **alone})
+    assert Checkpoint.load(tmp_path / 'run').network.texts == 0
+
+
+def test_own_faults_are_named_and_not_planted_again(embeddings):
+    """A pair with stripes of its own: low light is planted on it, more stripes are not."""
+    stripes = PHRASES.index('stripes in the thermal image')
+    dark = PHRASES.index('low light in the visible image')
+    pair = ImagePair('a', np.full((16, 16), 90, np.uint8), np.full((16, 16, 3), 90, np.uint8))
+    own = {'a': present([Found(stripes, 1.0)])}
+    spoiler = Spoiler(2, 0.2, 1.0, Vectors.load(embeddings), own)
+    found = [Found(stripes, 1.0), Found(dark, 1.0)]
+    batch = spoiler.batch([pair], [found], np.random.default_rng(0))
+    assert torch.equal(batch.thermal, batch.clean_thermal)
+    assert batch.visible.mean() < 0.5 * batch.clean_visible.mean()
+    assert batch.faults.nonzero()[:, 1].tolist() == sorted((stripes, dark))
+    assert batch.text[0, [stripes, dark]].tolist() == [0.5, 0.5]
+
+
+def test_annotations_that_lack_pairs_are_refused(data, tmp_path):
+    path = tmp_path / 'some.jsonl'
+    stems = sorted(p.stem for p in (data / 'train/vis').iterdir())
+    path.write_text(Annotation.of(stems[0], []).line())
+    changes = {**SMALL, 'textprior.annotations': [str(path)]}
+    with pytest.raises(UserError, match=r'some.jsonl lack \d+ of \d+ pairs \(.*\); annotate each'):
+        train_with('textprior-teacher-quick', data, tmp_path / 'run', changes)
+    assert own_faults([str(path)], stems[:1])[stems[0]].sum() == 0
