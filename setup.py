@@ -43,8 +43,14 @@ TRAIN = [
     'matplotlib',
 ]
 DETECTION = ['pycocotools']  # average precision in `evaluate --detector`
+TEXT = [  # of the text prior: its teacher is told texts
+    'wordllama',  # static embeddings, with their weights
+    'transformers',  # CLIP's text model or a captioner, where one has weights
+    'pillow',
+]
 TEST = [
     *DETECTION,
+    *TEXT,
     'pytest',
     'pytest-xdist',
     'hypothesis',
@@ -102,7 +108,7 @@ setup(
         'test': TEST,
         'fuzz': ['atheris'],
         'evolve': ['cma'],
-        'text': ['wordllama'],  # static embeddings: the texts that the text prior's teacher is told
+        'text': TEXT,
     },
     entry_points={
         'console_scripts': [

@@ -31,6 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     annotate = parts.add_parser('annotate', help='one JSON line a pair: what is wrong with it')
     annotate.add_argument('--data', type=Path, required=True, help='a folder of pairs')
     annotate.add_argument('--out', type=Path, required=True, help='the file, .jsonl')
+    annotate.add_argument(
+        '--captioner',
+        type=Path,
+        metavar='PATH',
+        help='folder of a vision-language model for transformers, such as Qwen2-VL, that is asked '
+        '(default: simple measures)',
+    )
     embed = parts.add_parser('embed', help='the words of the text prior as vectors, for training')
     embed.add_argument('--out', type=Path, required=True, help='the file, .npz')
     embed.add_argument(
@@ -82,14 +89,20 @@ def _annotate(args: argparse.Namespace) -> dict:
     from ..io.image_files import read_thermal, read_visible
     from ..io.whole_files import whole_file
     from ..pipeline.preparation import Preparation
+    from ..train.data.captions import Captioner, named
     from ..train.data.text import Annotation, analyse
 
     pairs = Selection.read(args.stems, args.without).choose(find_pairs(args.data).pairs, args.data)
 
+    captioner = Captioner(args.captioner) if args.captioner else None
+
     def line(files) -> Annotation:
         visible, counts = read_visible(files.visible), read_thermal(files.thermal)
         thermal = Preparation().still(counts, visible.shape[:2])
-        return Annotation.of(files.stem, analyse(visible, thermal))
+        if captioner is None:
+            return Annotation.of(files.stem, analyse(visible, thermal))
+        caption = captioner(visible, thermal)
+        return Annotation(files.stem, caption, tuple(named(caption)))
 
     lines = usable(progress(pairs, unit='pairs'), line, args.data)
     with whole_file(args.out) as temporary:

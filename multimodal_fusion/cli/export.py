@@ -23,6 +23,7 @@ def add_arguments(parser):
     parser.add_argument(
         '--kind', choices=('luma', 'colour'), help='colour: of MobileFuse, blends the RGB image'
     )
+    parser.add_argument('--half', action='store_true', help='float16, for GPUs')
     parser.add_argument(
         '--trust',
         metavar='FILE.py:NAME',
@@ -37,6 +38,7 @@ def run(args) -> int:
     require_extra()
     from ..train.data.pairs import load_pairs
     from ..train.export.card import count_by_part, count_parameters
+    from ..train.export.half import halve
     from ..train.run import Checkpoint
 
     if args.output.suffix != '.onnx':
@@ -45,6 +47,8 @@ def run(args) -> int:
     checkpoint = Checkpoint.load(args.source, args.trust)
     options = {'name': args.name, 'kind': args.kind, 'judge': judge}
     table = checkpoint.method.ship(checkpoint, args.output, **options)
+    if args.half:
+        halve(args.output)
     content = args.output.read_bytes()
     facts = {
         'file': str(args.output),

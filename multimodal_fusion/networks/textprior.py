@@ -49,22 +49,24 @@ class Spatial(nn.Module):
         self.register_buffer('index', rows * (WINDOW + seen - 1) + columns, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        query, key, value = self.mix(x).chunk(3, 1)
+        inner = HEAD * self.heads
+        query, seen = self.mix(x).split((inner, 2 * inner), 1)
         count, _, height, width = x.shape
         down, across = height // WINDOW, width // WINDOW
-        query = self._tokens(_windows(query, down, across))
-        key, value = (self._tokens(_around(part, down, across)) for part in (key, value))
+        query = _tokens(_windows(query, down, across))
+        key, value = _tokens(_around(seen, down, across)).chunk(2, 1)
         bias = self.place.flatten(1)[:, self.index]
         seen = F.scaled_dot_product_attention(query, key, value, attn_mask=bias[None])
         seen = seen.reshape(count, down, across, self.heads, WINDOW, WINDOW, HEAD)
         seen = seen.permute(0, 3, 6, 1, 4, 2, 5)
-        return self.leave(seen.reshape(count, HEAD * self.heads, height, width))
+        return self.leave(seen.reshape(count, inner, height, width))
 
-    def _tokens(self, windows: Tensor) -> Tensor:
-        """(N, C, down, across, h, w) to (N down across, heads, h w, C / heads)."""
-        size = windows.shape[4] * windows.shape[5]
-        tokens = windows.permute(0, 2, 3, 4, 5, 1).reshape(-1, size, self.heads, HEAD)
-        return tokens.transpose(1, 2)
+
+def _tokens(windows: Tensor) -> Tensor:
+    """(N, C, down, across, h, w) to (N down across, heads of 16, h w, 16)."""
+    size, heads = windows.shape[4] * windows.shape[5], windows.shape[1] // HEAD
+    tokens = windows.permute(0, 2, 3, 4, 5, 1).reshape(-1, size, heads, HEAD)
+    return tokens.transpose(1, 2)
 
 
 def _windows(x: Tensor, down: int, across: int) -> Tensor:

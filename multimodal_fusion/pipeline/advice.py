@@ -126,13 +126,13 @@ def losses(
             tell(count, recent[f'{stage} frames'], FEW, f'the {stage} frames are refused: {why}')
         elif kind == 'unfused':
             tell(count, tried, FEW, f'the pairs cannot be fused: {stage}: {why}')
-    slow = '' if fusing is None else f' (one takes {fusing * 1e3:.0f} ms)'
+    slow = f' (one takes {fusing * 1e3:.0f} ms, {1 / fusing:.2g} a second)' if fusing else ''
     tell(
         recent['replaced'],
         recent['pairs'] - recent['idle'],
         MANY,
         f'the pairs are overtaken by newer ones before they are fused{slow}: choose a faster model '
-        '("models", "bench"), smaller images or more model.threads',
+        '("models", "bench"), smaller images, more model.threads or model.device gpu',
     )
     fewer = min(STREAMS, key=lambda name: recent[f'{name} frames'])
     for name in STREAMS:

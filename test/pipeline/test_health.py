@@ -144,7 +144,7 @@ def test_a_model_that_is_too_slow_is_told_with_its_time_and_the_share():
     level, message = graded(health)
     assert level == WARN
     assert message.startswith('96% of the pairs are overtaken by newer ones before they are fused ')
-    assert '(one takes 750 ms): choose a faster model' in message
+    assert '(one takes 750 ms, 1.3 a second): choose a faster' in message
     assert health.report(10.0, SYNC, Counters()).values['fused rate (Hz)'] == '1.30'
 
 

@@ -119,6 +119,42 @@ def test_model_file_gives_the_pixels_of_torch(exported, size):
     assert expected.std() > 30
 
 
+def test_half_precision_is_near_the_whole_and_smaller(tmp_path):
+    """A network that is normed over the image in a layer, which float16 alone would spoil: sums of
+    squares of 300 thousand values."""
+    torch = pytest.importorskip('torch', reason='export needs the train extra')
+    pytest.importorskip('onnxscript', reason='export needs the train extra')
+    from multimodal_fusion.networks.textprior import tsab
+    from multimodal_fusion.train.export.half import halve
+    from multimodal_fusion.train.export.onnx import export
+
+    class Network(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.enter, self.leave = torch.nn.Conv2d(2, 16, 1), torch.nn.Conv2d(16, 1, 1)
+            self.body = tsab(16, 1, 8.0)
+            torch.nn.init.normal_(self.leave.weight, std=0.1)
+
+        def forward(self, thermal, visible):
+            return thermal + 0.1 * self.leave(
+                self.body(self.enter(torch.cat((thermal, visible), 1)))
+            )
+
+    torch.manual_seed(2)
+    path = tmp_path / 'm.onnx'
+    export(Network(), path, {})
+    thermal, visible = pixels(480, 640)
+    whole, size = fuse(session(path), thermal, visible).astype(int), path.stat().st_size
+    (tmp_path / 'm.md').write_text('# m\n')
+    halve(path)
+    properties = session(path).get_modelmeta().custom_metadata_map
+    assert properties['precision'] == 'float16' and properties['kind'] == 'luma'
+    assert 'float16' in (tmp_path / 'm.md').read_text()
+    apart = np.abs(fuse(session(path), thermal, visible) - whole)
+    assert path.stat().st_size < 0.8 * size
+    assert (apart <= 1).mean() > 0.999 and np.abs(whole - thermal).max() > 5
+
+
 def test_clip_and_rounding_are_exact(tmp_path):
     torch = pytest.importorskip('torch', reason='export needs the train extra')
     pytest.importorskip('onnxscript', reason='export needs the train extra')

@@ -6,7 +6,7 @@
 Each pair is spoilt by one fault of `train.data.faults` at three strengths, or by several at once;
 every fuser gets the spoilt pair. VIF, Qabf, SSIM and KC are those of its result beside the clean
 sources. ``chain`` is what one would build today: OpenCV's fast non-local means and CLAHE on both
-images, then the fuser of ``--chain``.
+images, then the fuser of ``--chain``. A teacher (``--teacher``) is told what was planted.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import numpy as np
 
 from multimodal_fusion.evaluate.metrics import SourcePair, Triple, evaluate
 from multimodal_fusion.fusers.fuser import Fuser
-from multimodal_fusion.fusers.text import PHRASES
+from multimodal_fusion.fusers.text import FAULTS, PHRASES
 from multimodal_fusion.host.progress import progress
 from multimodal_fusion.io.datasets import find_pairs
 from multimodal_fusion.io.image_files import read_thermal, read_visible
@@ -44,13 +44,14 @@ TOGETHER = (
      'stripes in the thermal image'),
 )  # fmt: skip
 STRENGTHS = (0.25, 0.55, 1.0)
-Fuse = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""(visible, thermal) -> fused, uint8."""
+Phrases = tuple[str, ...]
+Fuse = Callable[[np.ndarray, np.ndarray, Phrases], np.ndarray]
+"""(visible, thermal, what was planted) -> fused, uint8."""
 
 
-def conditions() -> dict[str, tuple[tuple[str, ...], float]]:
+def conditions() -> dict[str, tuple[Phrases, float]]:
     """{name: (phrases, strength)}; clean first."""
-    found: dict[str, tuple[tuple[str, ...], float]] = {'clean': ((), 0.0)}
+    found: dict[str, tuple[Phrases, float]] = {'clean': ((), 0.0)}
     for phrase in SINGLE:
         for strength in STRENGTHS:
             found[f'{phrase}, {strength:g}'] = ((phrase,), strength)
@@ -67,27 +68,66 @@ def chain(fuser: Fuser) -> Fuse:
         grey = luma(image)
         return clahe.apply(cv2.fastNlMeansDenoising(grey, None, min(30.0, noise_level(grey))))
 
-    return lambda visible, thermal: fuser.fuse(mended(visible), mended(thermal))
+    return lambda visible, thermal, _: fuser.fuse(mended(visible), mended(thermal))
 
 
-def contenders(names: list[str], last: str) -> dict[str, Fuse]:
+def untold(fuser: Fuser) -> Fuse:
+    return lambda visible, thermal, _: fuser.fuse(visible, thermal)
+
+
+def told(model: str) -> Fuse:
+    """A teacher, with a session for each text."""
+    fusers: dict[Phrases, Fuser] = {}
+
+    def fuse(visible: np.ndarray, thermal: np.ndarray, phrases: Phrases) -> np.ndarray:
+        if phrases not in fusers:
+            text = '. '.join(said(phrase) for phrase in phrases) or 'clean'
+            fusers[phrases] = Fuser.load(model, allow_unlisted=True, text=text)
+        return fusers[phrases].fuse(visible, thermal)
+
+    return fuse
+
+
+def said(phrase: str) -> str:
+    """A fault in the words of a text."""
+    image, name = list(FAULTS)[PHRASES.index(phrase)]
+    return f'{image}: {name}'
+
+
+def contenders(names: list[str], last: str, teacher: str = '') -> dict[str, Fuse]:
     fusers = [Fuser.load(name, allow_unlisted=True) for name in names]
-    found: dict[str, Fuse] = {fuser.name: fuser.fuse for fuser in fusers}
+    found = {fuser.name: untold(fuser) for fuser in fusers}
+    found |= {'teacher, told': told(teacher)} if teacher else {}
     return found | {f'chain, {last}': chain(Fuser.load(last))}
 
 
-def measure(pairs, fusers: dict[str, Fuse], seed: int = 0) -> dict[str, dict[str, dict]]:
+def planted(phrases: Phrases, strength: float, visible, thermal, seed: tuple[int, ...]):
+    """A pair with these faults."""
+    faults = [Found(PHRASES.index(phrase), strength) for phrase in phrases]
+    return spoil(visible, thermal, faults, np.random.default_rng(seed))
+
+
+def middle(image: np.ndarray, side: int) -> np.ndarray:
+    """The middle of an image, at most ``side`` pixels wide and high; 0: all of it."""
+    if not side:
+        return image
+    top, left = (max(0, (length - side) // 2) for length in image.shape[:2])
+    return np.ascontiguousarray(image[top : top + side, left : left + side])
+
+
+def measure(
+    pairs, fusers: dict[str, Fuse], side: int = 0, seed: int = 0
+) -> dict[str, dict[str, dict]]:
     """{condition: {fuser: {metric: mean}}}."""
     rows: dict[str, dict[str, list]] = {}
     for number, files in enumerate(progress(pairs, unit='pairs')):
-        visible, thermal = read_visible(files.visible), read_thermal(files.thermal)
+        visible = middle(read_visible(files.visible), side)
+        thermal = middle(read_thermal(files.thermal), side)
         sources = SourcePair(thermal, luma(visible))
         for name, (phrases, strength) in conditions().items():
-            random = np.random.default_rng((seed, number))
-            faults = [Found(PHRASES.index(phrase), strength) for phrase in phrases]
-            spoilt = spoil(visible, thermal, faults, random)
+            spoilt = planted(phrases, strength, visible, thermal, (seed, number))
             for fuser, fuse in fusers.items():
-                fused = luma(fuse(*spoilt))
+                fused = luma(fuse(*spoilt, phrases))
                 values = evaluate(Triple(sources, fused), metrics=METRICS)
                 rows.setdefault(name, {}).setdefault(fuser, []).append(values)
     return {
@@ -117,12 +157,15 @@ def main() -> None:
     parser.add_argument('--data', type=Path, required=True)
     parser.add_argument('--stems', type=Path)
     parser.add_argument('--every', type=int, default=4, help='take every n-th pair (default: 4)')
+    parser.add_argument('--side', type=int, default=0, help='of the middle that is taken; 0: all')
     parser.add_argument('--models', required=True, help='names or .onnx paths, by comma')
+    parser.add_argument('--teacher', default='', help='model file that is told what was planted')
     parser.add_argument('--chain', default='mmdrfuse_pyramid', help='its last link')
     args = parser.parse_args()
     pairs = Selection.read(args.stems).choose(find_pairs(args.data).pairs, args.data)
     pairs = pairs[:: args.every]
-    means = measure(pairs, contenders(args.models.split(','), args.chain))
+    fusers = contenders(args.models.split(','), args.chain, args.teacher)
+    means = measure(pairs, fusers, args.side)
     print(f'{len(pairs)} pairs.\n')
     for metric in METRICS:
         print(table(means, metric))

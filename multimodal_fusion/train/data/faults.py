@@ -127,7 +127,7 @@ def spoil(
 def drawn(random: np.random.Generator, most: int, low: float, high: float) -> list[Found]:
     """Up to ``most`` faults, none of them twice, of strengths between; in a fifth of all draws
     none."""
-    count = 0 if random.random() < 0.2 else int(random.integers(1, most + 1))
+    count = int(random.integers(1, most + 1)) if random.random() >= 0.2 and most else 0
     numbers = random.permutation(len(FAULTS))[:count]
     return [Found(int(n), float(random.uniform(low, high))) for n in numbers]
 

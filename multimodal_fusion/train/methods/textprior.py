@@ -56,7 +56,7 @@ class TextPriorMethod(FusionMethod):
         teacher: str
         patch: Side
         validation_pairs: Count
-        faults: Annotated[int, Field(ge=1, le=len(FAULTS))]
+        faults: Annotated[int, Field(ge=0, le=len(FAULTS))]
         weakest: Share
         strongest: Share
         weights: Weights

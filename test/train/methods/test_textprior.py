@@ -154,7 +154,7 @@ def test_students_that_are_refused(changes, text, data, taught, tmp_path):
         ),
         ('width=12', 'width must be a multiple of 8'),
         ('blocks=[1, 1]', 'blocks List should have at least 4 items'),
-        ('faults=0', 'faults must be greater than or equal to 1'),
+        ('faults=-1', 'faults must be greater than or equal to 0'),
     ],
 )
 def test_configurations_that_are_refused(change, text):
