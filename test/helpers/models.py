@@ -146,3 +146,41 @@ def blending_bytes(channels=1, mask_channels=1) -> bytes:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], ir_version=8)
     helper.set_model_props(model, {'name': 'blender', 'licence': 'Apache-2.0'})
     return model.SerializeToString()
+
+
+def slow_bytes(layers: int = 12) -> bytes:
+    """The pixel maximum, after convolutions that add nothing: 0.6 GFLOP each at 64x48."""
+    float_, uint8 = TensorProto.FLOAT, TensorProto.UINT8
+    ports = [
+        helper.make_tensor_value_info(name, uint8, [1, 'H', 'W', 1])
+        for name in ('visible', 'thermal', 'fused')
+    ]
+    nodes = [
+        helper.make_node('Max', ['visible', 'thermal'], ['most']),
+        helper.make_node('Cast', ['most'], ['real'], to=float_),
+        helper.make_node('Transpose', ['real'], ['wide'], perm=[0, 3, 1, 2]),
+        helper.make_node('Conv', ['wide', 'first'], ['x0'], pads=[0, 0, 0, 0]),
+    ]
+    for k in range(layers):
+        nodes.append(helper.make_node('Conv', [f'x{k}', 'next'], [f'x{k + 1}'], pads=[3, 3, 3, 3]))
+    nodes += [
+        helper.make_node('Conv', [f'x{layers}', 'last'], ['narrow']),
+        helper.make_node('Transpose', ['narrow'], ['nothing'], perm=[0, 2, 3, 1]),
+        helper.make_node('Add', ['real', 'nothing'], ['sum']),
+        helper.make_node('Cast', ['sum'], ['fused'], to=uint8),
+    ]
+    tensors = {
+        'first': np.full((64, 1, 1, 1), 1e-3, np.float32),
+        'next': np.full((64, 64, 7, 7), 1e-4, np.float32),
+        'last': np.zeros((1, 64, 1, 1), np.float32),
+    }
+    graph = helper.make_graph(
+        nodes,
+        'slow',
+        ports[:2],
+        ports[2:],
+        [numpy_helper.from_array(value, name) for name, value in tensors.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], ir_version=8)
+    helper.set_model_props(model, {'name': 'slow', 'kind': 'luma', 'licence': 'Apache-2.0'})
+    return model.SerializeToString()

@@ -2,6 +2,7 @@
 
 import array
 import importlib.util
+import re
 import signal
 
 import cv2
@@ -11,7 +12,7 @@ import pytest
 from multimodal_fusion.host import processes
 from multimodal_fusion.io import pixels
 
-from ..helpers.models import onnx_bytes
+from ..helpers.models import onnx_bytes, slow_bytes
 from .frames import SECOND, START, play, scene, stamp_of, warm
 from .harness import DEADLINE, Running, running, start_node, wait_for
 
@@ -90,6 +91,29 @@ def test_a_model_that_cannot_run_is_refused_and_the_old_one_goes_on(tmp_path):
         visible, thermal = scene(2)
         fused = play(node.rig, [(pixels.luma(visible), thermal)])
         assert np.array_equal(fused[0], np.maximum(pixels.luma(visible), thermal))
+
+
+def test_a_model_that_cannot_keep_up_is_told_with_its_rate_and_the_newest_pair_wins(tmp_path):
+    (tmp_path / 'slow.onnx').write_bytes(slow_bytes())
+    parameters = {'model.name': str(tmp_path / 'slow.onnx'), 'model.allow_unlisted': True}
+    visible, thermal = scene(0)
+    with running(parameters) as node:
+        rig = node.rig
+        warm(rig)
+        sent = iter(range(1_000_000))
+
+        def attempt():
+            stamp = START + next(sent) * 10_000_000
+            rig.send('rgb', visible, stamp)
+            rig.send('thermal', thermal, stamp)
+            return rig.statuses and 'overtaken by newer ones' in rig.statuses[-1].message
+
+        wait_for(attempt, 'the warning')
+        told = rig.statuses[-1]
+        assert told.level == b'\x01'
+        assert re.search(r'one takes \d+ ms, [\d.]+ a second\): choose a faster', told.message)
+        last = START + (next(sent) - 1) * 10_000_000
+        wait_for(lambda: stamp_of(rig.fused[-1]) >= last, 'the newest pair')
 
 
 def test_each_stream_is_told_about_and_counters_survive_a_change_of_slop():
