@@ -113,7 +113,7 @@ def test_a_model_that_cannot_keep_up_is_told_with_its_rate_and_the_newest_pair_w
         assert told.level == b'\x01'
         assert re.search(r'one takes \d+ ms, [\d.]+ a second\): choose a faster', told.message)
         last = START + (next(sent) - 1) * 10_000_000
-        wait_for(lambda: stamp_of(rig.fused[-1]) >= last, 'the newest pair')
+        wait_for(lambda: rig.fused and stamp_of(rig.fused[-1]) >= last, 'the newest pair')
 
 
 def test_each_stream_is_told_about_and_counters_survive_a_change_of_slop():
