@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from torch import nn
 
+from .dense import DenseFusion
 from .ifcnn import IFCNN
 from .mmdrfuse import MMDRFuse, MMDRFuseTeacher
 from .mobilefuse import MobileFuse
@@ -17,5 +18,6 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     'mobilefuse': MobileFuse,
     'mobilefuse-paint': lambda: MobileFuse('paint'),
     'ifcnn': IFCNN,
+    'dense': DenseFusion,
 }
 """{name: a fresh one, drawn from torch's global generator}."""

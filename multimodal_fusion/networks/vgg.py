@@ -16,6 +16,7 @@ CHANNELS = (64, 128, 256, 512, 512)
 # Of RGB in [0, 1], as torchvision's weights expect it.
 TORCHVISION_MEAN, TORCHVISION_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CAFFE_MEAN = (103.939, 116.779, 123.68)  # of BGR in [0, 255]
+BESIDE = 'weights/vgg19_conv_fp16.npz'  # the data
 ARCHIVE = (zipfile.BadZipFile, pickle.UnpicklingError)  # errors of broken files
 
 
@@ -45,11 +46,26 @@ class VGG19(nn.Module):
         for block in range(levels):
             x = F.max_pool2d(x, 2) if block else x
             for i in range(1, BLOCKS[block] + 1):
-                name = f'conv{block + 1}_{i}'
-                weight, bias = getattr(self, f'{name}_weight'), getattr(self, f'{name}_bias')
-                x = F.relu(F.conv2d(x, weight, bias, padding=1))
+                x = self._layer(x, block, i)
             features.append(x)
         return features
+
+    def first_layers(self, image: Tensor) -> list[Tensor]:
+        """Features after the first convolution of each block, relu1_1 to relu5_1, as `forward`."""
+        x = (image * self.scale - self.mean).contiguous(memory_format=torch.channels_last)
+        features = []
+        for block, count in enumerate(BLOCKS):
+            x = F.max_pool2d(x, 2) if block else x
+            for i in range(1, count + 1 if block < len(BLOCKS) - 1 else 2):
+                x = self._layer(x, block, i)
+                if i == 1:
+                    features.append(x)
+        return features
+
+    def _layer(self, x: Tensor, block: int, number: int) -> Tensor:
+        name = f'conv{block + 1}_{number}'
+        weight, bias = getattr(self, f'{name}_weight'), getattr(self, f'{name}_bias')
+        return F.relu(F.conv2d(x, weight, bias, padding=1))
 
     @classmethod
     def load(cls, path: Path) -> 'VGG19':
@@ -68,6 +84,19 @@ class VGG19(nn.Module):
             raise UserError(f'{path} does not hold the weights of VGG-19: {told(error)}') from error
         pairs = list(zip(TORCHVISION_MEAN, TORCHVISION_STD, strict=True))
         return cls(weights, [m / s for m, s in pairs], [1 / s for _, s in pairs])
+
+
+def find_vgg(given: str, data: Path, otherwise: str) -> VGG19:
+    """The weights in a file, or, for ``auto``, those beside the data. otherwise: what one can do
+    without them. Raises UserError."""
+    path = data.resolve().parent / BESIDE if given == 'auto' else Path(given)
+    if not path.is_file():
+        raise UserError(
+            f'the perception term needs VGG-19 weights, and {path} is missing: give --vgg '
+            "(torchvision's vgg19-dcbb9e9d.pth from download.pytorch.org/models will do), or "
+            f'{otherwise}'
+        )
+    return VGG19.load(path)
 
 
 def _torchvision() -> list[int]:

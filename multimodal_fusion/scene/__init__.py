@@ -6,6 +6,6 @@ fixed map over a sliding window of that texture. Everything else (people, cars, 
 flat sprite, warped to its place and blended from far to near.
 """
 
-from .night_road import Box, Scene
+from .night_road import CLASSES, IGNORE, Box, Scene
 
-__all__ = ['Box', 'Scene']
+__all__ = ['CLASSES', 'IGNORE', 'Box', 'Scene']

@@ -11,9 +11,12 @@ import numpy as np
 from .camera import Camera
 from .figures import cast
 from .noise import Noise
-from .street import street
+from .street import kinds, street
 from .traffic import Traffic
 from .world import DECODE
+
+CLASSES = ('road', 'building', 'sky', 'person', 'car')
+IGNORE = 255  # of a mask: what is none of them
 
 
 @dataclass(frozen=True)
@@ -145,6 +148,21 @@ class Scene:
                 edges = cols.min(), rows.min(), cols.max() + 1, rows.max() + 1
                 result.append(Box(label, *(float(edge) for edge in edges)))
         return result
+
+    def mask(self, t: float) -> np.ndarray:
+        """What each pixel shows: uint8 (height, width), a number of `CLASSES`; lamp posts, animals
+        and the edges of everything that stands on the road are `IGNORE`."""
+        t = self._time(t)
+        kind = self._camera.backdrop(t, kinds(self.seed))
+        mask = np.select([kind > 191, kind > 64], [0, 1], 2).astype(np.uint8)
+        for item in self._traffic.items(t):
+            drawn = item.draw(1)
+            if drawn:
+                place, through = mask[drawn[0]], drawn[2]
+                number = CLASSES.index(item.label) if item.label in CLASSES else IGNORE
+                place[through < 64] = number
+                place[(through >= 64) & (through < 192)] = IGNORE
+        return mask
 
     def frozen(self, t: float) -> bool:
         """Whether the thermal shutter is closed, so that the thermal picture repeats."""

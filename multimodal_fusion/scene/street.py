@@ -180,20 +180,35 @@ def _bands(street):
     return np.ascontiguousarray(above.swapaxes(0, 1)), _mips(street[:, EYE:-EYE])
 
 
+def _unrolled(left, right, middle):
+    right = right[::-1, ::-1]  # facing the other way, and from the ground up
+    return np.concatenate([left.swapaxes(0, 1), middle, right.swapaxes(0, 1)], axis=1)
+
+
+def _parts(seed):
+    """Ground, and the left and the right facade, as `_ground` and `_facade` give them."""
+    rng = np.random.default_rng(seed)
+    ground = _ground(rng)
+    left = _facade(rng, [('CAFE LUNA', (90, 120, 255)), None, ('HOTEL', (120, 255, 160)), None])
+    right = _facade(rng, [None, ('PHARMACY', (110, 255, 90)), None, ('24h SHOP', (255, 190, 90))])
+    return ground, left, right
+
+
 @functools.lru_cache(maxsize=1)
 def street(seed):
     """The unrolled street: the bands of colour, and those of heat, in uint8 levels."""
-    rng = np.random.default_rng(seed)
-    ground, warmth = _ground(rng)
-    left = _facade(rng, [('CAFE LUNA', (90, 120, 255)), None, ('HOTEL', (120, 255, 160)), None])
-    right = _facade(rng, [None, ('PHARMACY', (110, 255, 90)), None, ('24h SHOP', (255, 190, 90))])
+    (ground, warmth), left, right = _parts(seed)
     lamps = [(LEFT + 0.8, x) for x in left[3]] + [(RIGHT - 0.8, LOOP - x) for x in right[3]]
-
-    def unroll(a, b, middle):
-        b = b[::-1, ::-1]  # facing the other way, and from the ground up
-        return np.concatenate([a.swapaxes(0, 1), middle, b.swapaxes(0, 1)], axis=1)
-
-    paint = unroll(left[0], right[0], ground) * _lighting(lamps)
-    colour = np.clip(paint + unroll(left[1], right[1], 0 * ground), 0, 255).astype(np.uint8)
-    celsius = unroll(left[2], right[2], warmth)
+    paint = _unrolled(left[0], right[0], ground) * _lighting(lamps)
+    colour = np.clip(paint + _unrolled(left[1], right[1], 0 * ground), 0, 255).astype(np.uint8)
+    celsius = _unrolled(left[2], right[2], warmth)
     return _bands(colour), _bands(grey(celsius).astype(np.uint8))
+
+
+@functools.lru_cache(maxsize=1)
+def kinds(seed):
+    """What the street is made of, as bands like those of `street`: 0 sky, 128 building, 255 ground,
+    so that what is blended lies near one of them."""
+    (_, warmth), left, right = _parts(seed)
+    walls = (np.where(facade[2] < -8, 0, 128).astype(np.uint8) for facade in (left, right))
+    return _bands(_unrolled(*walls, np.full(warmth.shape, 255, np.uint8)))

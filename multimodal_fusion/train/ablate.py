@@ -36,7 +36,7 @@ class Variant:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Ablation:
     """variants: trained in this order. pairs: that they are scored on. metrics: columns."""
 
     variants: list[Variant]
@@ -131,7 +131,7 @@ def _scored(
     return over | score_examples(fuser, examples, scores)
 
 
-def load_plan(path: Path, changes: Iterable[str] = ()) -> Plan:
+def load_plan(path: Path, changes: Iterable[str] = ()) -> Ablation:
     """The variants of a file and how they are scored. Raises UserError.
 
     Each starts from a configuration beside the file (``base``) and changes what ``set`` lists,
@@ -163,4 +163,4 @@ def load_plan(path: Path, changes: Iterable[str] = ()) -> Plan:
             raise UserError(
                 f'{path}: {variant.name} needs its teacher {variant.teacher!r} above it'
             )
-    return Plan(variants, pairs, names)
+    return Ablation(variants, pairs, names)

@@ -1,5 +1,6 @@
 """Pictures of a training run: curves and samples."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -34,6 +35,20 @@ def write_curves(path: Path, rows: list[dict]) -> None:
         axes.set_title(name)
         axes.set_xlabel('step')
         axes.legend()
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, dpi=80)
+
+
+def write_weights(path: Path, names: Sequence[str], history: Sequence[Sequence[float]]) -> None:
+    """Weights over the steps, one line a name, the heaviest at the end first in the legend."""
+    figure = Figure(figsize=(8, 5))
+    axes = figure.subplots()
+    for i in sorted(range(len(names)), key=lambda i: -history[-1][i]):
+        axes.plot([row[i] for row in history], label=f'{names[i]} {history[-1][i]:.3f}')
+    axes.set_xlabel('step')
+    axes.set_ylabel('weight')
+    axes.legend(loc='center left', bbox_to_anchor=(1, 0.5), fontsize=8)
+    figure.subplots_adjust(0.09, 0.1, 0.72, 0.97)
     with whole_file(path) as temporary:
         figure.savefig(temporary, dpi=80)
 

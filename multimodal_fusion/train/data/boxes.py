@@ -74,7 +74,7 @@ def load_boxed(folder: Path, config, held_out: StemList, selection: Selection = 
 
         def read(files: PairFiles) -> Sample:
             persons = files.stem.startswith(tuple(config.persons_only))
-            return _read(files, texts[files], persons)
+            return read_sample(files, texts[files], persons)
 
         chosen = [f for f, text in texts.items() if text.is_file() and not held_out.holds(f.stem)]
         return usable(chosen, read, part)
@@ -87,9 +87,9 @@ def load_boxed(folder: Path, config, held_out: StemList, selection: Selection = 
     pairs = selection.leave_out(_pairs(val, 'labels_pseudo'), val)
     validation = labelled(pairs, val, 'labels_pseudo')
     first, many = config.scene_seed, config.scene_seeds
-    scene = _scenes(range(first, first + many), config.scene_frames)
+    scene = render_samples(range(first, first + many), config.scene_frames)
     unseen = max(1, many // 10)
-    validation += _scenes(range(first + many, first + many + unseen), 8)
+    validation += render_samples(range(first + many, first + many + unseen), 8)
     sources = {'machine': machine, 'scene': scene, 'human': human}
     counts = ', '.join(
         f'{len(s)} {n} with {sum(len(x.boxes) for x in s)}' for n, s in sources.items()
@@ -115,7 +115,7 @@ def _pairs(folder: Path, *labels: str) -> list[PairFiles]:
     return find_pairs(folder).pairs
 
 
-def _read(files: PairFiles, text: Path, persons_only: bool) -> Sample:
+def read_sample(files: PairFiles, text: Path, persons_only: bool) -> Sample:
     visible, thermal = read_visible(files.visible), read_thermal(files.thermal)
     if visible.ndim == 2:
         visible = cv2.cvtColor(visible, cv2.COLOR_GRAY2BGR)
@@ -152,7 +152,7 @@ def _lit(visible: np.ndarray) -> tuple[int, int, int, int]:
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-def _scenes(seeds: Iterable[int], frames: int) -> list[Sample]:
+def render_samples(seeds: Iterable[int], frames: int) -> list[Sample]:
     """Frames of synthetic night roads; every second one by a 14-bit camera and its range."""
     found, preparation = [], Preparation()
     for seed in seeds:

@@ -16,6 +16,7 @@ from ...errors import UserError, quoted
 from ...host.plugins import named
 from ...io.text_files import read_yaml
 from ...networks.registry import NETWORKS
+from ...networks.vgg import find_vgg
 from ..config import Config, Positive, Section, Weights, unknown
 from ..curves import sheet
 from ..data.pairs import Crops, ImagePair, eight_bit, large_enough, load_folders, spread
@@ -23,6 +24,7 @@ from ..engine import Engine, bare
 from ..losses import fusion
 from ..losses.fusion import TERMS
 from ..losses.halo import flat_pairs, halo, step_edges
+from ..losses.search_space import NAMES, PERCEPTUAL, PLAIN, perceptual
 from ..run import Checkpoint, fingerprint
 from ..scores import Example, fuse, of_pair
 from .method import Method
@@ -117,7 +119,9 @@ class Fusion(FusionMethod):
         loss: str
         weights: Weights
         terms: list[str]
-        halo: Positive = 0.0  # came later: runs of before have none
+        # These came later: runs of before have neither.
+        halo: Positive = 0.0
+        vgg: str = 'auto'
 
     def __init__(self, settings: Settings, engine: Engine, data: Path):
         self.engine, self.halo = engine, settings.halo
@@ -125,7 +129,7 @@ class Fusion(FusionMethod):
             tuple(image.to(engine.device) for image in pair)
             for pair in (step_edges(), flat_pairs())
         ]
-        self.terms, self.factors = chosen_terms(settings)
+        self.terms, self.factors = chosen_terms(settings, data)
         colour = settings.visible == 'colour'
         self.columns = ('loss', *self.terms, *['halo'] * bool(self.halo))
         pairs = load_folders(data, engine.config.seed, colour, engine.config.selection)
@@ -182,7 +186,7 @@ class Fusion(FusionMethod):
     def _loss(self, *images: Tensor) -> tuple[Tensor, Values]:
         """Our terms see luma; chroma and your own see what the network does."""
         grey = [fusion.luma(image) for image in images]
-        ours = TERMS.keys() - {'chroma'}
+        ours = {*TERMS, *NAMES} - {'chroma'}
         values = {
             name: term(*(grey if name in ours else images)) for name, term in self.terms.items()
         }
@@ -193,7 +197,7 @@ def weighted(weights: Mapping[str, float], values: Values) -> Tensor:
     return sum((weights[name] * value for name, value in values.items()), torch.zeros(()))
 
 
-def chosen_terms(settings: Fusion.Settings) -> tuple[dict[str, Term], dict[str, float]]:
+def chosen_terms(settings: Fusion.Settings, data: Path) -> tuple[dict[str, Term], dict[str, float]]:
     """The terms by name, and their weights. Raises UserError."""
     weights = dict(settings.weights)
     if settings.loss.endswith(('.yaml', '.yml')):
@@ -208,12 +212,15 @@ def chosen_terms(settings: Fusion.Settings) -> tuple[dict[str, Term], dict[str, 
     elif settings.loss:
         weights = {settings.loss: 1.0}
     weights |= dict.fromkeys(settings.terms, 1.0)
-    terms = {}
+    terms, known = {}, {**TERMS, **PLAIN, **dict.fromkeys(PERCEPTUAL)}
     for name in weights:
-        if name not in TERMS and ':' not in name:
-            raise UserError(f'fusion.weights: {unknown(name, name, TERMS)}')
-        terms[name] = named(name, TERMS, 'term')
+        if name not in known and ':' not in name:
+            raise UserError(f'fusion.weights: {unknown(name, name, known)}')
+        terms[name] = named(name, known, 'term')
     used = {name: term for name, term in terms.items() if weights[name]}
+    if any(term is None for term in used.values()):
+        features = perceptual(find_vgg(settings.vgg, data, 'use a loss without perceptual terms'))
+        used = {name: term or features[name] for name, term in used.items()}
     if not used:
         raise UserError('fusion.weights are all 0: there is nothing to learn')
     return used, weights

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ...errors import UserError
 from ...networks.mmdrfuse import MMDRFuse, MMDRFuseTeacher
-from ...networks.vgg import CHANNELS, VGG19
+from ...networks.vgg import CHANNELS, VGG19, find_vgg
 from ..config import Count, Section, Weights
 from ..data.packed import load_packed
 from ..data.pairs import ImagePair, large_enough, load_folders, spread
@@ -33,7 +33,6 @@ FEATURE_SCALE = 16  # of cached features, so that Caffe's fit into float16
 JUDGED = ('intensity', 'gradient', 'perception', *OURS)
 MMDR_TERMS = (*JUDGED, 'distillation', 'refresh')
 STATISTICS = ('wins_ssim', 'wins_gmsd', 'gap_ssim', 'gap_gmsd')
-VGG_FILE = 'weights/vgg19_conv_fp16.npz'  # beside the data
 
 
 class MMDRFuseMethod(FusionMethod):
@@ -145,14 +144,8 @@ class MMDRFuseMethod(FusionMethod):
         given = self.settings.vgg
         if not self.settings.weights['perception'] or given == 'none':
             return None
-        path = data.resolve().parent / VGG_FILE if given == 'auto' else Path(given)
-        if not path.is_file():
-            raise UserError(
-                f'the perception term needs VGG-19 weights, and {path} is missing: give --vgg '
-                "(torchvision's vgg19-dcbb9e9d.pth from download.pytorch.org/models will do), or "
-                'leave the term out by --no-perception'
-            )
-        return VGG19.load(path).to(self.device)
+        otherwise = 'leave the term out by --no-perception'
+        return find_vgg(given, data, otherwise).to(self.device)
 
     def _remember(self) -> None:
         """The refresh memory, and what is cached of VGG and the teacher, in the run folder."""

@@ -1,0 +1,23 @@
+"""The tasks by name."""
+
+from pathlib import Path
+
+from ...errors import UserError
+from ...host.plugins import named
+from ...io.stems import Selection
+from .detection import DetectionTask
+from .segmentation import SegmentationTask
+from .task import Task, TaskSettings
+
+TASKS: dict[str, type[Task]] = {
+    'detection': DetectionTask,
+    'segmentation': SegmentationTask,
+}
+
+
+def make_task(name: str, data: Path, settings: TaskSettings, selection: Selection) -> Task:
+    """name: of `TASKS`, or FILE.py:NAME. Raises UserError."""
+    task = named(name, TASKS, 'task')(data, settings, selection)
+    if not task.items:
+        raise UserError(f'the task {name} finds nothing to learn from in {data}')
+    return task
