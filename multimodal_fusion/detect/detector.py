@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import UserError, quoted, told
 from ..parameters import option
 from ..runtime.manifest import Manifest, Origin, read_model
-from ..runtime.session import fallback_notice, open_session
+from ..runtime.session import fallback_notice, open_session, run
 from ..runtime.trial import MAX_MEMORY, MAX_SECONDS, try_unlisted
 from .detection import Detection
 from .geometry import FITS, Canvas, tight
@@ -233,7 +233,7 @@ class Detector:
             else:
                 feed[port.name] = blob
         try:
-            found = self._session.run(None, feed)
+            found = run(self._session, None, feed)
         except Exception as error:  # the runtime's own exception types share no base class
             raise UserError(
                 f'{self.path} failed on an input of {size[1]}x{size[0]}: {told(error)}'

@@ -32,6 +32,7 @@ from ..pipeline.health import WARN, Health
 from ..pipeline.pairing import STREAMS, Pair
 from ..pipeline.pipeline import fuse_pair_and_mask, stand_in
 from ..pipeline.stages import Laps
+from ..runtime.session import end_runs
 from . import process
 from .camera_info import CameraInfoPorts
 from .configuration import Configuration, Setup
@@ -208,11 +209,11 @@ class FusionNode(Node):
                     self._fuse(*item)
             except BadImage as error:
                 self._refuse('rgb', error, pair=True)
-            except UserError as error:
-                self._refuse('pair', error, pair=True)
             except Exception as error:  # the node outlives whatever one frame does to it
-                if self.context.ok():
-                    self._refuse('pair', error, pair=True)
+                if not self.context.ok():  # `close` cut it off
+                    continue
+                self._refuse('pair', error, pair=True)
+                if not isinstance(error, UserError):
                     self._tell('traceback', traceback.format_exc(), every=10.0)
 
     def _let_out(self, lone: Lone, handed_over: float) -> None:
@@ -334,8 +335,10 @@ class FusionNode(Node):
         self._refuse('message', error)
 
     def close(self) -> None:
-        """Finish the frame in hand and stop the worker."""
+        """Finish the frame in hand, if it takes no second, and stop the worker."""
         self._slot.close()
+        self._worker.join(timeout=1.0)
+        end_runs()
         self._worker.join(timeout=5.0)
         self._boxes.close()
         self.destroy_node()

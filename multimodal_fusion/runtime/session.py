@@ -1,6 +1,7 @@
 """ONNX Runtime sessions: providers, threads, and what to say when it is not as asked for."""
 
 import contextlib
+import functools
 import os
 import sys
 import threading
@@ -95,6 +96,26 @@ def provider_options(provider: str, fp16: bool = False) -> dict[str, str]:
     return {**options, **kept, 'trt_timing_cache_enable': 'True'}
 
 
+@functools.cache
+def _options():
+    """Of every run of this process."""
+    return onnxruntime_or_none().RunOptions()
+
+
+def run(session, outputs: Sequence[str] | None, feed: Mapping[str, np.ndarray]) -> list:
+    """As the session's own, but `end_runs` ends it."""
+    return session.run(outputs, feed, _options())
+
+
+def end_runs() -> None:
+    """Runs that are under way, and all that are asked for later, raise: for a process that ends.
+
+    One that ended beside a running model would be killed by the runtime.
+    """
+    if onnxruntime_or_none() is not None:
+        _options().terminate = True
+
+
 class Runner:
     """Runs a session with uint8 outputs. On a GPU, buffers there are made once for each size.
 
@@ -115,7 +136,7 @@ class Runner:
     ) -> list[np.ndarray]:
         """The outputs, named with their shapes, as fresh arrays."""
         if self._device is None:
-            return self._session.run(list(outputs), dict(feed))
+            return run(self._session, list(outputs), dict(feed))
         with self._lock:
             shapes = {name: array.shape for name, array in feed.items()}
             if shapes != self._shapes:
@@ -123,7 +144,7 @@ class Runner:
                 self._shapes = shapes
             for name, array in feed.items():
                 self._inputs[name].update_inplace(np.ascontiguousarray(array))
-            self._session.run_with_iobinding(self._binding)
+            self._session.run_with_iobinding(self._binding, _options())
             # On the CPU numpy() would be a view of the buffer that the next run overwrites.
             return [np.array(value.numpy()) for value in self._outputs]
 

@@ -203,6 +203,25 @@ def test_a_frozen_thermal_camera_is_seen_and_handled_by_policy():
         assert np.array_equal(fused[15], frozen[15][0])
 
 
+def test_ctrl_c_cuts_off_a_model_that_takes_half_a_minute(tmp_path):
+    (tmp_path / 'slow.onnx').write_bytes(slow_bytes())
+    parameters = {'model.name': str(tmp_path / 'slow.onnx'), 'model.allow_unlisted': True}
+    visible, thermal = scene(0, 480, 640)
+    with running(parameters) as node:
+        sent = iter(range(10_000))
+
+        def under_way():
+            stamp = START + next(sent) * 10_000_000
+            node.rig.send('rgb', visible, stamp)
+            node.rig.send('thermal', thermal, stamp)
+            return int(node.rig.figures().get('replaced by newer', 0)) > 2
+
+        wait_for(under_way, 'pairs that wait for the first one')
+        node.process.send_signal(signal.SIGINT)
+        assert node.process.wait(DEADLINE) == 0
+        node.stop()
+
+
 @pytest.mark.parametrize('twice', [False, True])
 def test_ctrl_c_ends_the_node_cleanly(twice):
     """Under launch a node gets SIGINT twice: from the terminal's process group and passed on."""

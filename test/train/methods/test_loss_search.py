@@ -129,9 +129,7 @@ def test_the_searched_loss_trains_another_network(tmp_path):
         header = (tmp_path / 'run/metrics.csv').read_text().splitlines()[0]
         assert 'train_l1_ir' in header and 'train_ssim_vis' in header
         loss.write_text(yaml.safe_dump({'weights': {'perceptual_ir': 1.0}}))
-        with pytest.raises(
-            UserError, match=r'needs VGG-19 weights, and .* use a loss without'
-        ):
+        with pytest.raises(UserError, match=r'needs VGG-19 weights, and .* use a loss without'):
             train_with('fusion', data, tmp_path / 'other', values)
 
 
