@@ -210,7 +210,7 @@ class FusionNode(Node):
             except BadImage as error:
                 self._refuse('rgb', error, pair=True)
             except Exception as error:  # the node outlives whatever one frame does to it
-                if not self.context.ok():  # `close` cut it off
+                if self._slot.closed or not self.context.ok():  # the node ends, and cut it off
                     continue
                 self._refuse('pair', error, pair=True)
                 if not isinstance(error, UserError):

@@ -15,13 +15,13 @@ class Slot:
         self._full = threading.Lock()  # free while there is something to take, or all is over
         self._full.acquire()
         self._item: Any = None
-        self._closed = False
+        self.closed = False
 
     def put(self, item: Any) -> bool:
         """Leave an item; returns whether it replaced one that nobody had taken."""
         with self._lock:
             replaced, self._item = self._item is not None, item
-            if not replaced and not self._closed:
+            if not replaced and not self.closed:
                 self._full.release()
             return replaced
 
@@ -29,7 +29,7 @@ class Slot:
         """Wait for the item and take it; None once the slot is closed."""
         self._full.acquire()
         with self._lock:
-            if self._closed:
+            if self.closed:
                 self._full.release()  # for whoever asks next
                 return None
             item, self._item = self._item, None
@@ -38,6 +38,6 @@ class Slot:
     def close(self) -> None:
         """Wake the taker for good."""
         with self._lock:
-            if not self._closed and self._item is None:
+            if not self.closed and self._item is None:
                 self._full.release()
-            self._closed = True
+            self.closed = True
