@@ -33,8 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='RECIPE',
         help='a configuration by name (mmdrfuse, mmdrfuse_plus, mmdrfuse_pyramid, '
         'mmdrfuse-teacher, mobilefuse, ifcnn, fusion, detector, detector-roads, textprior-teacher, '
-        'textprior-student; of mmdrfuse, its teacher and the text prior -cpu and -gpu, of the '
-        'first two -paper too) or a .yaml file',
+        'textprior-student, loss-search; of mmdrfuse, its teacher and the text prior -cpu and '
+        '-gpu, of the first two -paper too) or a .yaml file',
     )
     parser.add_argument(
         'changes',
