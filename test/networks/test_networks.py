@@ -119,3 +119,20 @@ def test_start_noise_is_drawn_from_the_global_seed():
 def test_unknown_output_is_refused():
     with pytest.raises(ValueError, match="one of tanh, linear, got 'relu'"):
         MMDRFuse('relu')
+
+
+def test_the_networks_of_the_loss_search():
+    """About 140 and 250 thousand parameters; any size, and a gradient to the pixels."""
+    from multimodal_fusion.networks.dense import DenseFusion
+    from multimodal_fusion.networks.segmenter import Segmenter
+
+    dense, segmenter = DenseFusion(), Segmenter(3)
+    counts = [sum(p.numel() for p in network.parameters()) for network in (dense, segmenter)]
+    assert counts == [139745, 248595]
+    thermal, visible = torch.rand(2, 2, 1, 33, 47)
+    fused = dense(thermal, visible)
+    assert fused.shape == thermal.shape and 0 <= float(fused.min()) <= float(fused.max()) <= 1
+    images = torch.rand(2, 3, 33, 47, requires_grad=True)
+    logits = segmenter(images)
+    assert logits.shape == (2, 3, 33, 47)
+    assert torch.autograd.grad(logits.square().sum(), images)[0].abs().sum() > 0

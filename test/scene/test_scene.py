@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from multimodal_fusion.scene import Box, Scene
+from multimodal_fusion.scene import CLASSES, IGNORE, Box, Scene
 from multimodal_fusion.scene.world import WHITE
 
 TIMES = (0.0, 2.2, 4.0, 11.0, 14.9, 20.0, 3601.3)
@@ -242,3 +242,18 @@ def test_bad_times_are_named(small, t):
     for method in (small.visible, small.thermal, small.boxes, small.frozen):
         with pytest.raises(ValueError, match=r't must be a number from 0 to 1e.12, got'):
             method(t)
+
+
+def test_the_mask_agrees_with_the_boxes_and_the_street(small):
+    """Every boxed object shows in the mask within its box; below is road, above is sky."""
+    for t in TIMES:
+        mask = small.mask(t)
+        assert mask.shape == (120, 160) and mask.dtype == np.uint8
+        assert set(np.unique(mask)) <= {*range(len(CLASSES)), IGNORE}
+        for box in small.boxes(t):
+            part = mask[int(box.y0) : int(box.y1), int(box.x0) : int(box.x1)]
+            assert (part == CLASSES.index(box.label)).any()
+    mask = small.mask(4.0)
+    assert (mask[-6:] == CLASSES.index('road')).mean() > 0.6
+    assert (mask[:6, 70:90] == CLASSES.index('sky')).mean() > 0.9
+    assert (mask == CLASSES.index('building')).mean() > 0.1

@@ -26,7 +26,7 @@ class TaskSettings(Section):
     long_side: of the images, pixels; larger ones are reduced. scene_seed, scene_seeds,
     scene_frames: of synthetic roads: the first seed, how many, and frames of each; with 0 seeds
     none. classes: names, the first for what is none of the others where the task has that.
-    held_out: file of stems that are kept for reports of accuracy.
+    held_out: file of stems that are kept for reports of accuracy; empty: none.
     """
 
     long_side: Count
@@ -86,9 +86,10 @@ class Task(ABC):
 
 def training_pairs(data: Path, settings: TaskSettings, selection: Selection) -> list[PairFiles]:
     """The pairs of ``data/train`` that may be learnt from."""
-    held_out, folder = StemList.read(settings.held_out), data / 'train'
+    held_out = StemList.read(settings.held_out) if settings.held_out else None
+    folder = data / 'train'
     chosen = selection.choose(find_pairs(folder).pairs, folder)
-    return [files for files in chosen if not held_out.holds(files.stem)]
+    return [f for f in chosen if held_out is None or not held_out.holds(f.stem)]
 
 
 def anywhere(item: TaskItem, side: int, random: np.random.Generator) -> tuple[int, int]:
