@@ -131,7 +131,7 @@ def test_the_networks_of_the_loss_search():
     assert counts == [139745, 248595]
     thermal, visible = torch.rand(2, 2, 1, 33, 47)
     fused = dense(thermal, visible)
-    assert fused.shape == thermal.shape and 0 <= float(fused.min()) <= float(fused.max()) <= 1
+    assert fused.shape == thermal.shape and 0 <= fused.min().item() <= fused.max().item() <= 1
     images = torch.rand(2, 3, 33, 47, requires_grad=True)
     logits = segmenter(images)
     assert logits.shape == (2, 3, 33, 47)

@@ -1,5 +1,7 @@
 """The text prior's losses, its run from teacher to student, and what it refuses."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -11,16 +13,17 @@ from multimodal_fusion.errors import UserError
 from multimodal_fusion.fusers.fuser import Fuser
 from multimodal_fusion.fusers.text import PHRASES
 from multimodal_fusion.networks.textprior import TextPrior
+from multimodal_fusion.train.ablate import ablate
 from multimodal_fusion.train.config import Config
 from multimodal_fusion.train.data.faults import FAULTS, Found, present
-from multimodal_fusion.train.data.pairs import ImagePair
+from multimodal_fusion.train.data.pairs import ImagePair, load_folders
 from multimodal_fusion.train.data.spoilt import Spoiler, own_faults
 from multimodal_fusion.train.data.text import Annotation, Vectors
 from multimodal_fusion.train.losses import textprior as losses
 from multimodal_fusion.train.methods import textprior
 from multimodal_fusion.train.run import Checkpoint
 
-from ...helpers.runs import CONFIGS, train_with, write_pairs
+from ...helpers.runs import CONFIGS, changes_of, train_with, write_pairs
 
 torch.set_num_threads(1)
 SMALL = {
@@ -195,3 +198,34 @@ def test_annotations_that_lack_pairs_are_refused(data, tmp_path):
     with pytest.raises(UserError, match=r'some.jsonl lack \d+ of \d+ pairs \(.*\); annotate each'):
         train_with('textprior-teacher-quick', data, tmp_path / 'run', changes)
     assert own_faults([str(path)], stems[:1])[stems[0]].sum() == 0
+
+
+def test_ablation_scores_spoilt_pairs_beside_the_clean_ones(data, embeddings, tmp_path):
+    """A told and an untold teacher; ``max`` gets the spoilt pair, the scores the clean one."""
+    (tmp_path / 'small.yaml').write_text(
+        Config.load(CONFIGS / 'textprior-teacher-quick.yaml', changes_of(SMALL)).to_yaml()
+    )
+    content = {
+        'pairs': 3,
+        'metrics': ['EN'],
+        'all': {'steps': 1},
+        'variants': {
+            'told': {'label': 'told', 'base': 'small'},
+            'untold': {'label': 'untold', 'base': 'small', 'set': {'textprior.embeddings': ''}},
+        },
+    }
+    (tmp_path / 'ablate.yaml').write_text(json.dumps(content))
+    clean, spoilt = [pair.thermal for pair in load_folders(data).validation], []
+
+    def scores(thermal, visible, fused):
+        assert any(np.array_equal(thermal, image) for image in clean)
+        spoilt.append((fused.astype(int) - np.maximum(thermal, visible)).any())
+        return {'EN': 1.0}
+
+    changes = [f'embeddings={embeddings}']
+    table = ablate(tmp_path / 'ablate.yaml', data, tmp_path / 'out', 'none', scores, changes)
+    assert spoilt[:3] == [False, True, True]  # the first of four is as it is
+    assert [row['variant'] for row in table.rows[-2:]] == ['told', 'untold']
+    assert 'overshoot' not in table.rows[0] and 'overshoot' not in table.markdown()
+    networks = [Checkpoint.load(tmp_path / 'out' / name).network for name in ('told', 'untold')]
+    assert [network.texts for network in networks] == [16, 0]
