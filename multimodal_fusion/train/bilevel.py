@@ -24,8 +24,7 @@ def hypergradient(
 
     Returns d upper(omega') / d beta, (terms,), and upper(omega'). The second derivatives are finite
     differences (CAF, eq. 3): -eta (terms(omega+) - terms(omega-)) / (2 delta), omega± being
-    omega ± delta grad upper(omega'), delta = 0.01 / |grad upper(omega')|. Raises ValueError where
-    the upper loss does not depend on the network.
+    omega ± delta grad upper(omega'), delta = 0.01 / |grad upper(omega')|.
     """
     names = list(parameters)
     here = {name: value.detach().requires_grad_() for name, value in parameters.items()}
@@ -42,8 +41,8 @@ def hypergradient(
         for slope, value in zip(found, there.values(), strict=True)
     ]
     length = torch.stack([way.square().sum() for way in ways]).sum().sqrt()
-    if not length > 0:
-        raise ValueError('the upper loss does not depend on the network')
+    if not length > 0:  # such as where all that the upper loss sees is clipped
+        return torch.zeros_like(weights), loss.item()
     delta = MOVE / length
     with torch.no_grad():
         ends = []
