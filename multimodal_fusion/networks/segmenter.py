@@ -4,7 +4,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 WIDTHS = (16, 32, 64, 96)  # channels at strides 2, 4, 8 and 16
-STRIDE = 16
 
 
 def _layer(inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1):

@@ -124,7 +124,7 @@ class DetectionOutput:
             try:
                 self._detect(work)
             except Exception as error:  # the node outlives whatever one frame does to it
-                if self._node.context.ok():
+                if self._node.context.ok() and not self._slot.closed:
                     self._refuse('detector', error)
                     self._node.get_logger().debug(traceback.format_exc())
 

@@ -334,11 +334,13 @@ class FusionNode(Node):
         """Count what a message led rclpy itself into, and go on."""
         self._refuse('message', error)
 
-    def close(self) -> None:
-        """Finish the frame in hand, if it takes no second, and stop the worker."""
+    def close(self, last: bool = False) -> None:
+        """Finish the frame in hand and stop the worker. last: the process ends with the node, and
+        a model that still runs after a second is cut off."""
         self._slot.close()
         self._worker.join(timeout=1.0)
-        end_runs()
+        if last:
+            end_runs()
         self._worker.join(timeout=5.0)
         self._boxes.close()
         self.destroy_node()
@@ -375,7 +377,7 @@ def main(args: list[str] | None = None) -> int:
     try:
         spin(node, done, node.outlive)
     finally:
-        node.close()
+        node.close(last=True)
         rclpy.try_shutdown()
     return 0
 

@@ -1,5 +1,6 @@
 """The ablation table: variants of the method trained one after the other and scored alike."""
 
+import functools
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from ..fusers.classical import CLASSICAL
 from ..io.text_files import read_yaml
 from ..io.whole_files import make_folder, whole_file
 from .config import Config, changed, put, read_complete
-from .data.pairs import load_folders, spread
+from .data.pairs import ImagePair, load_folders, spread
 from .export.card import count_parameters
 from .loop import TrainingJob, train
 from .losses.halo import most_overshoot
@@ -92,6 +93,11 @@ def ablate(
     scores = scores or metrics(plan.metrics)
     make_folder(Path(out))
     rows: list[dict] = []
+
+    @functools.cache
+    def validation(colour: bool) -> list[ImagePair]:
+        return spread(load_folders(folder, colour=colour).validation, plan.pairs)
+
     for variant in plan.variants:
         run = Path(out) / variant.name
         content = dict(variant.config)
@@ -101,8 +107,7 @@ def ablate(
             put(content, 'vgg', vgg, variant.name)
         config = Config.check(content, variant.name)
         method = find_method(config.method)
-        loaded = load_folders(folder, colour=method.colour).validation
-        examples = method.examples(config, spread(loaded, plan.pairs))
+        examples = method.examples(config, validation(method.colour))
         rows = rows or [
             {'variant': name, 'kilobytes': 0.0}
             | _scored(of_pair(CLASSICAL[name]), method, examples, scores, CLASSICAL[name])

@@ -1,5 +1,9 @@
 """ONNX Runtime sessions: bound buffers, and the GPU where there is one."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import onnxruntime as ort
 import pytest
@@ -7,7 +11,9 @@ import pytest
 from multimodal_fusion.fusers.fuser import Fuser
 from multimodal_fusion.runtime import session
 
-from ..helpers.models import LUMA_MAXIMUM
+from ..helpers.models import LUMA_MAXIMUM, slow_bytes
+
+REPOSITORY = Path(__file__).parents[2]
 
 random = np.random.default_rng(4)
 
@@ -58,3 +64,37 @@ def test_the_gpu_gives_the_pixels_of_the_cpu(provider, name):
         thermal = random.integers(0, 256, size, np.uint8)
         fused = gpu.fuse(visible, thermal).astype(int)
         assert np.abs(fused - cpu.fuse(visible, thermal)).max() <= 1
+
+
+def test_a_run_that_is_under_way_can_be_ended(tmp_path):
+    """In a process of its own, whose runs are all over then. It would take minutes: it ends, and
+    says why."""
+    (tmp_path / 'slow.onnx').write_bytes(slow_bytes(60))
+    code = f"""
+import threading, numpy as np
+from pathlib import Path
+from multimodal_fusion.runtime import session
+path = Path({str(tmp_path / 'slow.onnx')!r})
+model = session.open_session(path.read_bytes(), path, ('cpu',), 1)
+feed = dict.fromkeys(('visible', 'thermal'), np.zeros((1, 960, 1280, 1), np.uint8))
+under_way = threading.Event()
+
+def work():
+    under_way.set()
+    try:
+        session.run(model, None, feed)
+        print('ran to its end')
+    except Exception as error:
+        print(error)
+
+worker = threading.Thread(target=work)
+worker.start()
+under_way.wait()
+session.end_runs()
+worker.join()
+"""
+    done = subprocess.run(
+        [sys.executable, '-c', code], cwd=REPOSITORY, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert 'terminate flag' in done.stdout

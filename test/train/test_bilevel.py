@@ -2,7 +2,7 @@
 
 import pytest
 
-torch = pytest.importorskip('torch')
+torch = pytest.importorskip('torch', reason='training needs the train extra')
 
 from torch import nn
 from torch.func import functional_call

@@ -45,7 +45,7 @@ LIMITS = {
 class FusionMethod(Method):
     """What the methods that train one fusion network have in common.
 
-    A subclass sets network (of the engine), validation and ``data``, and says what a pair costs.
+    A subclass sets network (of the engine) and ``data``.
     """
 
     about: ClassVar[str] = ''
@@ -54,32 +54,9 @@ class FusionMethod(Method):
 
     engine: Engine
     network: nn.Module
-    validation: Sequence[ImagePair]
-
-    @abstractmethod
-    def cost(self, fused: Tensor, pair: ImagePair) -> tuple[Tensor, Values]:
-        """The loss and the unweighted terms of a validation pair, fused to 8-bit pixels."""
-
-    @torch.no_grad()
-    def judge(self) -> dict[str, float]:
-        network, device = self.engine.averaged(self.network), self.engine.device
-        sums: dict[str, float] = {}
-        pairs = self.engine.share(self.validation)
-        for pair in pairs:
-            fused = network(*(image.to(device) for image in pair.tensors()))
-            if torch.isfinite(fused).all():
-                fused = eight_bit(fused).float() / 255
-            loss, terms = self.cost(fused, pair)
-            for name, value in (('loss', loss), *terms.items()):
-                sums[name] = sums.get(name, 0.0) + value.item()
-        return {name: value / len(pairs) for name, value in sums.items()}
 
     def weights(self) -> dict[str, Tensor]:
         return self.engine.averaged(self.network).state_dict()
-
-    def sample(self) -> np.ndarray:
-        pairs = spread(self.validation, self.engine.config.samples)
-        return sheet(self.engine.averaged(self.network), pairs)
 
     def export(self, path: Path) -> None:
         trusted = self.code(self.engine.config.section)
@@ -107,7 +84,35 @@ class FusionMethod(Method):
         return cls.about, cls.limits
 
 
-class Fusion(FusionMethod):
+class PairMethod(FusionMethod):
+    """One that is judged on pairs as they are: it sets validation, and says what a pair costs."""
+
+    validation: Sequence[ImagePair]
+
+    @abstractmethod
+    def cost(self, fused: Tensor, pair: ImagePair) -> tuple[Tensor, Values]:
+        """The loss and the unweighted terms of a validation pair, fused to 8-bit pixels."""
+
+    @torch.no_grad()
+    def judge(self) -> dict[str, float]:
+        network, device = self.engine.averaged(self.network), self.engine.device
+        sums: dict[str, float] = {}
+        pairs = self.engine.share(self.validation)
+        for pair in pairs:
+            fused = network(*(image.to(device) for image in pair.tensors()))
+            if torch.isfinite(fused).all():
+                fused = eight_bit(fused).float() / 255
+            loss, terms = self.cost(fused, pair)
+            for name, value in (('loss', loss), *terms.items()):
+                sums[name] = sums.get(name, 0.0) + value.item()
+        return {name: value / len(pairs) for name, value in sums.items()}
+
+    def sample(self) -> np.ndarray:
+        pairs = spread(self.validation, self.engine.config.samples)
+        return sheet(self.engine.averaged(self.network), pairs)
+
+
+class Fusion(PairMethod):
     """``loss``, or the sum of ``terms`` by their ``weights``, on random crops of pairs."""
 
     name = 'fusion'

@@ -28,7 +28,7 @@ from ..losses.fusion import luma
 from ..losses.search_space import FIXED, PLAIN, Term, perceptual
 from ..tasks.registry import make_task
 from ..tasks.task import TaskBatch, TaskCrops, TaskItem, TaskSettings, coloured
-from .fusion import LIMITS, FusionMethod, Side, Values, begin_from, fits
+from .fusion import LIMITS, FusionMethod, Side, begin_from, fits
 
 TOGETHER = 4  # validation crops
 
@@ -233,9 +233,6 @@ class LossSearch(FusionMethod):
             for name, value in values.items():
                 sums[name] = sums.get(name, 0.0) + value
         return {name: value / len(numbers) for name, value in sums.items()}
-
-    def cost(self, fused: Tensor, pair: Any) -> tuple[Tensor, Values]:
-        raise NotImplementedError  # it judges by a task
 
     def state(self) -> dict[str, Any]:
         return {'history': self.history}

@@ -25,7 +25,7 @@ from ..losses.distil import digest, distillation
 from ..losses.mmdrfuse import gradient, perception, strongest
 from ..losses.refresh import Lessons, Memory
 from ..run import Checkpoint, fingerprint
-from .fusion import SMALL, FusionMethod, Side, Values, begin_from, weighted
+from .fusion import SMALL, PairMethod, Side, Values, begin_from, weighted
 
 OURS = {name: fusion.TERMS[name] for name in ('ssim', 'qabf', 'vif', 'scd')}
 """What the paper has not: the metrics themselves, as far as they can be learnt from."""
@@ -35,7 +35,7 @@ MMDR_TERMS = (*JUDGED, 'distillation', 'refresh')
 STATISTICS = ('wins_ssim', 'wins_gmsd', 'gap_ssim', 'gap_gmsd')
 
 
-class MMDRFuseMethod(FusionMethod):
+class MMDRFuseMethod(PairMethod):
     """Equation 13: comprehensive loss + θ distillation + λ refresh, on keyed patches.
 
     A term of weight 0 costs nothing and is 0.

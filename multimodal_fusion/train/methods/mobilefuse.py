@@ -15,7 +15,7 @@ from ..config import Section
 from ..data.masks import Known, Synthesis, Synthesised, load_made
 from ..data.pairs import ImagePair, to_unit
 from ..engine import Engine
-from .fusion import FusionMethod, Side, Values, begin_from
+from .fusion import PairMethod, Side, Values, begin_from
 
 NETWORKS = {'blend': MobileFuse, 'paint': lambda: MobileFuse('paint'), 'ifcnn': IFCNN}
 ABOUT = {
@@ -25,7 +25,7 @@ ABOUT = {
 }
 
 
-class MobileFuseMethod(FusionMethod):
+class MobileFuseMethod(PairMethod):
     """The fused image is known: mean squared error of the image (``learns: image``), or
     cross-entropy of the mask against the foreground (``learns: mask``).
 

@@ -234,11 +234,6 @@ class TextPriorMethod(FusionMethod):
                 sums[name] += value.item()
         return {name: value / len(numbers) for name, value in sums.items()}
 
-    def cost(self, fused: Tensor, pair: ImagePair) -> tuple[Tensor, Values]:
-        """Of a pair that nothing is wrong with."""
-        clean = self.spoiler.batch([pair], [[]], np.random.default_rng(0))
-        return self._base(fused, clean.to(fused.device))
-
     def _spoilt(self, number: int) -> Spoilt:
         """A validation pair and its faults; the first of four is as it is."""
         return self.spoiler.example(self.validation[number], number, self.engine.config.seed)

@@ -158,7 +158,6 @@ def test_files_that_hold_no_vectors(tmp_path):
 
 def test_the_words_of_an_encoder_lie_apart():
     """Static vectors of a package: what names one thing in two images is nearer than two things."""
-    pytest.importorskip('wordllama')
     from multimodal_fusion.train.data.text import embed
 
     table = embed('wordllama').table

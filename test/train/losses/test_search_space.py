@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-torch = pytest.importorskip('torch')
+torch = pytest.importorskip('torch', reason='training needs the train extra')
 
 from multimodal_fusion.train.losses.search_space import FIXED, NAMES, PLAIN, saliency
 from multimodal_fusion.train.losses.segmentation import (

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import yaml
 
-torch = pytest.importorskip('torch')
+torch = pytest.importorskip('torch', reason='training needs the train extra')
 
 from multimodal_fusion.errors import UserError
 from multimodal_fusion.train.config import Config
