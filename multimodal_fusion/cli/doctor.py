@@ -156,7 +156,7 @@ def models() -> list[Finding]:
     except UserError as error:
         return [Finding('models', 'not found', False, str(error))]
     findings = []
-    for entry in (*manifest.models.values(), *manifest.detectors.values()):
+    for entry in manifest.entries():
         try:
             read_model(manifest.folder / entry.file, manifest)
             findings.append(Finding(f'model {entry.name}', f'{entry.file}, hash as listed'))

@@ -11,7 +11,7 @@ from ..errors import UserError
 from ..evaluate.average_precision import AT
 from ..evaluate.cache import Cache
 from ..evaluate.metrics import DEFINITIONS
-from ..evaluate.run import BoxJob, Job, evaluate
+from ..evaluate.run import BoxJob, Job, MaskJob, evaluate
 from ..evaluate.sheet import SheetRow
 from ..evaluate.summary import PROTOCOLS
 from ..io.whole_files import make_folder
@@ -81,6 +81,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--detector-score', type=float, default=AT,
         help=f'least score for recall, precision and pictures (default: {AT})',
     )  # fmt: skip
+    masks = parser.add_argument_group('segmentation')
+    masks.add_argument(
+        '--segmenter', metavar='MODEL',
+        help='segmenter, by name or .onnx, to see through the fusers',
+    )  # fmt: skip
+    masks.add_argument(
+        '--masks', type=Path, metavar='DIR',
+        help="masks by people, as STEM.png of the segmenter's numbers, 255 for what nobody knows; "
+        'or of numbers that classes.txt there or above names',
+    )  # fmt: skip
     parser.add_argument('--json', action='store_true', help='print the results as JSON')
     options.add_parameters(parser, 'model.allow_unlisted')
     options.add_pipeline(parser)
@@ -97,6 +107,9 @@ def run(args: argparse.Namespace) -> int:
         args.detector_score,
         tuple(args.class_map),
     )
+    if (args.segmenter is None) != (args.masks is None):
+        raise UserError('--segmenter and --masks go together, with --data')
+    masks = MaskJob(args.segmenter, args.masks) if args.segmenter else None
     sheet = [SheetRow.parse(text) for text in args.sheet.split(',')] if args.sheet else []
     make_folder(args.out)  # before any work: it may not be writable
     found = evaluate(
@@ -119,6 +132,7 @@ def run(args: argparse.Namespace) -> int:
             cache=None if args.no_cache else Cache.default_folder(),
             timing=not args.no_timing,
             boxes=boxes or None,
+            masks=masks,
             command=command_of(args),
         )
     )

@@ -7,7 +7,7 @@ import json
 from ..fusers.catalogue import available
 from ..runtime.manifest import Manifest
 
-HELP = 'List what can be loaded by name: fusers, classical and learned, and detectors.'
+HELP = 'List what can be loaded by name: fusers, classical and learned, detectors and segmenters.'
 EXAMPLE = 'python -m multimodal_fusion models --json'
 
 

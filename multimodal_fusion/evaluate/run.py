@@ -24,7 +24,7 @@ from ..io.whole_files import make_folder, whole_file
 from ..pipeline import offline
 from ..pipeline.preparation import Preparation
 from ..pipeline.settings import Settings, checked
-from . import detection
+from . import detection, segmentation
 from .average_precision import AT
 from .bags import measure_bag
 from .cache import Cache
@@ -61,6 +61,15 @@ class BoxJob:
 
 
 @dataclass(frozen=True)
+class MaskJob:
+    """What to segment with and what is there. masks: folder of STEM.png, as
+    `segmentation.read_masks` reads them."""
+
+    segmenter: str
+    masks: Path
+
+
+@dataclass(frozen=True)
 class Job:
     """An evaluation that is asked for: of a folder of pairs (data), or of a bag.
 
@@ -89,6 +98,7 @@ class Job:
     cache: Path | None = field(default_factory=Cache.default_folder)
     timing: bool = True
     boxes: BoxJob | None = None
+    masks: MaskJob | None = None
     command: str = ''
 
 
@@ -97,7 +107,7 @@ class Evaluation:
     """What was found. results, timing: as in results.json and timing.json.
 
     left_out: pairs that could not be measured, with the reason. picture: see `Pictures`. seen:
-    (caption, picture) of objects that only the fused image shows.
+    (caption, picture) of objects that only the fused image shows. segmented: of masks.
     """
 
     results: dict
@@ -105,12 +115,15 @@ class Evaluation:
     left_out: list[Result]
     picture: Pictures
     seen: list[tuple[str, np.ndarray]]
+    segmented: list[tuple[str, np.ndarray]]
 
     def table(self) -> str:
         """Markdown."""
         detected = self.results.get('detection')
         found = markdown_table(self.results, self.timing or None)
-        return found + (f'\n{detection_table(detected)}' if detected else '')
+        found += f'\n{detection_table(detected)}' if detected else ''
+        segmented = self.results.get('segmentation')
+        return found + (f'\n{segmentation.segmentation_table(segmented)}' if segmented else '')
 
     def write(self, out: Path, sheet: Sequence[SheetRow] = ()) -> None:
         """The report's files, each whole or absent; with ``sheet`` a contact sheet of these
@@ -130,7 +143,7 @@ class Evaluation:
             with whole_file(out / name) as temporary:
                 temporary.write_text(text)
         with whole_file(out / 'report.html') as temporary:
-            write_report(temporary, found, self.timing, self.picture, self.seen)
+            write_report(temporary, found, self.timing, self.picture, self.seen, self.segmented)
         if sheet:
             self._write_sheet(out / 'sheet.jpg', sheet)
 
@@ -159,6 +172,11 @@ def evaluate(job: Job) -> Evaluation:
         raise UserError('--detector and --labels go together, with --data')
     settings = checked(job.parameters)
     unlisted = settings.model.allow_unlisted
+    if job.masks and job.bag:
+        raise UserError('--segmenter and --masks go together, with --data')
+    segmenter = job.masks and segmentation.SegmentationModel(
+        job.masks.segmenter, allow_unlisted=unlisted
+    )
     detector = job.boxes and detection.open_detector(job.boxes.detector, unlisted)
     definition, metrics = _metrics(job)
     rows = contenders(
@@ -180,7 +198,8 @@ def evaluate(job: Job) -> Evaluation:
     )  # fmt: skip
     timing = time_fusion(rows, meter, source.samples) if job.timing else {}
     seen = _detect(job.boxes, detector, found, timing, source.picture) if job.boxes else []
-    return Evaluation(found, timing, left_out, source.picture, seen)
+    segmented = _segment(job.masks, segmenter, found, source.picture) if job.masks else []
+    return Evaluation(found, timing, left_out, source.picture, seen, segmented)
 
 
 def _metrics(job: Job) -> tuple[str, tuple[str, ...]]:
@@ -292,6 +311,18 @@ def _detect(boxes: BoxJob, detector, found: dict, timing: dict, picture: Picture
         )
         for stem, count in detection.only_fused(truths, findings, fused, boxes.score)[:_SHOWN]
     ]
+
+
+def _segment(job: MaskJob, model, found: dict, picture: Pictures) -> list:
+    """Add segmentation to the results; returns (caption, picture)."""
+    sizes = {image['stem']: (image['height'], image['width']) for image in found['images']}
+    masks = segmentation.read_masks(job.masks, sizes, model.names)
+    models = [model['name'] for model in found['models'] if model['source'] != 'source']
+    names = [*segmentation.INPUTS, *models]
+    counts = segmentation.segment_all(model, masks, names, picture)
+    found['segmentation'] = finite(segmentation.summarise(model, counts))
+    own = [model['name'] for model in found['models'] if not model['baseline']]
+    return segmentation.shown(model, masks, (own or models)[0], picture, _SHOWN)
 
 
 def spread(items: list, count: int) -> list:

@@ -20,13 +20,13 @@ class ModelInfo:
 
 
 def available(manifest: Manifest | None = None) -> list[ModelInfo]:
-    """Everything that loads by name: classical fusers, then ``models.yaml``, detectors last."""
+    """Everything that loads by name: classical fusers, then ``models.yaml``, detectors and segmenters last."""
     manifest = manifest or Manifest.load()
     found = [
         ModelInfo(name, 'luma', 'classical', 'Apache-2.0', description=first_line(method.__doc__))
         for name, method in CLASSICAL.items()
     ]
-    for entry in (*manifest.models.values(), *manifest.detectors.values()):
+    for entry in manifest.entries():
         path = manifest.folder / entry.file
         found.append(
             ModelInfo(

@@ -227,6 +227,10 @@ def find_model(name_or_path: str, manifest: Manifest) -> tuple[str, Path]:
             f'{name_or_path} is a detector, not a fuser: it goes into detector.model '
             '(evaluate: --detector)'
         )
+    if name_or_path in manifest.segmenters:
+        raise UserError(
+            f'{name_or_path} is a segmenter, not a fuser: it goes into evaluate --segmenter'
+        )
     path = Path(name_or_path)
     if path.suffix.lower() == '.onnx':
         return path.stem, path

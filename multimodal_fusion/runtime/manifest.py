@@ -31,12 +31,13 @@ class ModelEntry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """``models.yaml``: the fusers that are known, the one used by default, and the detectors."""
+    """``models.yaml``: the fusers that are known, the one used by default, detectors, segmenters."""
 
     folder: Path
     default: str
     models: dict[str, ModelEntry]
     detectors: dict[str, ModelEntry] = field(default_factory=dict)
+    segmenters: dict[str, ModelEntry] = field(default_factory=dict)
 
     @classmethod
     def load(cls, path: Path | None = None) -> 'Manifest':
@@ -44,20 +45,28 @@ class Manifest:
         path = path or share_file('models/models.yaml')
         try:
             content = read_yaml(path, 'the model manifest')
-            models, detectors = (
+            models, detectors, segmenters = (
                 {name: ModelEntry(name, **entry) for name, entry in group.items()}
-                for group in (content['models'], content.get('detectors', {}))
+                for group in (
+                    content['models'],
+                    content.get('detectors', {}),
+                    content.get('segmenters', {}),
+                )
             )
-            return cls(path.parent, content['default'], models, detectors)
+            return cls(path.parent, content['default'], models, detectors, segmenters)
         except (TypeError, KeyError, AttributeError) as error:
             raise UserError(
                 f'{path} is not a model manifest (models: name: {{file, sha256, ...}}, '
                 f'default: name): {error}'
             ) from error
 
+    def entries(self) -> list[ModelEntry]:
+        """Every file, fusers first."""
+        return [*self.models.values(), *self.detectors.values(), *self.segmenters.values()]
+
     def lists(self, sha256: str) -> bool:
         """Whether it has a file of this hash."""
-        return any(e.sha256 == sha256 for e in (*self.models.values(), *self.detectors.values()))
+        return any(entry.sha256 == sha256 for entry in self.entries())
 
 
 @dataclass(frozen=True)
@@ -99,7 +108,7 @@ def read_model(path: Path, manifest: Manifest, allow_unlisted: bool = False) -> 
     sha256 = hashlib.sha256(content).hexdigest()
     if manifest.lists(sha256):
         return content
-    for entry in (*manifest.models.values(), *manifest.detectors.values()):
+    for entry in manifest.entries():
         if path.resolve() == (manifest.folder / entry.file).resolve():
             raise UserError(
                 f'{path} has sha256 {sha256[:12]}…, but models.yaml lists {entry.sha256[:12]}…: '

@@ -26,7 +26,7 @@ def write_curves(path: Path, rows: list[dict]) -> None:
     figure = Figure(figsize=(3.2 * columns, 3.2 * lines))
     figure.subplots_adjust(0.06, 0.16 / lines, 0.98, 1 - 0.1 / lines, 0.3, 0.35)
     # Laid out by hand: matplotlib's own layout takes half a second each time.
-    for axes, name in zip(figure.subplots(lines, columns).flat, names, strict=False):
+    for axes, name in zip(figure.subplots(lines, columns, squeeze=False).flat, names, strict=False):
         for split, first in (('train', 1), ('val', 0)):
             if f'{split}_{name}' not in rows[0]:
                 continue

@@ -23,12 +23,14 @@ def write_report(
     timing: dict,
     picture: Callable[[str, str], np.ndarray],
     found: Sequence[tuple[str, np.ndarray]] = (),
+    segmented: Sequence[tuple[str, np.ndarray]] = (),
 ) -> None:
     """Write the report: one HTML file that needs nothing else, the same bytes for the same input.
 
     picture: (stem, name) -> uint8, (H, W, 3) BGR or (H, W); name is 'visible', 'thermal' or a
     model's.  It is called once for each of at most 60 pictures, those of one stem in a row.
-    found: captions and pictures of what a detector finds in the fused image only.
+    found: captions and pictures of what a detector finds in the fused image only. segmented: of
+    masks.
     """
     view = View(results, timing)
     gallery = Gallery.of(view, picture)
@@ -41,6 +43,7 @@ def write_report(
         summary_rows=summary_rows(view),
         gallery=gallery,
         found=[(caption, encode(image)) for caption, image in found],
+        segmented=[(caption, encode(image)) for caption, image in segmented],
         data={'pictures': gallery.data, 'curves': curves},
         box_plots=box_plots,
         scatter_plots=scatter_plots,
@@ -77,6 +80,7 @@ def _sections(view: View, pictures: bool) -> list[tuple[str, str]]:
         ('distributions', 'Distributions', metrics),
         ('cost', 'Cost and quality', metrics),
         ('detection', 'Detection', bool(view.results.get('detection'))),
+        ('segmentation', 'Segmentation', bool(view.results.get('segmentation'))),
         ('time-line', 'Time line', bool(view.sequence)),
         ('pictures', 'Pictures', pictures),
         ('extremes', 'Best and worst', pictures and metrics),

@@ -103,17 +103,35 @@ def _loss(config: Config) -> str:
 
 def detector_card(checkpoint: Checkpoint, classes: Sequence[str]) -> str:
     """The model card, Markdown, without measured accuracy: that is for `evaluate` to add."""
-    config = checkpoint.config
     kind = f"detector: RGB in [0, 1] in, {' and '.join(classes)} boxes out, in YOLOv8's layout"
-    never = f'\n| never trained on either | `{config.section.held_out}` |'
-    return f"""# detector_person_car
+    about = f'A small anchor-free detector of {_listed(classes)}'
+    return _seeing_card(checkpoint, kind, about, 'yolo', 'detection')
 
-A small anchor-free detector of people and cars, for visible, thermal and fused images alike.
+
+def segmenter_card(checkpoint: Checkpoint, classes: Sequence[str]) -> str:
+    """As `detector_card`."""
+    kind = f'segmenter: RGB in [0, 1] in, logits of {", ".join(classes)} out'
+    about = f'A compact segmentation network for {_listed(classes)}'
+    return _seeing_card(checkpoint, kind, about, 'segmenter', 'segmentation')
+
+
+def _listed(classes: Sequence[str]) -> str:
+    return ', '.join(classes[:-1]) + f' and {classes[-1]}' if classes[1:] else classes[0]
+
+
+def _seeing_card(checkpoint: Checkpoint, kind: str, about: str, network: str, loss: str) -> str:
+    config = checkpoint.config
+    section = config.section
+    held_out = getattr(section, 'options', section).held_out
+    never = f'\n| never trained on either | `{held_out}` |' if held_out else ''
+    return f"""# {config.name}
+
+{about}, for visible, thermal and fused images alike.
 
 {_facts(checkpoint, kind, never)}
 
-Made by `python -m multimodal_fusion train detector`: network in `networks/yolo.py`, loss in
-`train/losses/detection.py`.
+Made by `python -m multimodal_fusion train {config.method.replace('_', '-')}`: network in
+`networks/{network}.py`, loss in `train/losses/{loss}.py`.
 """
 
 

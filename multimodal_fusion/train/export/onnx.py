@@ -24,6 +24,7 @@ from .card import (
     default_name,
     detector_card,
     scores_table,
+    segmenter_card,
 )
 
 OPSET = 18  # the lowest that torch's exporter writes; onnxruntime reads it from 1.14 (2023) on
@@ -183,13 +184,13 @@ def export_checkpoint(
     return table
 
 
-def export_detector(checkpoint: Checkpoint, path: Path, classes: Sequence[str]) -> None:
+def export_detector(checkpoint: Checkpoint, path: Path, classes: Sequence[str], side: int) -> None:
     """Write the model file of a detector, and its card beside it as .md.
 
+    side: the longer one that it was trained on, pixels, a multiple of 32.
     Input ``images``: float32 (1, 3, H, W), RGB in [0, 1], H and W multiples of 32. Output
     ``boxes``: float32 (1, 4 + classes, cells), cx, cy, w, h in pixels of the input, then scores.
     """
-    side = checkpoint.config.section.long_side
     units = [torch.export.Dim(name, min=2, max=64) for name in ('H', 'W')]
     with quiet():
         program = torch.onnx.export(
@@ -213,6 +214,37 @@ def export_detector(checkpoint: Checkpoint, path: Path, classes: Sequence[str]) 
     _write(program.model_proto, path, metadata, checkpoint.network, 'detector')
     with whole_file(Path(path).with_suffix('.md')) as temporary:
         temporary.write_text(detector_card(checkpoint, classes))
+
+
+def export_segmenter(checkpoint: Checkpoint, path: Path, classes: Sequence[str], side: int) -> None:
+    """Write the model file of a segmentation network, and its card beside it as .md.
+
+    side: the longer one that it was trained on, pixels.
+    Input ``images``: float32 (1, 3, H, W), RGB in [0, 1], of any size from 32. Output ``logits``:
+    float32 (1, classes, H, W).
+    """
+    sides = {2: torch.export.Dim('H', min=MIN_SIDE), 3: torch.export.Dim('W', min=MIN_SIDE)}
+    with quiet():
+        program = torch.onnx.export(
+            checkpoint.network.eval(),
+            (torch.zeros(1, 3, 95, 157),),
+            dynamo=True,
+            verbose=False,
+            opset_version=OPSET,
+            external_data=False,
+            input_names=['images'],
+            output_names=['logits'],
+            dynamic_shapes=(sides,),
+        )
+    metadata = {
+        **_facts(checkpoint, checkpoint.config.name),
+        'task': 'segment',
+        'names': json.dumps(dict(enumerate(classes))),
+        'imgsz': json.dumps([side, side]),
+    }
+    _write(program.model_proto, path, metadata, checkpoint.network, 'segmenter')
+    with whole_file(Path(path).with_suffix('.md')) as temporary:
+        temporary.write_text(segmenter_card(checkpoint, classes))
 
 
 def without_traces(model: onnx.ModelProto) -> onnx.ModelProto:

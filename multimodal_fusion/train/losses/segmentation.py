@@ -1,10 +1,10 @@
-"""The loss and the measure of semantic segmentation."""
+"""The loss of semantic segmentation."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-IGNORE = 255
+from ...io.mask_files import IGNORE
 
 
 def segmentation_loss(logits: Tensor, masks: Tensor) -> Tensor:
@@ -21,17 +21,3 @@ def segmentation_loss(logits: Tensor, masks: Tensor) -> Tensor:
     dice = (2 * both + 1) / (shares.sum((0, 2, 3)) + wanted.sum((0, 2, 3)) + 1)
     shown = wanted.sum((0, 2, 3)) > 0
     return entropy + 1 - (dice * shown).sum() / shown.sum().clamp(min=1)
-
-
-def confusion(found: Tensor, masks: Tensor, classes: int) -> Tensor:
-    """How often each class (rows) was taken for each (columns), int64 (classes, classes)."""
-    known = masks != IGNORE
-    pairs = masks[known] * classes + found[known]
-    return torch.bincount(pairs.flatten(), minlength=classes**2).view(classes, classes)
-
-
-def intersection_over_union(counts: Tensor) -> Tensor:
-    """IoU of each class, float (classes,), NaN for one that nothing shows or is taken for."""
-    both = counts.diag().double()
-    either = counts.sum(0) + counts.sum(1) - counts.diag()
-    return both / either.double().where(either > 0, torch.nan)

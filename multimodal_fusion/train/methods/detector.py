@@ -185,5 +185,5 @@ class DetectorMethod(Method):
 
         if given := [name for name, value in options.items() if value]:
             raise UserError(f'a detector is exported as it is; leave --{given[0]} out')
-        export_detector(checkpoint, path, CLASSES)
+        export_detector(checkpoint, path, CLASSES, checkpoint.config.section.long_side)
         return {}

@@ -27,7 +27,8 @@ from ..engine import Engine, bare
 from ..losses.fusion import luma
 from ..losses.search_space import FIXED, PLAIN, Term, perceptual
 from ..tasks.registry import make_task
-from ..tasks.task import TaskBatch, TaskCrops, TaskItem, TaskSettings, coloured
+from ..tasks.task import TaskBatch, TaskCrops, TaskItem, TaskSettings, coloured, large, split
+from ..tasks.trained import begin_trained
 from .fusion import LIMITS, FusionMethod, Side, begin_from, fits
 
 TOGETHER = 4  # validation crops
@@ -72,6 +73,7 @@ class LossSearch(FusionMethod):
         vgg: str
         perceived: Annotated[int, Field(ge=0)]
         options: TaskSettings
+        trained: str
         task_optimiser: OptimiserSettings
         weights_optimiser: OptimiserSettings
 
@@ -82,21 +84,18 @@ class LossSearch(FusionMethod):
         self.searched = [name for name in self.terms if name not in self.fixed]
         self.columns = ('loss', 'task', 'fusion', *(f'weight {name}' for name in self.searched))
         self.task = make_task(settings.task, data, settings.options, engine.config.selection)
-        for item in self.task.items:
-            if min(item.thermal.shape) < settings.patch:
-                raise UserError(
-                    f'{item.stem} is smaller than the {settings.patch}-pixel crops: lower patch, '
-                    'or raise options.long_side'
-                )
-        lower, upper = split(self.task.items, settings.upper, engine.config.seed)
+        lower, upper = (
+            large(part, settings.patch) for part in split(self.task.items, settings.upper)
+        )
         self.data = f'{settings.task} on {len(lower)} images, weighed by {len(upper)} more'
         self.fingerprint = digest(
-            part for i in self.task.items for part in (i.stem, i.thermal, i.visible)
+            part for i in (*lower, *upper) for part in (i.stem, i.thermal, i.visible)
         )
         torch.manual_seed(engine.config.seed)  # whatever the task drew
         network = self.made(settings)
         self.data += begin_from(engine.config.start, network, self.code(settings))
         fits(network, settings.network)
+        self.data += begin_trained(settings.trained, self.task.network)
         self.network = engine.network(network)
         self.task_network = engine.network(self.task.network)
         self.logits = engine.network(Weights(len(self.searched), settings.initial))
@@ -269,33 +268,3 @@ def unmoved(network: nn.Module) -> Iterator[None]:
     yield
     for name, value in network.named_buffers():
         value.copy_(before[name])
-
-
-def split(
-    items: Sequence[TaskItem], share: float, seed: int
-) -> tuple[list[TaskItem], list[TaskItem]]:
-    """Items to train on and items that weigh the terms, about so many, no scene in both. Raises
-    UserError."""
-    scenes = sorted({item.scene for item in items})
-    if len(scenes) < 2:
-        raise UserError(
-            'all images are of one scene: the weights of the loss must be judged by scenes that '
-            'nothing is trained on; give images of more'
-        )
-    order = np.random.default_rng((seed, 5)).permutation(len(scenes))
-    wanted, held, count = share * len(items), set[str](), 0
-    for number in order[:-1]:
-        if count >= wanted:
-            break
-        held.add(scenes[number])
-        count += sum(item.scene == scenes[number] for item in items)
-    lower = [item for item in items if item.scene not in held]
-    upper = [item for item in items if item.scene in held]
-    known = {item.thermal.tobytes(): item.stem for item in lower}
-    for item in upper:
-        if item.thermal.tobytes() in known:
-            raise UserError(
-                f'{item.stem} would weigh the loss, and {known[item.thermal.tobytes()]}, which is '
-                'trained on, has the same thermal image: remove one'
-            )
-    return lower, upper

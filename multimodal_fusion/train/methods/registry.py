@@ -17,6 +17,7 @@ METHODS = {
     'mobilefuse': 'mobilefuse:MobileFuseMethod',
     'detector': 'detector:DetectorMethod',
     'textprior': 'textprior:TextPriorMethod',
+    'task_network': 'task_network:TaskNetwork',
     'loss_search': 'loss_search:LossSearch',
 }
 """{name: file:class of this package}; loaded when somebody asks."""

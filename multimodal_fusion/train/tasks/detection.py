@@ -7,24 +7,24 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...errors import UserError
-from ...io.datasets import usable
+from ...io.datasets import PairFiles, usable
 from ...io.stems import Selection
 from ...networks.yolo import Yolo, cells, decode
-from ..data.boxes import CLASSES, cut, read_sample, render_samples
+from ..data.boxes import CLASSES, Sample, cut, read_sample, render_samples
 from ..losses.assign import corners
 from ..losses.detection import Target, detection_loss
 from .task import Task, TaskItem, TaskSettings, anywhere, reduced, scene_of, training_pairs
 
-PERSONS_ONLY = ('llvip_',)  # beginnings of stems whose cars nobody labelled
+PERSONS_ONLY = ('llvip_', 'kaist_')  # beginnings of stems whose cars nobody labelled
 SCORE, OVERLAP = 0.3, 0.5  # from which a box counts as found
 NEAR = 0.7  # share of crops that are taken around an object
 
 
 class DetectionTask(Task):
-    """Boxes that people drew (``DATA/train/labels``) and those of synthetic roads."""
+    """Boxes that people drew (``labels`` of ``DATA/train`` and of ``more``) and those of synthetic roads."""
 
     name = 'detection'
 
@@ -34,21 +34,22 @@ class DetectionTask(Task):
                 f'loss_search.classes of the task detection are {list(CLASSES)}, got '
                 f'{settings.classes}'
             )
-        labels = Path(data) / 'train/labels'
         samples = []
-        if labels.is_dir():
-            pairs = training_pairs(Path(data), settings, selection)
-            texts = {files: labels / f'{files.stem}.txt' for files in pairs}
-            chosen = [files for files, text in texts.items() if text.is_file()]
-            samples = usable(
-                chosen,
-                lambda f: read_sample(f, texts[f], f.stem.startswith(PERSONS_ONLY)),
-                labels.parent,
-            )
+        for folder, found in training_pairs(Path(data), settings, selection, 'labels/*.txt'):
+            texts = dict(found)
+
+            def read(files: PairFiles, texts: dict = texts) -> Sample:
+                return read_sample(files, texts[files], files.stem.startswith(PERSONS_ONLY))
+
+            samples += usable(list(texts), read, folder)
         first = settings.scene_seed
         samples += render_samples(range(first, first + settings.scene_seeds), settings.scene_frames)
         self.items = [self._item(sample, settings.long_side) for sample in samples]
-        self.network = Yolo(len(CLASSES))
+        self.network = self.made(settings)
+
+    @classmethod
+    def made(cls, settings: TaskSettings) -> nn.Module:
+        return Yolo(len(CLASSES))
 
     @staticmethod
     def _item(sample, long_side: int) -> TaskItem:

@@ -15,9 +15,14 @@ TASKS: dict[str, type[Task]] = {
 }
 
 
-def make_task(name: str, data: Path, settings: TaskSettings, selection: Selection) -> Task:
+def find_task(name: str) -> type[Task]:
     """name: of `TASKS`, or FILE.py:NAME. Raises UserError."""
-    task = named(name, TASKS, 'task')(data, settings, selection)
+    return named(name, TASKS, 'task')
+
+
+def make_task(name: str, data: Path, settings: TaskSettings, selection: Selection) -> Task:
+    """Raises UserError."""
+    task = find_task(name)(data, settings, selection)
     if not task.items:
         raise UserError(f'the task {name} finds nothing to learn from in {data}')
     return task

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import cv2
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
+from ...errors import UserError
+from ...host.progress import warn
 from ...io.datasets import PairFiles, find_pairs
 from ...io.stems import Selection, StemList
 from ..config import Count, Section
@@ -26,7 +29,9 @@ class TaskSettings(Section):
     long_side: of the images, pixels; larger ones are reduced. scene_seed, scene_seeds,
     scene_frames: of synthetic roads: the first seed, how many, and frames of each; with 0 seeds
     none. classes: names, the first for what is none of the others where the task has that.
-    held_out: file of stems that are kept for reports of accuracy; empty: none.
+    held_out: file of stems that are kept for reports of accuracy; empty: none. more: further
+    folders of vis, ir and what the task reads. boxes: of segmentation: folders of boxes whose
+    middles stand for masks, where there are no masks.
     """
 
     long_side: Count
@@ -35,6 +40,9 @@ class TaskSettings(Section):
     scene_frames: Count
     classes: list[str]
     held_out: str
+    # These came later.
+    more: Annotated[list[str], Field(default_factory=list)]
+    boxes: Annotated[list[str], Field(default_factory=list)]
 
 
 @dataclass(frozen=True)
@@ -63,6 +71,15 @@ class Task(ABC):
     items: Sequence[TaskItem]
     network: nn.Module
 
+    @classmethod
+    def made(cls, settings: TaskSettings) -> nn.Module:
+        """The network before it is trained: what a checkpoint of it alone is read into. Raises
+        UserError."""
+        raise UserError(
+            f'the task {cls.name} has no made(settings), which returns its network: it can be '
+            'searched by, and not trained alone'
+        )
+
     @abstractmethod
     def __init__(self, data: Path, settings: TaskSettings, selection: Selection):
         """Read what there is to learn from. selection: of the pairs. Raises UserError."""
@@ -84,12 +101,66 @@ class Task(ABC):
         """What is reported of validation crops; higher is better."""
 
 
-def training_pairs(data: Path, settings: TaskSettings, selection: Selection) -> list[PairFiles]:
-    """The pairs of ``data/train`` that may be learnt from."""
+def training_pairs(
+    data: Path, settings: TaskSettings, selection: Selection, *targets: str
+) -> Iterator[tuple[Path, list[tuple[PairFiles, Path]]]]:
+    """What may be learnt from: of ``data/train`` and ``more``, each folder of targets that is there,
+    with the pairs that have a file in it. targets: such as ``labels/*.txt``. Raises UserError."""
     held_out = StemList.read(settings.held_out) if settings.held_out else None
-    folder = data / 'train'
-    chosen = selection.choose(find_pairs(folder).pairs, folder)
-    return [f for f in chosen if held_out is None or not held_out.holds(f.stem)]
+    for folder in (data / 'train', *map(Path, settings.more)):
+        there = [target for target in targets if (folder / target).parent.is_dir()]
+        if not there:
+            if folder != data / 'train':
+                needed = ' or '.join(str(Path(target).parent) for target in targets)
+                raise UserError(f'{folder} (options.more) has no folder {needed}: expected one')
+            continue
+        choose = selection.leave_out if str(folder) in settings.more else selection.choose
+        pairs = choose(find_pairs(folder).pairs, folder)
+        pairs = [f for f in pairs if held_out is None or not held_out.holds(f.stem)]
+        for target in there:
+            files = ((pair, folder / target.replace('*', pair.stem)) for pair in pairs)
+            yield folder, [(pair, path) for pair, path in files if path.is_file()]
+
+
+def split(items: Sequence[TaskItem], share: float) -> tuple[list[TaskItem], list[TaskItem]]:
+    """Items to train on and items that judge, about so many, no scene in both. It does not go by
+    the run's seed: a network that was trained on one part may begin another run. Raises UserError.
+    """
+    scenes = sorted({item.scene for item in items})
+    if len(scenes) < 2:
+        raise UserError(
+            'all images are of one scene: what is learnt must be judged by scenes that nothing is '
+            'trained on; give images of more'
+        )
+    order = np.random.default_rng(5).permutation(len(scenes))
+    wanted, held, count = share * len(items), set[str](), 0
+    for number in order[:-1]:
+        if count >= wanted:
+            break
+        held.add(scenes[number])
+        count += sum(item.scene == scenes[number] for item in items)
+    lower = [item for item in items if item.scene not in held]
+    upper = [item for item in items if item.scene in held]
+    known = {item.thermal.tobytes(): item.stem for item in lower}
+    for item in upper:
+        if item.thermal.tobytes() in known:
+            raise UserError(
+                f'{item.stem} would judge what is learnt, and {known[item.thermal.tobytes()]}, '
+                'which is trained on, has the same thermal image: remove one'
+            )
+    return lower, upper
+
+
+def large(items: Sequence[TaskItem], patch: int) -> list[TaskItem]:
+    """The items that crops of this side fit in; the others are told. Raises UserError if none."""
+    kept = [item for item in items if min(item.thermal.shape) >= patch]
+    if len(kept) < len(items):
+        text = f'{len(items) - len(kept)} of {len(items)} images are smaller than the {patch}-pixel'
+        advice = 'lower patch, or raise options.long_side'
+        if not kept:
+            raise UserError(f'{text} crops: {advice}')
+        warn(f'{text} crops and are left out')
+    return kept
 
 
 def anywhere(item: TaskItem, side: int, random: np.random.Generator) -> tuple[int, int]:
