@@ -1,6 +1,5 @@
 """The loss of semantic segmentation."""
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 

@@ -124,9 +124,10 @@ class Fusion(PairMethod):
         loss: str
         weights: Weights
         terms: list[str]
-        # These came later: runs of before have neither.
+        # These came later: runs of before have none.
         halo: Positive = 0.0
         vgg: str = 'auto'
+        perceived: Annotated[int, Field(ge=0)] = 0
 
     def __init__(self, settings: Settings, engine: Engine, data: Path):
         self.engine, self.halo = engine, settings.halo
@@ -224,7 +225,8 @@ def chosen_terms(settings: Fusion.Settings, data: Path) -> tuple[dict[str, Term]
         terms[name] = named(name, known, 'term')
     used = {name: term for name, term in terms.items() if weights[name]}
     if any(term is None for term in used.values()):
-        features = perceptual(find_vgg(settings.vgg, data, 'use a loss without perceptual terms'))
+        vgg = find_vgg(settings.vgg, data, 'use a loss without perceptual terms')
+        features = perceptual(vgg, settings.perceived)
         used = {name: term or features[name] for name, term in used.items()}
     if not used:
         raise UserError('fusion.weights are all 0: there is nothing to learn')

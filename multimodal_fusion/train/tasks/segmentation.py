@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from ...errors import UserError
 from ...evaluate.segmentation import confusion, intersection_over_union
-from ...io.datasets import PairFiles, usable
 from ...io.box_files import read_boxes, read_classes
+from ...io.datasets import PairFiles, usable
 from ...io.image_files import read_thermal, read_visible
 from ...io.mask_files import IGNORE, read_mask
 from ...io.stems import Selection
