@@ -20,7 +20,7 @@ class ModelInfo:
 
 
 def available(manifest: Manifest | None = None) -> list[ModelInfo]:
-    """Everything that loads by name: classical fusers, then ``models.yaml``, detectors and segmenters last."""
+    """Everything that loads by name: classical fusers, then ``models.yaml``, fusers first."""
     manifest = manifest or Manifest.load()
     found = [
         ModelInfo(name, 'luma', 'classical', 'Apache-2.0', description=first_line(method.__doc__))

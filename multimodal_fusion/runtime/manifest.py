@@ -31,7 +31,7 @@ class ModelEntry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """``models.yaml``: the fusers that are known, the one used by default, detectors, segmenters."""
+    """``models.yaml``: the fusers that are known, which is the default, detectors, segmenters."""
 
     folder: Path
     default: str

@@ -353,3 +353,33 @@ def test_detection_through_the_fusers(pairs, tmp_path, capsys):
     html = (tmp_path / 'r' / 'report.html').read_text()
     assert 'id="detection"' in html and 'No labelled object is found in the fused image' in html
     assert 'detection' in json.loads((tmp_path / 'r' / 'timing.json').read_text())
+
+
+def test_segmentation_through_the_fusers(pairs, tmp_path, capsys):
+    """A segmenter that sees class 1 in the left half whatever it looks at. The mask of pair 0 says
+    so: both right. That of pair 1 says class 1 everywhere. Of 80x64 twice, class 1: half of 2 found
+    of 1.5, 1/1.5; class 0: half right, half of the other picture too much, 0.5/1."""
+    logits = np.zeros((1, 2, 2, 2), np.float32)
+    logits[0, 1, :, 0], logits[0, 0, :, 1] = 9, 9
+    model = tmp_path / 'left.onnx'
+    model.write_bytes(detector_bytes({'logits': logits}, metadata={'names': ['other', 'person']}))
+    masks = pairs / 'masks'
+    masks.mkdir()
+    mask = np.zeros((64, 80), np.uint8)
+    mask[:, :40] = 1
+    cv2.imwrite(str(masks / '0.png'), mask)
+    cv2.imwrite(str(masks / '1.png'), np.ones_like(mask))
+    arguments = ('--data', pairs, '--models', 'max', '--no-baselines', '--metrics', 'EN', '--out',
+                 tmp_path / 'r', '--jobs', 1, '--segmenter', model, '--allow-unlisted')  # fmt: skip
+    refused(capsys, '--segmenter and --masks go together', *arguments)
+    assert evaluate(*arguments, '--masks', masks) == 0
+    found = load(tmp_path / 'r')['segmentation']
+    assert list(found['rows']) == ['visible', 'thermal', 'max']
+    assert (found['segmenter'], found['images']) == ('left', 2)
+    for row in found['rows'].values():
+        assert row['iou'] == {'other': 0.5, 'person': pytest.approx(2 / 3)}
+        assert row['miou'] == pytest.approx(7 / 12)
+        assert row['miou_from'] <= row['miou'] <= row['miou_to']
+    assert '| RGB | 0.583' in (tmp_path / 'r' / 'table.md').read_text()
+    html = (tmp_path / 'r' / 'report.html').read_text()
+    assert 'id="segmentation"' in html and '1: RGB, thermal, max, and as drawn' in html

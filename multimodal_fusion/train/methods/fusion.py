@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -14,23 +15,21 @@ from torch import Tensor, nn
 
 from ...errors import UserError, quoted
 from ...host.plugins import named
-from ...io.text_files import read_yaml
 from ...networks.registry import NETWORKS
 from ...networks.vgg import find_vgg
-from ..config import Config, Positive, Section, Weights, unknown
+from ..config import Config, Positive, Section, Weights
 from ..curves import sheet
 from ..data.pairs import Crops, ImagePair, eight_bit, large_enough, load_folders, spread
 from ..engine import Engine, bare
 from ..losses import fusion
+from ..losses.chosen import Term, Values, read_weights, terms_by_name, weighted
 from ..losses.fusion import TERMS
 from ..losses.halo import flat_pairs, halo, step_edges
-from ..losses.search_space import NAMES, PERCEPTUAL, PLAIN, perceptual
+from ..losses.search_space import NAMES
 from ..run import Checkpoint, fingerprint
 from ..scores import Example, fuse, of_pair
 from .method import Method
 
-Term = Callable[[Tensor, Tensor, Tensor], Tensor]
-Values = dict[str, Tensor]
 Side = Annotated[int, Field(ge=32)]
 SMALL = (
     "The network sees 5x5 pixels: it can't tell noise or misalignment from detail, and shows both."
@@ -199,38 +198,19 @@ class Fusion(PairMethod):
         return weighted(self.factors, values), values
 
 
-def weighted(weights: Mapping[str, float], values: Values) -> Tensor:
-    return sum((weights[name] * value for name, value in values.items()), torch.zeros(()))
-
-
 def chosen_terms(settings: Fusion.Settings, data: Path) -> tuple[dict[str, Term], dict[str, float]]:
     """The terms by name, and their weights. Raises UserError."""
     weights = dict(settings.weights)
     if settings.loss.endswith(('.yaml', '.yml')):
-        content = read_yaml(Path(settings.loss), 'the loss')
-        weights = content.get('weights') if isinstance(content, dict) else None
-        numbers = weights and all(type(w) in (int, float) and w >= 0 for w in weights.values())
-        if not isinstance(weights, dict) or not numbers:
-            raise UserError(
-                f'{settings.loss} is no loss: expected "weights:" with a number of at least 0 for '
-                'each term'
-            )
+        weights = read_weights(Path(settings.loss))
     elif settings.loss:
         weights = {settings.loss: 1.0}
     weights |= dict.fromkeys(settings.terms, 1.0)
-    terms, known = {}, {**TERMS, **PLAIN, **dict.fromkeys(PERCEPTUAL)}
-    for name in weights:
-        if name not in known and ':' not in name:
-            raise UserError(f'fusion.weights: {unknown(name, name, known)}')
-        terms[name] = named(name, known, 'term')
-    used = {name: term for name, term in terms.items() if weights[name]}
-    if any(term is None for term in used.values()):
-        vgg = find_vgg(settings.vgg, data, 'use a loss without perceptual terms')
-        features = perceptual(vgg, settings.perceived)
-        used = {name: term or features[name] for name, term in used.items()}
-    if not used:
+    vgg = partial(find_vgg, settings.vgg, data, 'use a loss without perceptual terms')
+    terms = terms_by_name(weights, vgg, settings.perceived, 'fusion.weights')
+    if not terms:
         raise UserError('fusion.weights are all 0: there is nothing to learn')
-    return used, weights
+    return terms, weights
 
 
 def begin_from(start: str, network: nn.Module, trusted: Sequence[str] = ()) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,11 +22,12 @@ from ..data.patches import Augmentation, Batch, Patches
 from ..data.store import Store
 from ..engine import Engine
 from ..losses import fusion
+from ..losses.chosen import Values, read_weights, terms_by_name, weighted
 from ..losses.distil import digest, distillation
 from ..losses.mmdrfuse import gradient, perception, strongest
 from ..losses.refresh import Lessons, Memory
 from ..run import Checkpoint, fingerprint
-from .fusion import SMALL, PairMethod, Side, Values, begin_from, weighted
+from .fusion import SMALL, PairMethod, Side, begin_from
 
 OURS = {name: fusion.TERMS[name] for name in ('ssim', 'qabf', 'vif', 'scd')}
 """What the paper has not: the metrics themselves, as far as they can be learnt from."""
@@ -38,7 +40,8 @@ STATISTICS = ('wins_ssim', 'wins_gmsd', 'gap_ssim', 'gap_gmsd')
 class MMDRFuseMethod(PairMethod):
     """Equation 13: comprehensive loss + θ distillation + λ refresh, on keyed patches.
 
-    A term of weight 0 costs nothing and is 0.
+    A term of weight 0 costs nothing and is 0. ``loss``, a file of a loss search, stands for the
+    comprehensive loss.
     """
 
     name = 'mmdrfuse'
@@ -63,6 +66,7 @@ class MMDRFuseMethod(PairMethod):
         widths: Annotated[list[Count], Field(min_length=1)]
         augmentation: Augmentation
         weights: Weights
+        loss: str = ''  # it came later
 
     def __init__(self, settings: Settings, engine: Engine, data: Path):
         self.engine, self.settings, self.device = engine, settings, engine.device
@@ -71,13 +75,14 @@ class MMDRFuseMethod(PairMethod):
                 f'mmdrfuse.weights must name exactly the loss terms {", ".join(MMDR_TERMS)}; got '
                 f'{", ".join(settings.weights) or "none"}'
             )
-        self.columns = ('loss', *MMDR_TERMS, *STATISTICS)
+        self.columns = ('loss', *MMDR_TERMS, *['searched'] * bool(settings.loss), *STATISTICS)
         self.judged: dict[str, list[Tensor]] = {}
         self._load(data)
         network = self.made(settings)
         notes = begin_from(engine.config.start, network)
         self.teacher = self._teacher(network)
         self.vgg = self._vgg(data)
+        self.searched = self._searched(data)
         if self.teacher is not None:
             notes += f'; teacher {fingerprint(self.teacher)}'
         if self.vgg is None:
@@ -142,10 +147,19 @@ class MMDRFuseMethod(PairMethod):
 
     def _vgg(self, data: Path) -> VGG19 | None:
         given = self.settings.vgg
-        if not self.settings.weights['perception'] or given == 'none':
+        if self.settings.loss or not self.settings.weights['perception'] or given == 'none':
             return None
         otherwise = 'leave the term out by --no-perception'
         return find_vgg(given, data, otherwise).to(self.device)
+
+    def _searched(self, data: Path) -> Callable[[Tensor, Tensor, Tensor], Tensor] | None:
+        settings = self.settings
+        if not settings.loss:
+            return None
+        weights = read_weights(Path(settings.loss))
+        vgg = partial(find_vgg, settings.vgg, data, 'use a loss without perceptual terms')
+        terms = terms_by_name(weights, vgg, settings.perceived, 'mmdrfuse.loss')
+        return lambda *images: weighted(weights, {n: term(*images) for n, term in terms.items()})
 
     def _remember(self) -> None:
         """The refresh memory, and what is cached of VGG and the teacher, in the run folder."""
@@ -207,10 +221,14 @@ class MMDRFuseMethod(PairMethod):
             lessons = self.memory.review(batch.keys, fused, thermal, visible)
             values['refresh'] = self._learn(fused, features, lessons)
             extras = lessons.statistics()
-        loss = weighted(self.settings.weights, values)
+        loss = weighted(self._weights, values)
         self.optimiser.minimise(loss)
         found = {name: value.item() for name, value in values.items()}
         return {'loss': loss.item(), **found, **extras}
+
+    @property
+    def _weights(self) -> dict[str, float]:
+        return {**self.settings.weights, 'searched': 1.0}
 
     def cost(self, fused: Tensor, pair: ImagePair) -> tuple[Tensor, Values]:
         thermal, visible = (x.to(self.device) for x in pair.tensors())
@@ -222,12 +240,14 @@ class MMDRFuseMethod(PairMethod):
                 self.judged[pair.stem] = [level.half() for level in found]
             target = [level.float() for level in self.judged[pair.stem]]
         values = self._comprehensive(fused, thermal, visible, features, target)
-        return weighted(self.settings.weights, values), values
+        return weighted(self._weights, values), values
 
     def _comprehensive(self, fused, thermal, visible, features, target) -> Values:
         """Equations 2 to 5, and terms of our own."""
-        zero, weights = fused.new_zeros(()), self.settings.weights
+        zero, weights = fused.new_zeros(()), self._weights
         sources = fused, thermal, visible
+        if self.searched is not None:
+            return {**dict.fromkeys(JUDGED, zero), 'searched': self.searched(*sources)}
         return {
             'intensity': fusion.intensity(*sources),
             'gradient': gradient(*sources, self.settings.gradient) if weights['gradient'] else zero,

@@ -15,7 +15,8 @@ from ..config import Section
 from ..data.masks import Known, Synthesis, Synthesised, load_made
 from ..data.pairs import ImagePair, to_unit
 from ..engine import Engine
-from .fusion import PairMethod, Side, Values, begin_from
+from ..losses.chosen import Values
+from .fusion import PairMethod, Side, begin_from
 
 NETWORKS = {'blend': MobileFuse, 'paint': lambda: MobileFuse('paint'), 'ifcnn': IFCNN}
 ABOUT = {

@@ -23,9 +23,10 @@ from ..data.text import Vectors
 from ..engine import Engine
 from ..losses import fusion
 from ..losses import textprior as losses
+from ..losses.chosen import Values, weighted
 from ..run import Checkpoint, fingerprint
 from ..scores import Example
-from .fusion import FusionMethod, Side, Values, begin_from, weighted
+from .fusion import FusionMethod, Side, begin_from
 
 DISTILLED = ('base', 'features', 'result')
 

@@ -24,7 +24,7 @@ NEAR = 0.7  # share of crops that are taken around an object
 
 
 class DetectionTask(Task):
-    """Boxes that people drew (``labels`` of ``DATA/train`` and of ``more``) and those of synthetic roads."""
+    """Boxes by people (``labels`` of ``DATA/train`` and ``more``) and those of synthetic roads."""
 
     name = 'detection'
 

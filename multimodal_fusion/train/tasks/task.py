@@ -104,7 +104,7 @@ class Task(ABC):
 def training_pairs(
     data: Path, settings: TaskSettings, selection: Selection, *targets: str
 ) -> Iterator[tuple[Path, list[tuple[PairFiles, Path]]]]:
-    """What may be learnt from: of ``data/train`` and ``more``, each folder of targets that is there,
+    """What may be learnt from: in ``data/train`` and ``more``, each folder of targets that is there
     with the pairs that have a file in it. targets: such as ``labels/*.txt``. Raises UserError."""
     held_out = StemList.read(settings.held_out) if settings.held_out else None
     for folder in (data / 'train', *map(Path, settings.more)):

@@ -1,4 +1,4 @@
-"""The terms of the search space by hand, and the loss and measure of segmentation."""
+"""The terms of the search space by hand, and the loss of segmentation."""
 
 import math
 
@@ -6,13 +6,9 @@ import pytest
 
 torch = pytest.importorskip('torch', reason='training needs the train extra')
 
+from multimodal_fusion.io.mask_files import IGNORE
 from multimodal_fusion.train.losses.search_space import FIXED, NAMES, PLAIN, saliency
-from multimodal_fusion.train.losses.segmentation import (
-    IGNORE,
-    confusion,
-    intersection_over_union,
-    segmentation_loss,
-)
+from multimodal_fusion.train.losses.segmentation import segmentation_loss
 
 
 def flat(level):
@@ -68,12 +64,3 @@ def test_segmentation_by_hand():
     assert float(segmentation_loss(right * 0, masks)) == pytest.approx(expected, abs=1e-5)
     nothing = torch.full_like(masks, IGNORE)
     assert torch.isfinite(segmentation_loss(right, nothing))
-
-
-def test_intersection_over_union_by_hand():
-    """Class 0: one of two found, nothing else called it: 1/2. Class 1: one right, one that is 0:
-    1/2. Class 2 is nowhere."""
-    counts = confusion(torch.tensor([0, 1, 1, 1]), torch.tensor([0, 0, 1, IGNORE]), 3)
-    assert counts.tolist() == [[1, 1, 0], [0, 1, 0], [0, 0, 0]]
-    found = intersection_over_union(counts)
-    assert found[:2].tolist() == [0.5, 0.5] and found[2].isnan()

@@ -7,16 +7,16 @@ import pytest
 torch = pytest.importorskip('torch', reason='training needs the train extra')
 
 from multimodal_fusion.errors import UserError
+from multimodal_fusion.io.mask_files import IGNORE
 from multimodal_fusion.io.stems import Selection
-from multimodal_fusion.train.losses.segmentation import IGNORE
 from multimodal_fusion.train.tasks.detection import DetectionTask
 from multimodal_fusion.train.tasks.segmentation import SegmentationTask
-from multimodal_fusion.train.tasks.task import TaskCrops, TaskItem, TaskSettings, coloured
+from multimodal_fusion.train.tasks.task import TaskCrops, TaskItem, TaskSettings, coloured, large
 
 torch.set_num_threads(1)
 
 
-def settings(classes, scenes=0):
+def settings(classes, scenes=0, **more):
     return TaskSettings(
         long_side=160,
         scene_seed=2000,
@@ -24,6 +24,7 @@ def settings(classes, scenes=0):
         scene_frames=2,
         classes=classes,
         held_out='',
+        **more,
     )
 
 
@@ -82,7 +83,7 @@ def test_masks_that_people_drew(masked):
     ('mask', 'text'),
     [
         (np.zeros((32, 80)), 'is 80x32, its images are 80x64: they must be of one size'),
-        (np.full((64, 80), 3), 'has the class 3, and the configuration names 3: other, person'),
+        (np.full((64, 80), 3), 'has the class 3, and the classes are 3: other, person'),
     ],
 )
 def test_masks_that_are_refused(masked, mask, text):
@@ -98,6 +99,56 @@ def test_what_nobody_knows_is_no_class(masked):
     target = task.cut(task.items[0], 0, 0, 64, flip=True)
     assert (target == IGNORE).all()
     assert torch.isfinite(task.loss(torch.zeros(1, 3, 64, 64), [target]))
+
+
+def test_masks_of_people_know_three_numbers(masked):
+    """0 is nobody, 1 somebody, 255 unknown; in the task's own numbers."""
+    folder = masked / 'train/person_masks_derived'
+    folder.mkdir()
+    mask = np.zeros((64, 80), np.uint8)
+    mask[:10], mask[10:20] = 1, IGNORE
+    cv2.imwrite(str(folder / 'a.png'), mask)
+    (masked / 'train/mask/a.png').unlink()
+    classes = ['other', 'car', 'person']
+    target = SegmentationTask(masked, settings(classes), Selection()).items[0].target
+    assert (target[:10] == 2).all() and (target[10:20] == IGNORE).all() and not target[20:].any()
+
+
+def test_the_middle_of_a_box_stands_for_a_mask(masked):
+    """A car from (20, 16) to (60, 48): its middle is a car, its corners nobody knows."""
+    (masked / 'train/mask/a.png').unlink()
+    (masked / 'train/labels').mkdir()
+    (masked / 'train/labels/classes.txt').write_text('person\ncar\ndog\n')
+    text = '1 0.5 0.5 0.5 0.5\n2 0.05 0.05 0.1 0.1\n'
+    (masked / 'train/labels/a.txt').write_text(text)
+    task = SegmentationTask(masked, settings(CLASSES, boxes=['labels']), Selection())
+    target = task.items[0].target
+    assert target[32, 40] == 2 and target[17, 21] == IGNORE and target[3, 3] == IGNORE
+    assert target[32, 70] == 0
+    share = (target[16:48, 20:60] == 2).mean()
+    assert share == pytest.approx(np.pi / 4 * 0.6**2, abs=0.05)
+    drawn = masked / 'train/mask/a.png'
+    cv2.imwrite(str(drawn), np.full((64, 80), 1, np.uint8))
+    both = SegmentationTask(masked, settings(CLASSES, boxes=['labels']), Selection())
+    assert len(both.items) == 1 and (both.items[0].target == 1).all()
+
+
+def test_further_folders(masked, tmp_path):
+    assert len(SegmentationTask(masked, settings(CLASSES), Selection()).items) == 1
+    more = settings(CLASSES, more=[str(masked / 'train')])
+    assert len(SegmentationTask(tmp_path / 'nothing', more, Selection()).items) == 1
+    with pytest.raises(UserError, match=r'has no folder labels: expected one'):
+        DetectionTask(tmp_path, settings(['person', 'car'], more=[str(tmp_path)]), Selection())
+
+
+def test_images_that_crops_do_not_fit_in(capsys):
+    def item(side):
+        return TaskItem('a', 'a', np.zeros((side, 80), np.uint8), None, None)
+
+    assert large([item(64), item(63)], 64)[0].thermal.shape == (64, 80)
+    assert '1 of 2 images are smaller than the 64-pixel crops' in capsys.readouterr().err
+    with pytest.raises(UserError, match=r'lower patch, or raise options\.long_side'):
+        large([item(63)], 64)
 
 
 def test_the_picture_that_a_task_sees():
