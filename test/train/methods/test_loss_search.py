@@ -1,5 +1,7 @@
 """The loss search: a planted problem, tasks of ours and of one's own, and what it refuses."""
 
+import subprocess
+
 import numpy as np
 import pytest
 import yaml
@@ -11,7 +13,8 @@ from multimodal_fusion.train.config import Config
 from multimodal_fusion.train.run import Checkpoint
 from multimodal_fusion.train.tasks.task import TaskItem, scene_of, split
 
-from ...helpers.runs import CONFIGS, train_with, write_pairs
+from ...helpers.runs import CONFIGS, command, train_with, write_pairs
+from .test_mmdrfuse import in_two
 
 torch.set_num_threads(1)
 THERMAL_TASK = '''
@@ -108,6 +111,26 @@ def test_a_task_that_needs_thermal_finds_the_thermal_terms(own, tmp_path):
     assert (tmp_path / 'run/weights.png').stat().st_size
     trusted = [f'{own}:Blend']
     assert Checkpoint.load(tmp_path / 'run', trusted).network.share.sigmoid() > 0.6
+
+
+@pytest.mark.slow
+def test_two_processes_find_what_one_finds(own, tmp_path):
+    """Each has half of the batch and crops of its own."""
+    values = {
+        **PLANTED,
+        'loss_search.task': f'{own}:Thermometer',
+        'loss_search.network': f'{own}:Blend',
+    }
+    shares = []
+    for processes in (1, 2):
+        run = tmp_path / f'{processes}'
+        words = command('loss-search', tmp_path, run, values)
+        code = in_two(words).returncode if processes == 2 else subprocess.run(words).returncode
+        assert code == 0
+        found = yaml.safe_load((run / 'searched_loss.yaml').read_text())['weights']
+        searched = {n: w for n, w in found.items() if not n.startswith('mse_salient')}
+        shares.append(sum(w for name, w in searched.items() if name.endswith('_ir')))
+    assert min(shares) >= 0.7 and abs(shares[0] - shares[1]) < 0.05
 
 
 def stay(*_):

@@ -241,6 +241,20 @@ def test_two_processes_train_to_the_quality_of_one(tmp_path, data, no_export):
 # Bad input
 
 
+def test_a_searched_loss_stands_for_the_comprehensive_one(data, tmp_path):
+    """Of weight 1 alone it is the loss; distillation and refresh go on beside it."""
+    loss = tmp_path / 'searched_loss.yaml'
+    loss.write_text(yaml.safe_dump({'weights': {'l1_ir': 0.75, 'ssim_vis': 0.25}}))
+    zero = {f'mmdrfuse.weights.{term}': 0 for term in ('distillation', 'refresh')}
+    run(STUDENT, data, tmp_path / 'run', **zero, **{'mmdrfuse.loss': str(loss)})
+    for row in rows(tmp_path / 'run')[1:]:
+        assert row['train_loss'] == row['train_searched'] != '0.0'
+        assert float(row['train_intensity']) == float(row['train_perception']) == 0
+    loss.write_text('weights: {l1_ir: -1}')
+    with pytest.raises(UserError, match='is no loss: expected "weights:"'):
+        run(STUDENT, data, tmp_path / 'other', **zero, **{'mmdrfuse.loss': str(loss)})
+
+
 def test_without_vgg_it_says_what_to_do(tmp_path, data, no_export, capsys):
     vgg(data).unlink()
     words = command(f'{TEACHER}-cpu', data, tmp_path / 'run', {**SMALL, 'steps': 1})[3:]
