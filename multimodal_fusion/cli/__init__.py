@@ -16,8 +16,8 @@ from .. import __version__
 from ..errors import NO_MEMORY, Interrupted, UserError, out_of_memory
 
 COMMANDS = (
-    'demo', 'fuse', 'replay', 'evaluate', 'bench', 'models', 'doctor', 'data', 'train', 'ablate',
-    'export',
+    'demo', 'fuse', 'calibrate', 'replay', 'evaluate', 'bench', 'models', 'doctor', 'data', 'train',
+    'ablate', 'export',
 )  # fmt: skip
 # Spellings of before 0.2.0, which go with it: (command, word) to what it is called now.
 _MOVED = {

@@ -5,6 +5,7 @@ Subscribes  rgb/image_raw, thermal/image_raw  (or .../compressed, by input.*_tra
 Publishes   fused/image_raw, fused/camera_info, /diagnostics
             fused/state  (what goes out and how the streams are; latched)
             fused/blend_mask  (of a model that blends: mono8, 255 where all is thermal)
+            fused/valid_mask  (mono8, 255 where thermal is seen; registration.py)
             fused/detections_image, fused/detections  (if detector.enabled; detections.py)
 Parameters  multimodal_fusion/pipeline/settings.py; config/fusion.yaml
 """
@@ -40,6 +41,7 @@ from .detections import DetectionOutput, Work
 from .diagnostics import Diagnostics, QosWatch, Teller
 from .distro import image_message, latched, qos, spin
 from .graph import shared_name, why_silent
+from .registration import RegistrationPorts
 from .ros_parameters import declare, idle_files
 from .slot import Slot
 
@@ -117,6 +119,9 @@ class FusionNode(Node):
         self._states = self.create_publisher(String, 'fused/state', latched())
         self._message = image_message(Header())  # used again: publishing is over when it returns
         self._mask = self.create_publisher(Image, 'fused/blend_mask', outputs)
+        self._registration = RegistrationPorts(
+            self, outputs, lambda: self._configuration.current.pipeline.preparation.registration
+        )
         self._boxes = DetectionOutput(self, outputs, self._refuse)
         self._diagnostics = Diagnostics(self)
 
@@ -183,7 +188,7 @@ class FusionNode(Node):
             self._configuration.current.pipeline.detector is not None and self._boxes.listened()
         )
         plain = self._fused.get_subscription_count() > 0 or self._infos.listened()
-        return self._mask_wanted() or detecting or plain
+        return self._mask_wanted() or detecting or plain or self._registration.listened()
 
     def _mask_wanted(self) -> bool:
         fuser = self._configuration.current.pipeline.fuser
@@ -245,6 +250,7 @@ class FusionNode(Node):
             self._publish(fused, header, lap)
             if mask is not None and self._mask.get_subscription_count() > 0:
                 self._mask.publish(messages.fill(image_message(header), mask))
+            self._registration.fused(header, pair.thermal.thermal.counts, fused)
             later = max(pair.rgb, pair.thermal, key=arrival)
             if 0 <= later.age < _PRESENT:
                 lap.seconds['receive'] = later.age

@@ -13,6 +13,7 @@ from ..fusers.fuser import Fuser, ModelSettings
 from ..fusers.pair import keep_colour
 from ..io import messages
 from ..io.pixels import luma
+from ..registration.warp import blend
 from .frames import Lone, ThermalFrame
 from .pairing import Pair
 from .preparation import Preparation
@@ -97,6 +98,10 @@ class Pipeline:
             fused = keep_colour(visible, grey, fused)
         else:
             fused, mask = self.fuser.fuse_and_mask(visible, white_hot)
+        weights = self.preparation.registration.weights(frame.counts.shape[:2], visible.shape[:2])
+        if weights is not None:
+            fused = blend(fused, visible, weights)
+            mask = None if mask is None else (mask * weights).astype(np.uint8)
         lap('fuse')
         return fused, mask
 

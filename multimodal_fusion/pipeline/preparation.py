@@ -21,8 +21,7 @@ class Preparation:
     @classmethod
     def of(cls, settings: Settings) -> 'Preparation':
         """Raises UserError where they do not fit each other."""
-        registration = settings.registration
-        return cls(settings.thermal, Registration(registration.mode, registration.homography))
+        return cls(settings.thermal, Registration.of(settings.registration))
 
     def white_hot(
         self,

@@ -6,6 +6,7 @@ visible's diagonal, and the blocks that land within 1% vote for, each with its e
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -43,20 +44,20 @@ def vote(aligner: Aligner, matrix: np.ndarray) -> Vote:
     tops = np.linspace(rows[0], rows[-1] + 1, BLOCKS + 1).astype(int)
     lefts = np.linspace(columns[0], columns[-1] + 1, BLOCKS + 1).astype(int)
     found = []
-    for y0, y1 in zip(tops, tops[1:], strict=False):
-        for x0, x1 in zip(lefts, lefts[1:], strict=False):
+    for y0, y1 in pairwise(tops):
+        for x0, x1 in pairwise(lefts):
             if y1 - y0 < 6 or x1 - x0 < 6 or known[y0:y1, x0:x1].mean() < KNOWN:
                 continue
-            scores, energy = 0.0, 0.0
+            side = 2 * reach + 1
+            scores, energy = np.zeros((side, side)), 0.0
             for shown, one in zip(aligner.visible, overlaps, strict=True):
                 block = _planes(one.thermal[:, y0:y1, x0:x1])
                 around = cv2.copyMakeBorder(
                     _planes(shown), reach, reach, reach, reach, cv2.BORDER_CONSTANT, value=0
                 )[y0 : y1 + 2 * reach, x0 : x1 + 2 * reach]
-                power = float((block**2).sum())
-                energy += power
-                scores = scores + _correlation(around, block)
-            y, x = np.unravel_index(int(np.argmax(scores)), scores.shape)
+                energy += float((block**2).sum())
+                scores += _correlation(around, block)
+            y, x = _peak(scores)
             found.append((energy, np.hypot(y - reach, x - reach)))
     if not found:
         return Vote(0.0, 0, 0.0)
@@ -66,7 +67,20 @@ def vote(aligner: Aligner, matrix: np.ndarray) -> Vote:
     good = distances <= near
     share = float(energies[good].sum() / energies.sum())
     apart = float(np.median(distances[good])) if good.any() else 0.0
-    return Vote(share, len(energies), apart / aligner.to_work[0, 0])
+    return Vote(share, len(energies), apart / float(aligner.to_work[0, 0]))
+
+
+def _peak(scores: np.ndarray) -> tuple[float, float]:
+    """Row and column of the largest, to a part of a pixel by parabolas."""
+    y, x = (int(i) for i in np.unravel_index(int(np.argmax(scores)), scores.shape))
+    place = [float(y), float(x)]
+    for axis, line in enumerate((scores[:, x], scores[y])):
+        i = (y, x)[axis]
+        if 0 < i < len(line) - 1:
+            low, top, high = line[i - 1 : i + 2]
+            bend = low - 2 * top + high
+            place[axis] += float(0.5 * (low - high) / bend) if bend < 0 else 0.0
+    return place[0], place[1]
 
 
 def _planes(channels: np.ndarray) -> np.ndarray:
@@ -78,10 +92,11 @@ def _planes(channels: np.ndarray) -> np.ndarray:
 
 def _correlation(around: np.ndarray, block: np.ndarray) -> np.ndarray:
     """Of a block with each place of what is around it, over the root of the energy there."""
-    joint = sum(
+    parts = [
         cv2.matchTemplate(np.ascontiguousarray(around[..., i]), block[..., i].copy(), cv2.TM_CCORR)
         for i in range(block.shape[-1])
-    )
+    ]
+    joint = np.sum(parts, axis=0)
     energy = cv2.boxFilter(
         (around**2).sum(-1), -1, block.shape[1::-1], normalize=False, anchor=(0, 0),
         borderType=cv2.BORDER_CONSTANT,

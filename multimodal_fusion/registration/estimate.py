@@ -26,9 +26,11 @@ FEW = 5  # frames that the search sees
 FINALISTS = 5
 MOVES = 0.08  # of the diagonal, at most, in refining
 OTHER = 0.03  # of it: hypotheses that are not the same
-SURE = 0.55  # share of the blocks' energy
+SURE = 0.55  # share of the blocks' energy, where they are as many as `WHOLE`
+FEWER = 0.04  # more of it for each block that is missing: few agree by chance more easily
 LEAST_BLOCKS = 4
-RIVAL = 0.95  # score of the second over that of the first
+RIVAL, DOUBTED = 0.95, 0.8  # worth of the second over that of the first; unless most agree
+MOST = 0.75
 MANY = 5  # frames from which on a homography can be told
 WHOLE = 12  # blocks with texture, out of 16, for a homography
 
@@ -55,14 +57,14 @@ class Estimate:
         """How sure it is, and why."""
         return (
             f'{self.vote.share:.0%} of the edges in {self.vote.blocks} blocks agree on it (from '
-            f'{SURE:.0%} on it is believed), they are off by {self.vote.apart:.1f} pixels in the '
+            f'{asked(self.vote):.0%} on it is believed), they are off by {self.vote.apart:.1f} pixels in the '
             f'median, and the next best explanation is worth {self.rival:.0%} of it'
         )
 
 
 def estimate(frames: Sequence[tuple[np.ndarray, np.ndarray]], model: Model = 'auto') -> Estimate:
-    """frames: (visible, thermal) of one rig: visible uint8 (H, W, 3) BGR or (H, W), thermal uint8 or
-    uint16 (h, w), or false colour (h, w, 3). Raises UserError for sizes that change."""
+    """frames: (visible, thermal) of one rig. visible: uint8 (H, W, 3) BGR or (H, W). thermal: uint8
+    or uint16 (h, w), or false colour (h, w, 3). Raises UserError for sizes that change."""
     pairs = [(grey(visible), grey(thermal)) for visible, thermal in frames]
     sizes = {(visible.shape, thermal.shape) for visible, thermal in pairs}
     if len(sizes) != 1:
@@ -105,22 +107,28 @@ def estimate(frames: Sequence[tuple[np.ndarray, np.ndarray]], model: Model = 'au
     if len(pairs) > len(few) or free == 'homography':
         matrix, _ = Aligner(pairs, FINE).climb(matrix, free, MOVES * diagonal)
         voted = vote(fine, matrix)
-    return Estimate(matrix, free, score, voted, rival, len(pairs), _doubt(voted, rival))
+    return Estimate(matrix, free, score, voted, rival, len(pairs), doubt(voted, rival))
+
+
+def asked(voted: Vote) -> float:
+    """The share from which on an alignment is believed."""
+    return SURE + FEWER * max(0, WHOLE - voted.blocks)
 
 
 def _worth(score: float, voted: Vote) -> float:
     return score * (0.2 + voted.share)
 
 
-def _doubt(voted: Vote, rival: float) -> str:
+def doubt(voted: Vote, rival: float) -> str:
     more = 'give more frames, of scenes with edges that are warm and visible over the whole image'
     if voted.blocks < LEAST_BLOCKS:
         return f'only {voted.blocks} parts of the overlap have edges in both images; {more}'
-    if voted.share < SURE:
+    if voted.share < asked(voted):
         return (
-            f'only {voted.share:.0%} of the edges agree on one place, {SURE:.0%} are asked for; '
+            f'only {voted.share:.0%} of the edges in {voted.blocks} blocks agree on one place, '
+            f'{asked(voted):.0%} are asked for; '
             f'{more}'
         )
-    if rival > RIVAL:
+    if rival > (RIVAL if voted.share >= MOST else DOUBTED):
         return f'another place explains the pictures {rival:.0%} as well; {more}'
     return ''

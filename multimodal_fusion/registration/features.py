@@ -13,7 +13,7 @@ import numpy as np
 BLUR = 1.0  # px, before gradients
 LOCAL = 12.0  # px, of the mean that a gradient's size is measured by
 FLOOR = 0.15  # of the mean over the image, added to it: flat parts stay quiet
-ERODED = 4  # px off the border of what is known, which would be an edge itself
+ERODED = 5  # px off the border of what is known, which is an edge itself: as far as filters reach
 
 
 @dataclass(frozen=True)

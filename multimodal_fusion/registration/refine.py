@@ -1,8 +1,8 @@
 """A hypothesis made exact: the correlation of features climbed, by Gauss-Newton, over all frames.
 
-With v and t the features of both over the overlap of all frames, rho = <v, t> / (|v| |t|) is largest
-where |v/|v| - t/|t||^2 is least. Thermal images are warped anew at each step, and their features
-computed from what was warped.
+With v and t the features of both over the overlap of all frames, rho = <v, t> / (|v| |t|) is
+largest where |v/|v| - t/|t||^2 is least. Thermal images are warped anew at each step, and their
+features computed from what was warped.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 
 from .features import Features, features
-from .search import LEAST_OVERLAP, OVERLAP_POWER, gap, grid, resized, scaled
+from .search import LEAST_OVERLAP, OVERLAP_POWER, gap, resized, scaled
+from .stored import grid
 
 Basis = Callable[[np.ndarray, np.ndarray], list[tuple[np.ndarray, np.ndarray]]]
 """Of normalised pixels x and y (-1 to 1): how they move with each parameter."""

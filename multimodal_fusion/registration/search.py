@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from .features import Features, features
+from .stored import grid
 
 SIDE = 160  # px, the longer side of the larger field of view
 SCALES = np.geomspace(0.3, 2.0, 29)  # thermal's diagonal over the visible's
@@ -98,12 +99,6 @@ def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     )
 
 
-def grid(size: Sequence[int], other: Sequence[int]) -> np.ndarray:
-    """3x3: pixels of an image to those of the same at another size (centres are whole numbers)."""
-    y, x = (b / a for a, b in zip(size, other, strict=True))
-    return np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2], [0, 0, 1.0]])
-
-
 def _turned(size: tuple[int, int], degrees: float) -> tuple[np.ndarray, tuple[int, int]]:
     """(3x3, size of the result): an image turned about its centre, nothing cut off."""
     height, width = size
@@ -113,7 +108,7 @@ def _turned(size: tuple[int, int], degrees: float) -> tuple[np.ndarray, tuple[in
         int(np.ceil(height * cosine + width * sine)),
         int(np.ceil(width * cosine + height * sine)),
     )
-    turn[:, 2] += (outer[1] - width) / 2, (outer[0] - height) / 2
+    turn[:, 2] += np.array([(outer[1] - width) / 2, (outer[0] - height) / 2])
     return np.vstack((turn, (0, 0, 1))), outer
 
 

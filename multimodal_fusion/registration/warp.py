@@ -1,15 +1,19 @@
 """Thermal pixels to RGB pixels."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
 
 import cv2
 import numpy as np
 
 from ..errors import UserError
 from ..parameters import option
+from .stored import Size, Stored, check_matrix, grid
 
 MODES = ('none', 'resize', 'homography')
+_IDENTITY = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
 
 
 @dataclass(frozen=True)
@@ -22,45 +26,138 @@ class RegistrationSettings:
         choices=MODES,
     )
     homography: list[float] = option(
-        [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
-        'Nine numbers, row by row, that take thermal pixels to RGB pixels.',
+        _IDENTITY,
+        'Nine numbers, row by row, that take thermal pixels to RGB pixels; unless there is a file.',
+    )
+    file: str = option(
+        '',
+        'Of mode homography: a file of "multimodal_fusion calibrate", for images of any size that '
+        'show the same. ~/save_registration writes it.',
+    )
+    dx: float = option(
+        0.0,
+        'Nudge, on top of any mode: to the right.',
+        unit='RGB pixels',
+        low=-2000.0,
+        high=2000.0,
+    )
+    dy: float = option(0.0, 'Nudge: down.', unit='RGB pixels', low=-2000.0, high=2000.0)
+    scale: float = option(1.0, 'Nudge: larger, about the middle of the image.', low=0.2, high=5.0)
+    rotation: float = option(
+        0.0,
+        'Nudge: clockwise, about the middle of the image.',
+        unit='degrees',
+        low=-180.0,
+        high=180.0,
+    )
+    feather: int = option(
+        12,
+        'Width of the edge over which thermal fades in where it does not cover the RGB image.',
+        unit='pixels',
+        low=0,
+        high=500,
     )
 
+    @property
+    def nudged(self) -> bool:
+        return (self.dx, self.dy, self.scale, self.rotation) != (0.0, 0.0, 1.0, 0.0)
 
+
+@dataclass(frozen=True)
 class Registration:
     """Brings a thermal image onto the visible image's pixel grid.
 
-    mode: ``none`` (the cameras are registered already), ``resize`` (same field of view, other
-    resolution), ``homography`` (one plane or far scene).
-    homography: nine numbers, row by row, that take thermal pixel coordinates (x, y, 1) to visible
-    ones. What the thermal camera does not see is 0, as cold as can be.
+    Matrices and masks are made once for each two sizes. Make one with `of`.
     """
 
-    def __init__(self, mode: str = 'none', homography: Sequence[float] = ()):
-        if mode not in MODES:
-            raise UserError(f'registration.mode is {mode!r}; use one of {", ".join(MODES)}')
-        self.mode = mode
-        self.matrix: np.ndarray | None = None
-        if mode == 'homography':
-            if len(homography) != 9:
-                raise UserError(
-                    'registration.homography needs nine numbers (3x3, row by row), '
-                    f'got {len(homography)}'
-                )
-            self.matrix = np.array(homography, np.float64).reshape(3, 3)
-            if np.array_equal(self.matrix, np.eye(3)):
-                raise UserError(
-                    'registration.mode is homography, but registration.homography is the identity: '
-                    'give the nine numbers that take thermal pixels to RGB pixels'
-                )
-            if not np.isfinite(self.matrix).all() or abs(np.linalg.det(self.matrix)) < 1e-12:
-                raise UserError('registration.homography cannot be inverted; calibrate it again')
+    settings: RegistrationSettings = field(default_factory=RegistrationSettings)
+    stored: Stored | None = None
 
-    def apply(self, thermal: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-        """thermal: uint8 (h, w). shape: (H, W) of the visible image. Returns uint8 (H, W)."""
-        height, width = shape
-        if self.matrix is not None:
-            return cv2.warpPerspective(thermal, self.matrix, (width, height))
-        if self.mode == 'resize' and thermal.shape != (height, width):
-            return cv2.resize(thermal, (width, height), interpolation=cv2.INTER_LINEAR)
-        return thermal
+    @classmethod
+    def of(cls, settings: RegistrationSettings) -> Registration:
+        """Raises UserError."""
+        if settings.mode != 'homography':
+            return cls(settings)
+        if settings.file:
+            return cls(settings, Stored.read(settings.file))
+        if len(settings.homography) != 9:
+            raise UserError(
+                'registration.homography needs nine numbers (3x3, row by row), '
+                f'got {len(settings.homography)}'
+            )
+        if list(settings.homography) == _IDENTITY and not settings.nudged:
+            raise UserError(
+                'registration.mode is homography, but registration.homography is the identity: '
+                'give the nine numbers that take thermal pixels to RGB pixels, or '
+                'registration.file (see "multimodal_fusion calibrate")'
+            )
+        matrix = np.array(settings.homography, np.float64).reshape(3, 3)
+        check_matrix(matrix, 'registration.homography')
+        return cls(settings)
+
+    def matrix(self, thermal: Size, visible: Size) -> np.ndarray | None:
+        """3x3, thermal to visible pixels, for images of these (height, width); None where nothing
+        is warped: the sizes are equal and nothing is moved, or the fuser has to refuse them."""
+        settings = self.settings
+        if settings.mode == 'homography':
+            if self.stored is not None:
+                base = self.stored.at(thermal, visible)
+            else:
+                base = np.array(settings.homography, np.float64).reshape(3, 3)
+        elif settings.mode == 'resize':
+            base = grid(thermal, visible)
+        elif thermal != visible or not settings.nudged:
+            return None
+        else:
+            base = np.eye(3)
+        if not settings.nudged:
+            return base
+        height, width = visible
+        middle = np.array([[1, 0, (width - 1) / 2], [0, 1, (height - 1) / 2], [0, 0, 1]])
+        turn = np.deg2rad(settings.rotation)
+        cosine, sine = settings.scale * np.cos(turn), settings.scale * np.sin(turn)
+        nudge = np.array([[cosine, -sine, settings.dx], [sine, cosine, settings.dy], [0, 0, 1]])
+        return middle @ nudge @ np.linalg.inv(middle) @ base
+
+    def apply(self, thermal: np.ndarray, shape: Size) -> np.ndarray:
+        """thermal: uint8 (h, w). shape: (H, W) of the visible image. Returns uint8 (H, W); what the
+        thermal camera does not see is 0, as cold as can be."""
+        if self.settings.mode == 'resize' and not self.settings.nudged:
+            if thermal.shape == shape:
+                return thermal
+            return cv2.resize(thermal, shape[::-1], interpolation=cv2.INTER_LINEAR)
+        matrix = self.matrix(_size(thermal), shape)
+        if matrix is None:
+            return thermal
+        return cv2.warpPerspective(thermal, matrix, shape[::-1])
+
+    def weights(self, thermal: Size, visible: Size) -> np.ndarray | None:
+        """Where thermal is seen: float32 (H, W), 1 inside, 0 outside, rising over the feather; None
+        where it covers the whole image."""
+        matrix = self.matrix(thermal, visible)
+        if matrix is None or (self.settings.mode == 'resize' and not self.settings.nudged):
+            return None
+        return _weights(matrix.tobytes(), thermal, visible, self.settings.feather)
+
+
+def _size(image: np.ndarray) -> Size:
+    return image.shape[0], image.shape[1]
+
+
+@lru_cache(maxsize=8)
+def _weights(matrix: bytes, thermal: Size, visible: Size, feather: int) -> np.ndarray | None:
+    place = np.frombuffer(matrix).reshape(3, 3)
+    inside = cv2.warpPerspective(
+        np.ones(thermal, np.uint8), place, visible[::-1], flags=cv2.INTER_NEAREST
+    )
+    if inside.all():
+        return None
+    distance = cv2.distanceTransform(inside, cv2.DIST_L2, 5)
+    found = np.clip(distance / (feather + 1), 0, 1)
+    found.flags.writeable = False
+    return found
+
+
+def blend(fused: np.ndarray, visible: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The fused image where thermal is seen, the visible one elsewhere; uint8, of one shape."""
+    return cv2.blendLinear(fused, visible, weights, 1 - weights)

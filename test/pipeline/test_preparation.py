@@ -18,7 +18,11 @@ from multimodal_fusion.pipeline.settings import checked
 from ..helpers import bags
 
 MATRIX = [2.0, 0.0, 3.0, 0.0, 2.0, -2.0, 0.0, 0.0, 1.0]
-SETTINGS = {'registration.mode': 'homography', 'registration.homography': MATRIX}
+SETTINGS = {
+    'registration.mode': 'homography',
+    'registration.homography': MATRIX,
+    'registration.feather': 0,
+}
 BLACK = np.zeros((96, 128, 3), np.uint8)
 
 
@@ -36,7 +40,7 @@ def check(fused, counts):
 def robot(tmp_path):
     """The node's parameter file."""
     path = tmp_path / 'robot.yaml'
-    parameters = {'registration': {'mode': 'homography', 'homography': MATRIX}}
+    parameters = {'registration': {'mode': 'homography', 'homography': MATRIX, 'feather': 0}}
     parameters['model'] = {'name': 'max'}
     path.write_text(yaml.safe_dump({'/**': {'ros__parameters': parameters}}))
     return path

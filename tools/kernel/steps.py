@@ -14,7 +14,7 @@ import numpy as np
 from multimodal_fusion.benchmark.table import markdown
 from multimodal_fusion.fusers.kernel.recycled import Recycled
 from multimodal_fusion.pipeline.thermal import to_white_hot
-from multimodal_fusion.registration.warp import Registration
+from multimodal_fusion.registration.warp import Registration, RegistrationSettings
 
 _LIMITS = (7012.37, 8433.21)  # counts
 _MATRIX = (2.01, 0.02, 5.0, 0.01, 1.98, -3.0, 1e-5, 2e-5, 1.0)
@@ -91,9 +91,10 @@ def _thermal() -> dict[str, Callable]:
 def _homography() -> dict[str, Callable]:
     noise = np.random.default_rng(0).integers(0, 256, (512, 640), np.uint8)
     thermal = cv2.GaussianBlur(noise, (0, 0), 2)
-    registration = Registration('homography', _MATRIX)
+    settings = RegistrationSettings('homography', list(_MATRIX))
+    registration = Registration.of(settings)
     x, y = np.meshgrid(*map(np.arange, _SIZE))
-    at = np.stack([x, y, np.ones_like(x)], -1) @ np.linalg.inv(registration.matrix).T
+    at = np.stack([x, y, np.ones_like(x)], -1) @ np.linalg.inv(np.reshape(_MATRIX, (3, 3))).T
     maps = (at[..., :2] / at[..., 2:]).astype(np.float32)
     fixed = cv2.convertMaps(maps[..., 0], maps[..., 1], cv2.CV_16SC2)
     return {

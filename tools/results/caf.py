@@ -32,7 +32,13 @@ OTHERS = ('mmdrfuse_pyramid', 'mobilefuse')  # with detection, one seed
 SHIPPED = 'detector_person_car'
 SETTINGS = {'detection': 'task-network', 'segmentation': 'task-network-segmentation'}
 SEARCH = {'detection': 'loss-search', 'segmentation': 'loss-search-segmentation'}
-TUNED_ON = {'segmentation': ['task_network.options.boxes=[labels]']}  # fusing the rest takes long
+TUNED_ON = {  # fusing the rest takes long
+    'detection': ['task_network.options.scene_seeds=6'],
+    'segmentation': [
+        'task_network.options.scene_seeds=6',
+        'task_network.options.boxes=[labels]',
+    ],
+}
 
 
 @dataclass(frozen=True)
@@ -132,7 +138,8 @@ class Runs:
                     self.path('fused', variant.name),
                     [
                         'fusion', f'seed={variant.seed}', f'fusion.network={variant.network}',
-                        'steps=250', 'batch=4', 'evaluate_every=125', 'fusion.patch=64',
+                        'steps=120', 'batch=4', 'evaluate_every=60', 'fusion.patch=64',
+                        'fusion.validation_pairs=8', 'fusion.validation_side=128',
                         'optimiser.learning_rate=1e-3', 'optimiser.warm_up=10',
                         'fusion.perceived=1', f'name=caf_{variant.loss}', *self.loss(variant),
                     ],
@@ -143,7 +150,7 @@ class Runs:
 
     def _gently(self, task: str) -> list[str]:
         start = SHIPPED if task == 'detection' else str(self.path(task, 'trained'))
-        return ['--start', start, 'steps=250', 'optimiser.learning_rate=3e-4']
+        return ['--start', start, 'steps=150', 'optimiser.learning_rate=3e-4']
 
     def tuned(self, variants: Sequence[Variant]) -> None:
         self.all(
@@ -153,7 +160,7 @@ class Runs:
                     [
                         SETTINGS[task], f'seed={variant.seed}', f'task_network.{self.more}',
                         f'task_network.images=[{self.path("fused", variant.name)}]',
-                        *self._gently(task), *TUNED_ON.get(task, []),
+                        *self._gently(task), *TUNED_ON[task],
                     ],
                 )
                 for variant in variants

@@ -25,7 +25,7 @@ from multimodal_fusion.pipeline.preparation import Preparation
 
 SIDE = 320
 METRICS = ('MI', 'VIF', 'Qabf', 'SSIM', 'KC')
-EVERY = 2  # of the pairs of ivif_test
+EVERY = 4  # of the pairs of ivif_test
 Images = tuple[np.ndarray, np.ndarray]
 
 

@@ -127,6 +127,8 @@ class Fusion(PairMethod):
         halo: Positive = 0.0
         vgg: str = 'auto'
         perceived: Annotated[int, Field(ge=0)] = 0
+        validation_pairs: Annotated[int, Field(ge=0)] = 0
+        validation_side: Annotated[int, Field(ge=0)] = 0
 
     def __init__(self, settings: Settings, engine: Engine, data: Path):
         self.engine, self.halo = engine, settings.halo
@@ -138,7 +140,7 @@ class Fusion(PairMethod):
         colour = settings.visible == 'colour'
         self.columns = ('loss', *self.terms, *['halo'] * bool(self.halo))
         pairs = load_folders(data, engine.config.seed, colour, engine.config.selection)
-        self.validation = pairs.validation
+        self.validation = judged(pairs.validation, settings)
         self.data, self.fingerprint = pairs.description, pairs.fingerprint
         train = large_enough(pairs.train, settings.patch)
         self.crops = engine.batches(
@@ -196,6 +198,13 @@ class Fusion(PairMethod):
             name: term(*(grey if name in ours else images)) for name, term in self.terms.items()
         }
         return weighted(self.factors, values), values
+
+
+def judged(pairs: Sequence[ImagePair], settings: Fusion.Settings) -> Sequence[ImagePair]:
+    """The validation pairs: so many, spread, and of each the middle; all of all by default."""
+    some = spread(pairs, settings.validation_pairs) if settings.validation_pairs else pairs
+    side = settings.validation_side
+    return [pair.centre(side) for pair in some] if side else some
 
 
 def chosen_terms(settings: Fusion.Settings, data: Path) -> tuple[dict[str, Term], dict[str, float]]:

@@ -1,0 +1,148 @@
+"""A calibration without a target: frames in, a registration and pictures to judge it by out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ..errors import UserError
+from .confidence import vote
+from .estimate import FEW, FINE, Estimate, Model, doubt, estimate
+from .features import grey
+from .refine import Aligner
+from .stored import Stored, grid
+
+Frames = Sequence[tuple[np.ndarray, np.ndarray]]
+Matcher = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""(visible, thermal), both uint8 (H, W): points of both, float (N, 2) each, x and y, in pixels."""
+SQUARE = 16  # squares of a checkerboard over the width
+LEAST_MATCHES = 12
+NEAR = 0.01  # of the diagonal: how far a match may be off
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """estimate: what was found. stored: it as a file."""
+
+    estimate: Estimate
+    stored: Stored
+
+
+def calibrate(frames: Frames, model: Model = 'auto', matcher: Matcher | None = None) -> Calibration:
+    """frames: as for `estimate`; more of them make it surer. matcher: points to go by instead of
+    the search. Raises UserError."""
+    found = matched(frames, matcher) if matcher else estimate(frames, model)
+    visible, thermal = frames[0]
+    about = {
+        'made_by': 'multimodal_fusion calibrate',
+        'model': found.model,
+        'frames': found.frames,
+        'agreement': round(float(found.vote.share), 3),
+        'blocks': found.vote.blocks,
+        'median_error_px': round(float(found.vote.apart), 2),
+        'rival': round(float(found.rival), 3),
+    }
+    sizes = [(image.shape[0], image.shape[1]) for image in (thermal, visible)]
+    stored = Stored(found.matrix, sizes[0], sizes[1], about)
+    return Calibration(found, stored)
+
+
+def matched(frames: Frames, matcher: Matcher) -> Estimate:
+    """By points that a matcher finds in all frames, judged as any other. Raises UserError."""
+    pairs = [(grey(visible), grey(thermal)) for visible, thermal in frames]
+    points: list[list[np.ndarray]] = [[], []]
+    for visible, thermal in pairs:
+        both = [np.asarray(p, np.float64) for p in matcher(visible, thermal)]
+        if (
+            len(both) != 2
+            or any(p.ndim != 2 or p.shape[1] != 2 for p in both)
+            or len(both[0]) != len(both[1])
+        ):
+            raise UserError(
+                'a matcher must return points of visible and thermal, both (N, 2); got '
+                f'{", ".join(str(p.shape) for p in both)}'
+            )
+        for kept, some in zip(points, both, strict=True):
+            kept.append(some)
+    shown, warm = (np.concatenate(part) for part in points)
+    if len(shown) < LEAST_MATCHES:
+        raise UserError(
+            f'the matcher found {len(shown)} points in {len(pairs)} frames, {LEAST_MATCHES} are '
+            'needed: give more frames, or leave --matcher out'
+        )
+    limit = NEAR * float(np.hypot(*pairs[0][0].shape))
+    matrix, good = cv2.findHomography(warm, shown, cv2.RANSAC, limit)
+    if matrix is None:
+        raise UserError('the points of the matcher fit no homography: leave --matcher out')
+    aligner = Aligner(pairs[:FEW], FINE)
+    voted = vote(aligner, matrix)
+    share = float(good.mean())
+    return Estimate(
+        matrix, f'homography of {int(good.sum())} of {len(good)} points', share, voted, 0.0,
+        len(pairs), doubt(voted, 0.0),
+    )  # fmt: skip
+
+
+def before_and_after(
+    visible: np.ndarray, thermal: np.ndarray, matrix: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Pictures of one pair, uint8 (H, W): the visible image, the thermal one stretched over it and
+    as registered, and checkerboards of both with the visible one."""
+    seen, warm = grey(visible), grey(thermal)
+    size = seen.shape[::-1]
+    stretched = cv2.warpPerspective(warm, grid(warm.shape, seen.shape), size)
+    registered = cv2.warpPerspective(warm, matrix, size)
+    inside = cv2.warpPerspective(np.ones_like(warm), matrix, size, flags=cv2.INTER_NEAREST) > 0
+    return {
+        'visible': seen,
+        'thermal': np.where(inside, registered, seen // 2).astype(np.uint8),
+        'before': checkerboard(seen, stretched),
+        'after': np.where(inside, checkerboard(seen, registered), seen).astype(np.uint8),
+    }
+
+
+def checkerboard(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Squares of both in turn: edges run on where they are aligned."""
+    side = max(8, first.shape[1] // SQUARE)
+    y, x = np.indices(first.shape) // side
+    return np.where((x + y) % 2, first, second)
+
+
+PAGE = """<!doctype html><meta charset="utf-8"><title>Calibration</title>
+<style>body{{font:15px sans-serif;margin:2em;max-width:1100px}}img{{max-width:100%;display:none}}
+img.on{{display:block}}button{{font:inherit;margin:0 .4em .6em 0;padding:.3em .8em}}</style>
+<h1>Calibration</h1><p>{words}</p>
+<p>{buttons}<label><input type="checkbox" id="flip"> flip visible and thermal</label></p>
+{images}
+<script>
+const show=n=>document.querySelectorAll('img').forEach(i=>i.classList.toggle('on',i.id===n));
+document.querySelectorAll('button').forEach(b=>b.onclick=()=>show(b.name));
+let on=false;setInterval(()=>{{if(document.getElementById('flip').checked){{on=!on;
+show((on?'visible':'thermal')+'-0')}}}},500);show('after-0');
+</script>
+"""
+
+
+def write_pictures(folder: Path, frames: Frames, found: Estimate, count: int = 3) -> list[Path]:
+    """JPEGs of some frames and index.html to flip through; returns what was written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    chosen = np.unique(np.linspace(0, len(frames) - 1, min(count, len(frames))).round().astype(int))
+    written, buttons, images = [], [], []
+    for number, index in enumerate(chosen):
+        visible, thermal = frames[index]
+        for name, picture in before_and_after(visible, thermal, found.matrix).items():
+            path = folder / f'{name}-{number}.jpg'
+            path.write_bytes(cv2.imencode('.jpg', picture, [cv2.IMWRITE_JPEG_QUALITY, 88])[1])
+            written.append(path)
+            label = f'{name} {number + 1}'
+            buttons.append(f'<button name="{name}-{number}">{label}</button>')
+            images.append(f'<img id="{name}-{number}" src="{path.name}" alt="{label}">')
+    page = folder / 'index.html'
+    page.write_text(
+        PAGE.format(words=found.words(), buttons=''.join(buttons), images='\n'.join(images))
+    )
+    return [*written, page]
