@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
@@ -32,7 +33,7 @@ class RegistrationPorts:
     """in_force: what registers now."""
 
     def __init__(self, node: Node, outputs: QoSProfile, in_force: Callable[[], Registration]):
-        self._in_force = in_force
+        self._node, self._in_force = node, in_force
         self._sizes: tuple[Size, Size] | None = None  # thermal, visible
         self._mask = node.create_publisher(Image, 'fused/valid_mask', outputs)
         if Trigger is not None:
@@ -78,7 +79,11 @@ class RegistrationPorts:
             )
         about = {'made_by': 'fusion_node ~/save_registration'}
         Stored(matrix, *self._sizes, about).write(path)
-        return (
-            f'written to {Path(path).absolute()}; it holds mode and nudge: with '
-            'registration.mode homography set dx, dy to 0, scale to 1 and rotation to 0'
-        )
+        # The file holds mode and nudge: from now on it is in force, and the picture stays.
+        values = {'mode': 'homography', 'dx': 0.0, 'dy': 0.0, 'scale': 1.0, 'rotation': 0.0}
+        given = [Parameter(f'registration.{name}', value=v) for name, v in values.items()]
+        result = self._node.set_parameters_atomically(given)
+        where = f'written to {Path(path).absolute()}'
+        if not result.successful:
+            return f'{where}, but not put in force: {result.reason}'
+        return f'{where}, and in force: registration.mode is homography, the nudge is back to none'

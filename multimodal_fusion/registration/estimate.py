@@ -57,8 +57,9 @@ class Estimate:
         """How sure it is, and why."""
         return (
             f'{self.vote.share:.0%} of the edges in {self.vote.blocks} blocks agree on it (from '
-            f'{asked(self.vote):.0%} on it is believed), they are off by {self.vote.apart:.1f} pixels in the '
-            f'median, and the next best explanation is worth {self.rival:.0%} of it'
+            f'{asked(self.vote):.0%} on it is believed), they are off by {self.vote.apart:.1f} '
+            'pixels in the median, and the next best explanation is worth '
+            f'{self.rival:.0%} of it'
         )
 
 

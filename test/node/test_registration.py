@@ -1,8 +1,11 @@
 """A homography in the live node: the thermal image lies where the nine numbers put it."""
 
 import numpy as np
+from sensor_msgs.msg import Image
+from std_srvs.srv import Trigger
 
 from multimodal_fusion.io import messages
+from multimodal_fusion.registration.stored import Stored
 
 from ..pipeline.test_preparation import BLACK, MATRIX, SETTINGS, check, thermal
 from .frames import START
@@ -23,3 +26,50 @@ def test_homography_from_the_start():
         fused = messages.to_visible(node.rig.fused[0])
         assert fused.shape == BLACK.shape and fused.dtype == np.uint8
         check(fused, thermal())
+
+
+def test_the_nudge_the_mask_and_the_file(tmp_path):
+    """Set while it runs, seen in the next image; saved, read back by another node."""
+    path = tmp_path / 'registration.yaml'
+    parameters = {
+        'model.name': 'max', 'registration.file': str(path), 'registration.feather': 0,
+    }  # fmt: skip
+    pixels, black = thermal(), np.zeros((48, 64, 3), np.uint8)
+    with running(parameters) as node:
+        rig, masks, sent = node.rig, [], iter(range(10_000))
+        rig.create_subscription(Image, 'fused/valid_mask', masks.append, 10)
+        client = rig.create_client(Trigger, 'fusion_node/save_registration')
+        answer = rig._call(client, Trigger.Request())
+        assert not answer.success and 'no pair was fused yet' in answer.message
+
+        def shown(column, level):
+            """Whether the newest image has thermal's first column there and nothing before it."""
+            stamp = START + next(sent) * 33_000_000
+            rig.send('rgb', black, stamp)
+            rig.send('thermal', pixels, stamp)
+            if not (rig.fused and masks):
+                return False
+            fused = messages.to_visible(rig.fused[-1])[..., 0]
+            mask = np.frombuffer(masks[-1].data, np.uint8).reshape(48, 64)
+            first = np.array_equal(fused[:, column], pixels[:, 0])
+            return first and (mask[:, :column] == level).all() and (mask[:, column:] == 255).all()
+
+        wait_for(lambda: shown(0, 255), 'a fused image and its mask')
+        answer = rig._call(client, Trigger.Request())
+        assert not answer.success and 'mode is none and there is no nudge' in answer.message
+        assert rig.set_parameter('registration.dx', 7.0) == (True, '')
+        wait_for(lambda: shown(7, 0), 'thermal seven pixels to the right')
+        answer = rig._call(client, Trigger.Request())
+        assert answer.success and str(path) in answer.message
+        assert Stored.read(path).matrix[0, 2] == 7
+        values = rig.get_parameter_values('registration.mode', 'registration.dx')
+        assert values[0].string_value == 'homography' and values[1].double_value == 0
+        rig.fused.clear()
+        wait_for(lambda: shown(7, 0), 'thermal where it was')
+        assert rig.set_parameter('registration.dx', 7.0) == (True, '')
+        wait_for(lambda: shown(14, 0), 'the file and a nudge')
+        path.write_text('mine: 1')
+        answer = rig._call(client, Trigger.Request())
+        assert not answer.success and 'is left alone' in answer.message
+        done, reason = rig.set_parameter('registration.dx', 8.0)
+        assert not done and 'is no registration' in reason

@@ -65,7 +65,7 @@ def test_a_homography_is_told_by_many_frames():
     assert found.frames == 6
 
 
-@pytest.mark.parametrize('seed', range(4))
+@pytest.mark.parametrize('seed', range(2))
 def test_pictures_of_two_places_are_refused(seed):
     visible, _ = street(seed)
     _, thermal = street(seed + 100)
