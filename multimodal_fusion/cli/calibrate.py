@@ -13,9 +13,12 @@ from ..io.bag import open_bag
 from ..io.datasets import find_pairs
 from ..io.image_files import read_thermal, read_visible
 from ..io.stems import Selection
+from ..pipeline.frames import stamp_of
 from ..pipeline.offline import Offline
 from ..registration.calibrate import calibrate, write_pictures
+from ..registration.clock import Motion, clock_offset
 from ..registration.refine import MODELS
+from ..registration.targets import KINDS, target
 from . import options
 
 HELP = 'Find how thermal pixels lie on RGB pixels, from pictures of any scene: no target needed.'
@@ -28,15 +31,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     data.add_argument('--bag', type=Path, help='rosbag2: folder, .mcap or .db3')
     options.add_stems(parser)
     parser.add_argument(
-        '-o', '--output', type=Path, required=True,
+        '-o', '--output', type=Path,
         help='registration file to write, for registration.file of the node',
     )  # fmt: skip
+    parser.add_argument(
+        '--time-offset',
+        action='store_true',
+        help='find by how much the clocks of the cameras differ instead, from motion in a bag',
+    )
     parser.add_argument('--frames', type=int, default=20, help='pairs to look at (default: 20)')
     parser.add_argument(
         '--model', choices=('auto', *MODELS), default='auto',
         help='how freely thermal may be warped (default: by what the pictures can tell)',
     )  # fmt: skip
-    parser.add_argument(
+    points = parser.add_mutually_exclusive_group()
+    points.add_argument(
+        '--target', metavar='KIND',
+        help=f'go by a target that both cameras see: {KINDS}',
+    )  # fmt: skip
+    points.add_argument(
         '--matcher', metavar='MODULE:FUNCTION',
         help='a matcher of yours: (visible, thermal), uint8 (H, W), to points of both, (N, 2) each',
     )  # fmt: skip
@@ -45,14 +58,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='for checkerboards and a page to flip through (default: beside the file)',
     )  # fmt: skip
     options.add_bag(parser)
+    options.add_settings(parser)
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.time_offset:
+        return _time_offset(args)
+    if args.output is None:
+        raise UserError('-o is missing: name the registration file to write')
     if args.frames < 1:
         raise UserError(f'--frames is {args.frames}; at least 1 pair is needed')
     matcher = named(args.matcher, {}, 'matcher') if args.matcher else None
+    matcher = target(args.target) if args.target else matcher
     frames = _of_bag(args) if args.bag else _of_folder(args)
-    found = calibrate(frames, args.model, matcher)
+    found = calibrate(frames, args.model, matcher, exact=bool(args.target))
     estimate = found.estimate
     folder = args.pictures or args.output.with_suffix('')
     write_pictures(folder, frames, estimate)
@@ -63,6 +82,38 @@ def run(args: argparse.Namespace) -> int:
     found.stored.write(args.output)
     print(f'written to {args.output}; use it:')
     print(f'  -p registration.mode:=homography -p registration.file:={args.output}')
+    return 0
+
+
+def _time_offset(args: argparse.Namespace) -> int:
+    if not args.bag or args.output:
+        raise UserError('--time-offset goes with --bag, and writes no file: leave -o out')
+    settings = options.settings(args)
+    motion = {'rgb': Motion(), 'thermal': Motion()}
+    with open_bag(args.bag) as bag:
+        topics = bag.choose(args.rgb_topic, args.thermal_topic)
+        names = {topics.rgb: 'rgb', topics.thermal: 'thermal'}
+        reads = {'rgb': messages.read_visible, 'thermal': messages.read_thermal}
+        for step in progress(Offline(bag, topics, settings).steps(), unit='messages'):
+            name = names.get(step.topic)
+            if name is None or step.message is None:
+                continue
+            try:
+                image = reads[name](step.message, settings.input.max_pixels)
+            except UserError as error:
+                warn(f'{name}: {error}')
+                continue
+            stamp = stamp_of(step.message.header) or step.time
+            motion[name].add(stamp * 1e-9, image)
+    found = clock_offset(motion['rgb'], motion['thermal'])
+    if found.reason:
+        raise UserError(f'not sure of the offset: {found.reason}')
+    frames = [f'{name} {1 / m.period:.1f} Hz' for name, m in motion.items()]
+    print(
+        f'thermal stamps are {-found.seconds * 1e3:+.0f} ms off those of RGB ({", ".join(frames)}; '
+        f'correlation {found.fit:.2f}); use it:\n'
+        f'  -p sync.thermal_time_offset:={found.seconds:.3f}'
+    )
     return 0
 
 

@@ -55,6 +55,11 @@ def add_pipeline(parser: argparse.ArgumentParser) -> None:
     add_parameters(
         parser, 'thermal.polarity', 'registration.mode', 'model.mask_scale', 'input.max_pixels'
     )
+    add_settings(parser)
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Any parameter of the node: from its file, or one by one."""
     parser.add_argument('--params', type=Path, help='parameter file of the node; options override')
     parser.add_argument(
         '--set',
@@ -95,7 +100,7 @@ def parameters(args: argparse.Namespace, **fixed: Any) -> dict[str, Any]:
         values[name] = parse_yaml(value, f'--set {name}')
     given = {name: value for name, value in vars(args).items() if name in TABLE}
     values |= {name: value for name, value in given.items() if value is not None}
-    if args.thermal_range:
+    if getattr(args, 'thermal_range', None):
         values |= thermal_range(args.thermal_range)
     return values | {name.replace('_', '.', 1): value for name, value in fixed.items()}
 

@@ -44,7 +44,8 @@ class Rhythm:
         return (
             'the stamps differ by half a period (thermal minus rgb is '
             f'{self.skew / 1e6:+.1f} ms of {self.period / 1e6:.1f} ms), so nobody can tell which '
-            'frames belong together: set sync.thermal_time_offset'
+            'frames belong together: set sync.thermal_time_offset ("multimodal_fusion calibrate '
+            '--bag BAG --time-offset" measures it)'
         )
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 from ..errors import UserError
-from .confidence import vote
+from .confidence import Vote, vote
 from .estimate import FEW, FINE, Estimate, Model, doubt, estimate
 from .features import grey
 from .refine import Aligner
@@ -20,7 +21,8 @@ Frames = Sequence[tuple[np.ndarray, np.ndarray]]
 Matcher = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 """(visible, thermal), both uint8 (H, W): points of both, float (N, 2) each, x and y, in pixels."""
 SQUARE = 16  # squares of a checkerboard over the width
-LEAST_MATCHES = 12
+LEAST_POINTS = 12
+FITTING = 0.8  # share of a target's points
 NEAR = 0.01  # of the diagonal: how far a match may be off
 
 
@@ -32,59 +34,76 @@ class Calibration:
     stored: Stored
 
 
-def calibrate(frames: Frames, model: Model = 'auto', matcher: Matcher | None = None) -> Calibration:
+def calibrate(
+    frames: Frames, model: Model = 'auto', matcher: Matcher | None = None, exact: bool = False
+) -> Calibration:
     """frames: as for `estimate`; more of them make it surer. matcher: points to go by instead of
-    the search. Raises UserError."""
-    found = matched(frames, matcher) if matcher else estimate(frames, model)
+    the search; exact: they are of a target, so that they need no other judge. Raises UserError."""
+    found = by_points(frames, matcher, exact) if matcher else estimate(frames, model)
     visible, thermal = frames[0]
-    about = {
+    about: dict[str, Any] = {
         'made_by': 'multimodal_fusion calibrate',
         'model': found.model,
         'frames': found.frames,
-        'agreement': round(float(found.vote.share), 3),
-        'blocks': found.vote.blocks,
-        'median_error_px': round(float(found.vote.apart), 2),
-        'rival': round(float(found.rival), 3),
     }
+    if found.residuals is not None:
+        about['residual_px'] = round(found.residuals[0], 2)
+    if found.vote.blocks:
+        about |= {
+            'agreement': round(float(found.vote.share), 3),
+            'blocks': found.vote.blocks,
+            'median_error_px': round(float(found.vote.apart), 2),
+            'rival': round(float(found.rival), 3),
+        }
     sizes = [(image.shape[0], image.shape[1]) for image in (thermal, visible)]
-    stored = Stored(found.matrix, sizes[0], sizes[1], about)
-    return Calibration(found, stored)
+    return Calibration(found, Stored(found.matrix, sizes[0], sizes[1], about))
 
 
-def matched(frames: Frames, matcher: Matcher) -> Estimate:
-    """By points that a matcher finds in all frames, judged as any other. Raises UserError."""
+def by_points(frames: Frames, matcher: Matcher, exact: bool) -> Estimate:
+    """The homography of the points of all frames; those of a matcher are judged as any other
+    alignment, those of a target by what is left over. Raises UserError."""
     pairs = [(grey(visible), grey(thermal)) for visible, thermal in frames]
     points: list[list[np.ndarray]] = [[], []]
+    seen = 0
     for visible, thermal in pairs:
         both = [np.asarray(p, np.float64) for p in matcher(visible, thermal)]
-        if (
-            len(both) != 2
-            or any(p.ndim != 2 or p.shape[1] != 2 for p in both)
-            or len(both[0]) != len(both[1])
-        ):
+        fits = all(p.ndim == 2 and p.shape[1] == 2 for p in both)
+        if len(both) != 2 or not fits or len(both[0]) != len(both[1]):
             raise UserError(
                 'a matcher must return points of visible and thermal, both (N, 2); got '
                 f'{", ".join(str(p.shape) for p in both)}'
             )
-        for kept, some in zip(points, both, strict=True):
-            kept.append(some)
+        seen += bool(len(both[0]))
+        for part, some in zip(points, both, strict=True):
+            part.append(some)
     shown, warm = (np.concatenate(part) for part in points)
-    if len(shown) < LEAST_MATCHES:
+    if len(shown) < LEAST_POINTS:
+        what = 'target was seen' if exact else 'matcher found something'
         raise UserError(
-            f'the matcher found {len(shown)} points in {len(pairs)} frames, {LEAST_MATCHES} are '
-            'needed: give more frames, or leave --matcher out'
+            f'the {what} in {seen} of {len(pairs)} frames, {len(shown)} points in all, and '
+            f'{LEAST_POINTS} are needed: give frames that show more to both cameras'
         )
     limit = NEAR * float(np.hypot(*pairs[0][0].shape))
     matrix, good = cv2.findHomography(warm, shown, cv2.RANSAC, limit)
     if matrix is None:
-        raise UserError('the points of the matcher fit no homography: leave --matcher out')
-    aligner = Aligner(pairs[:FEW], FINE)
-    voted = vote(aligner, matrix)
-    share = float(good.mean())
-    return Estimate(
-        matrix, f'homography of {int(good.sum())} of {len(good)} points', share, voted, 0.0,
-        len(pairs), doubt(voted, 0.0),
-    )  # fmt: skip
+        raise UserError('the points fit no homography: give frames with more of them, or no line')
+    kept: np.ndarray = np.asarray(good).ravel() > 0
+    places = cv2.perspectiveTransform(warm[:, None], matrix)[:, 0]
+    off = np.hypot(*(places - shown).T)[kept]
+    residuals = float(np.median(off)), float(off.max())
+    model = f'homography of {kept.sum()} of {len(kept)} points'
+    if exact:
+        reason = ''
+        if kept.mean() < FITTING:
+            reason = (
+                f'only {kept.mean():.0%} of the points lie within {limit:.1f} pixels of one plane: '
+                'hold the target at one distance'
+            )
+        nothing = Vote(0.0, 0, 0.0)
+        return Estimate(matrix, model, 0.0, nothing, 0.0, len(pairs), reason, residuals)
+    voted = vote(Aligner(pairs[:FEW], FINE), matrix)
+    reason = doubt(voted, 0.0)
+    return Estimate(matrix, model, 0.0, voted, 0.0, len(pairs), reason, residuals)
 
 
 def before_and_after(

@@ -38,8 +38,9 @@ WHOLE = 12  # blocks with texture, out of 16, for a homography
 @dataclass(frozen=True)
 class Estimate:
     """matrix: 3x3, thermal to visible pixels. model: how free it was. vote: of the blocks. rival:
-    score of the next best explanation over the score, 0 to 1. reason: why it is not to be believed,
-    a sentence; empty if it is."""
+    worth of the next best explanation over its own, 0 to 1. residuals: of points, where it is by
+    points: median and largest, px of the visible image. reason: why it is not to be believed, a
+    sentence; empty if it is."""
 
     matrix: np.ndarray
     model: str
@@ -48,6 +49,7 @@ class Estimate:
     rival: float
     frames: int
     reason: str
+    residuals: tuple[float, float] | None = None
 
     @property
     def sure(self) -> bool:
@@ -55,11 +57,19 @@ class Estimate:
 
     def words(self) -> str:
         """How sure it is, and why."""
+        points = ''
+        if self.residuals is not None:
+            median, most = self.residuals
+            points = (
+                f'its points are off by {median:.2f} pixels in the median, {most:.2f} at most; '
+            )
+        if not self.vote.blocks and points:
+            return points.removesuffix('; ')
+        share, blocks = f'{self.vote.share:.0%}', self.vote.blocks
         return (
-            f'{self.vote.share:.0%} of the edges in {self.vote.blocks} blocks agree on it (from '
+            f'{points}{share} of the edges in {blocks} blocks agree on it (from '
             f'{asked(self.vote):.0%} on it is believed), they are off by {self.vote.apart:.1f} '
-            'pixels in the median, and the next best explanation is worth '
-            f'{self.rival:.0%} of it'
+            f'pixels in the median, and the next best explanation is worth {self.rival:.0%} of it'
         )
 
 
