@@ -49,8 +49,8 @@ def add_pipeline(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--thermal-range',
         metavar='RANGE',
-        help='auto (default: 8-bit stays, 16-bit by percentile), percentile, minmax, or MIN:MAX '
-        'in counts',
+        help='auto (default: 8-bit stays, 16-bit by percentile), percentile, minmax, plateau, or '
+        'MIN:MAX in counts',
     )
     add_parameters(
         parser, 'thermal.polarity', 'registration.mode', 'model.mask_scale', 'input.max_pixels'
@@ -112,13 +112,14 @@ def settings(args: argparse.Namespace, **fixed: Any) -> Settings:
 
 def thermal_range(text: str) -> dict:
     """Parameters for --thermal-range. Raises UserError."""
-    if text in ('auto', 'percentile', 'minmax'):
+    if text in ('auto', 'percentile', 'minmax', 'plateau'):
         return {'thermal.range': text}
     try:
         low, high = map(float, text.split(':'))
     except ValueError:
         raise UserError(
-            f'--thermal-range is {text!r}; give auto, percentile, minmax or MIN:MAX (7000:9000)'
+            f'--thermal-range is {text!r}; give auto, percentile, minmax, plateau or MIN:MAX '
+            '(7000:9000)'
         ) from None
     return {'thermal.range': 'fixed', 'thermal.fixed_min': low, 'thermal.fixed_max': high}
 

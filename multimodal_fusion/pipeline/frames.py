@@ -8,6 +8,7 @@ import numpy as np
 from ..io.image_codec import MAX_PIXELS
 from ..parameters import option
 from .pairing import STREAMS
+from .thermal import Limits
 
 
 @dataclass(frozen=True)
@@ -55,12 +56,13 @@ class OutputSettings:
 class ThermalFrame:
     """A thermal image and what was decided about it on arrival.
 
-    counts: uint8 or uint16 (H, W). limits: the range that maps to 0..255, None for as it is.
+    counts: uint8 or uint16 (H, W). limits: what maps to 0..255, as
+    `ThermalRange` says.
     frozen: the camera repeats itself (shutter).
     """
 
     counts: np.ndarray
-    limits: tuple[float, float] | None
+    limits: Limits
     frozen: bool = False
 
 

@@ -20,7 +20,7 @@ from .preparation import Preparation
 from .settings import Settings
 from .stages import no_laps
 from .stall import FreezeDetector
-from .thermal import ThermalRange
+from .thermal import ThermalRange, repaired
 
 _RETUNED = ('score', 'iou', 'limit', 'classes')  # of a detector that stays loaded
 _FIXED = ('labels', 'layout', 'resize', 'size')
@@ -50,9 +50,9 @@ class Pipeline:
 
     def observe(self, counts: np.ndarray, stamp: int) -> ThermalFrame:
         """Take note of a thermal frame. counts: uint8 or uint16 (H, W). stamp: nanoseconds."""
-        return ThermalFrame(
-            counts, self.range.update(counts, stamp), self.freeze.update(counts, stamp)
-        )
+        frozen = self.freeze.update(counts, stamp)
+        counts = repaired(counts, self.preparation.thermal)
+        return ThermalFrame(counts, self.range.update(counts, stamp), frozen)
 
     def white_hot(
         self, frame: ThermalFrame, shape: tuple[int, int], lap: Callable[[str], None] = no_laps

@@ -8,7 +8,7 @@ import numpy as np
 from ..registration.warp import Registration
 from .settings import Settings
 from .stages import no_laps
-from .thermal import ThermalRange, ThermalSettings, to_white_hot
+from .thermal import Limits, ThermalRange, ThermalSettings, repaired, to_white_hot
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Preparation:
     def white_hot(
         self,
         counts: np.ndarray,
-        limits: tuple[float, float] | None,
+        limits: Limits,
         shape: tuple[int, int],
         lap: Callable[[str], None] = no_laps,
     ) -> np.ndarray:
@@ -43,4 +43,5 @@ class Preparation:
 
     def still(self, counts: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
         """As `white_hot`, of an image that has no past."""
+        counts = repaired(counts, self.thermal)
         return self.white_hot(counts, ThermalRange(self.thermal).update(counts, 0), shape)

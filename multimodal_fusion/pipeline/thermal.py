@@ -13,8 +13,10 @@ import numpy as np
 
 from ..errors import UserError
 from ..parameters import option
+from .plateau import Curve, curve
+from .repair import DESTRIPES, without_dead_pixels, without_stripes
 
-RANGES = ('auto', 'fixed', 'percentile', 'minmax')
+RANGES = ('auto', 'fixed', 'percentile', 'minmax', 'plateau')
 POLARITIES = ('white_hot', 'black_hot')
 
 # Percentiles are taken on about this many pixels: on 16 times more they move by under a count.
@@ -26,8 +28,9 @@ _JUMP_BACK = 1.0  # seconds: a larger step back of the stamps is a new start
 class ThermalSettings:
     """How counts become grey levels.
 
-    range: ``fixed`` (fixed_min..fixed_max), ``percentile``, ``minmax``, or ``auto``: 8-bit images
-        stay as the camera made them, more bits go by percentile.
+    range: ``fixed`` (fixed_min..fixed_max), ``percentile``, ``minmax``, ``plateau`` (see
+        `plateau`), or ``auto``: 8-bit images stay as the camera made them, more bits go by
+        percentile.
     fixed_min, fixed_max: limits in units, where ``unit = counts * scale + offset``
         (scale 0.04 and offset -273.15 turn many radiometric 14-bit cameras into degrees Celsius).
     low, high: percentiles, 0..100.
@@ -36,11 +39,13 @@ class ThermalSettings:
         A flat warm scene stays flat instead of showing stretched noise.
     polarity: ``black_hot`` cameras (hot is dark) are inverted.
     clahe: contrast limit of local equalisation after the range; 0 is off.
+    dead_pixels, destripe: see `repair`; before everything else.
     """
 
     range: str = option(
         'auto',
-        'What maps to black and white; auto: 8-bit images stay, more bits go by percentile.',
+        'What maps to black and white; auto: 8-bit images stay, more bits go by percentile; '
+        'plateau: equalised, detail kept, so that one lamp does not leave the rest black.',
         choices=RANGES,
     )
     fixed_min: float = option(
@@ -73,7 +78,7 @@ class ThermalSettings:
     high: float = option(99.5, 'Percentile that maps to white.', unit='%', low=0.0, high=100.0)
     memory: float = option(
         2.0,
-        'Time constant with which percentile and minmax follow the scene; 0 forgets at once.',
+        'Time constant with which percentile, minmax and plateau follow the scene; 0: at once.',
         unit='s',
         low=0.0,
         high=600.0,
@@ -104,6 +109,17 @@ class ThermalSettings:
         high=40.0,
     )
 
+    dead_pixels: bool = option(
+        False,
+        'Replace pixels that stick out of their neighbourhood by its median. Single hot pixels of '
+        'the scene go with them.',
+    )
+    destripe: str = option(
+        'none',
+        'Take the constant offsets of rows or columns out, as uncooled cameras have them.',
+        choices=DESTRIPES,
+    )
+
     def __post_init__(self):
         if self.range not in RANGES:
             raise UserError(f'thermal.range is {self.range!r}; use one of {", ".join(RANGES)}')
@@ -125,6 +141,18 @@ class ThermalSettings:
             raise UserError(f'thermal.scale is {self.scale}; it must be above 0')
 
 
+Limits = tuple[float, float] | Curve | None
+
+
+def repaired(frame: np.ndarray, settings: ThermalSettings) -> np.ndarray:
+    """Counts without the faults of the sensor that the settings name; the frame itself if none."""
+    if settings.dead_pixels:
+        frame = without_dead_pixels(frame)
+    if settings.destripe != 'none':
+        frame = without_stripes(frame, settings.destripe)
+    return frame
+
+
 class ThermalRange:
     """The range of counts that maps to 0..255, followed from frame to frame."""
 
@@ -135,10 +163,12 @@ class ThermalRange:
     def reset(self) -> None:
         """Forget the past; the next frame sets the range at once."""
         self._low = self._high = 0.0
+        self._curve: Curve | None = None
         self._stamp: int | None = None
 
-    def update(self, frame: np.ndarray, stamp: int) -> tuple[float, float] | None:
-        """The range (low, high), in counts, for this frame; None leaves 8-bit data as it is.
+    def update(self, frame: np.ndarray, stamp: int) -> Limits:
+        """The range (low, high), in counts, for this frame, or the curve of a plateau; None leaves
+        8-bit data as it is.
 
         frame: uint8 or uint16 (H, W). stamp: nanoseconds; a step back forgets the past.
         """
@@ -148,19 +178,29 @@ class ThermalRange:
             return None
         if s.range == 'fixed':
             return (s.fixed_min - s.offset) / s.scale, (s.fixed_max - s.offset) / s.scale
+        span, keep = (s.min_span / s.scale if wide else s.min_span_8bit), self._kept(stamp)
+        if s.range == 'plateau':
+            found = curve(frame, max(span, 1.0))
+            self._curve = self._curve.mixed(found, keep) if keep and self._curve else found
+            return self._curve
         low, high = self._limits(frame)
-        since = math.inf if self._stamp is None else (stamp - self._stamp) * 1e-9
-        if -_JUMP_BACK <= since < math.inf and s.memory > 0:
-            # First-order low-pass in stamp time: the same whatever the frame rate. A frame out of
-            # order changes nothing; a clock that jumped back starts afresh.
-            keep = math.exp(-max(since, 0.0) / s.memory)
-            low += keep * (self._low - low)
-            high += keep * (self._high - high)
-        self._low, self._high, self._stamp = low, high, stamp
-        missing = (s.min_span / s.scale if wide else s.min_span_8bit) - (high - low)
+        low += keep * (self._low - low)
+        high += keep * (self._high - high)
+        self._low, self._high = low, high
+        missing = span - (high - low)
         if missing > 0:
             low, high = low - missing / 2, high + missing / 2
         return low, high
+
+    def _kept(self, stamp: int) -> float:
+        """How much of what was stays, 0 to 1: a first-order low-pass in stamp time, the same
+        whatever the frame rate. A frame out of order changes nothing; a clock that jumped back
+        starts afresh."""
+        since = math.inf if self._stamp is None else (stamp - self._stamp) * 1e-9
+        self._stamp = stamp
+        if not -_JUMP_BACK <= since < math.inf or self.settings.memory <= 0:
+            return 0.0
+        return math.exp(-max(since, 0.0) / self.settings.memory)
 
     def _limits(self, frame: np.ndarray) -> tuple[float, float]:
         if self.settings.range == 'minmax':
@@ -174,19 +214,22 @@ class ThermalRange:
 
 def to_white_hot(
     frame: np.ndarray,
-    limits: tuple[float, float] | None,
+    limits: Limits,
     polarity: str = 'white_hot',
     clahe: float = 0.0,
 ) -> np.ndarray:
     """Map counts to 8 bits: ``255 (x - low) / (high - low)``, rounded and clipped.
 
-    frame: uint8 or uint16 (H, W). limits: (low, high) in counts, or None to leave uint8 as it is.
+    frame: uint8 or uint16 (H, W). limits: (low, high) in counts, a curve, which decides by itself,
+    or None to leave uint8 as it is.
     Returns uint8 (H, W), white-hot; the frame itself where there is nothing to do.
     """
     if limits is None:
         if frame.dtype != np.uint8:
             raise UserError(f'{frame.dtype} thermal data needs a range; only uint8 goes as it is')
         grey = frame
+    elif isinstance(limits, Curve):
+        grey = limits.apply(frame)
     else:
         grey = _scale(frame, *limits)
     if polarity == 'black_hot':

@@ -315,7 +315,9 @@ def test_models_that_cannot_be_used(pair, tmp_path, capsys):
 
 def test_bad_options(pair, tmp_path, capsys):
     base = (*pair, '-o', tmp_path / 'f.png', '--model', 'max')
-    refused(capsys, 'give auto, percentile, minmax or MIN:MAX', *base, '--thermal-range', '1:x')
+    refused(
+        capsys, 'give auto, percentile, minmax, plateau or MIN:MAX', *base, '--thermal-range', '1:x'
+    )
     refused(capsys, "--thermal-range is 'foo'; give auto", *base, '--thermal-range', 'foo')
     refused(capsys, 'model.threads is 0; it must be from 1 to 64', *base, '--threads', 0)
     refused(capsys, 'did you mean thermal.clahe?', *base, '--set', 'thermal.clah=2.0')
