@@ -29,6 +29,7 @@ ROS = [  # ROS 2 Kilted as PyPI wheels, for machines without an apt installation
     'ros-std-msgs',
     'ros-diagnostic-msgs',
     'ros-rcl-interfaces',
+    'ros-geometry-msgs',
     'ros-std-srvs',
     'rosbags',
     'mcap',

@@ -5,6 +5,7 @@ Subscribes  rgb/image_raw, thermal/image_raw  (or .../compressed, by input.*_tra
 Publishes   fused/image_raw, fused/camera_info, /diagnostics
             fused/state  (what goes out and how the streams are; latched)
             fused/blend_mask  (of a model that blends: mono8, 255 where all is thermal)
+            thermal/temperature, thermal/hottest  (temperature.py)
             fused/valid_mask  (mono8, 255 where thermal is seen; registration.py)
             fused/detections_image, fused/detections  (if detector.enabled; detections.py)
 Parameters  multimodal_fusion/pipeline/settings.py; config/fusion.yaml
@@ -44,6 +45,7 @@ from .graph import shared_name, why_silent
 from .registration import RegistrationPorts
 from .ros_parameters import declare, idle_files
 from .slot import Slot
+from .temperature import TemperaturePorts
 
 USAGE = (
     'usage: fusion_node [--ros-args -p NAME:=VALUE ... --params-file FILE -r FROM:=TO ...]\n'
@@ -122,6 +124,9 @@ class FusionNode(Node):
         self._registration = RegistrationPorts(
             self, outputs, lambda: self._configuration.current.pipeline.preparation.registration
         )
+        self._temperature = TemperaturePorts(
+            self, outputs, lambda: self._configuration.current.settings.thermal, self._tell
+        )
         self._boxes = DetectionOutput(self, outputs, self._refuse)
         self._diagnostics = Diagnostics(self)
 
@@ -148,6 +153,7 @@ class FusionNode(Node):
             return
         if name == 'thermal':
             self._health.observed(frame.thermal is not None and frame.thermal.frozen)
+            self._temperature.seen(frame)
         self._hand_over(pairs, frame, listened)
         if listened and not pairs and self._health.alone(frame.clock) == name:
             self._slot.put((Lone(name, frame), time.monotonic()))
@@ -188,7 +194,8 @@ class FusionNode(Node):
             self._configuration.current.pipeline.detector is not None and self._boxes.listened()
         )
         plain = self._fused.get_subscription_count() > 0 or self._infos.listened()
-        return self._mask_wanted() or detecting or plain or self._registration.listened()
+        others = self._registration.listened() or self._temperature.listened()
+        return self._mask_wanted() or detecting or plain or others
 
     def _mask_wanted(self) -> bool:
         fuser = self._configuration.current.pipeline.fuser

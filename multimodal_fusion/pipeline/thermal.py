@@ -33,6 +33,7 @@ class ThermalSettings:
         percentile.
     fixed_min, fixed_max: limits in units, where ``unit = counts * scale + offset``
         (scale 0.04 and offset -273.15 turn many radiometric 14-bit cameras into degrees Celsius).
+    unit, planck: see `temperature`.
     low, high: percentiles, 0..100.
     memory: seconds after which a change of the scene has moved the range by 63%; 0 forgets at once.
     min_span: smallest range, in units, for 16-bit data; min_span_8bit, in grey levels, for 8-bit.
@@ -73,6 +74,16 @@ class ThermalSettings:
         'Added after scale: -273.15 turns kelvin into degrees Celsius.',
         low=-1000000.0,
         high=1000000.0,
+    )
+    unit: str = option(
+        'counts',
+        'What counts x scale + offset are; kelvin and celsius make thermal/temperature.',
+        choices=('counts', 'kelvin', 'celsius'),
+    )
+    planck: list[float] = option(
+        [0.0, 0.0, 0.0, 0.0, 0.0],
+        'R1, B, F, O and R2 of a radiometric FLIR camera, which make temperatures of raw counts in '
+        'place of the line; zeros: not known.',
     )
     low: float = option(1.0, 'Percentile that maps to black.', unit='%', low=0.0, high=100.0)
     high: float = option(99.5, 'Percentile that maps to white.', unit='%', low=0.0, high=100.0)
@@ -136,6 +147,11 @@ class ThermalSettings:
             raise UserError(
                 f'thermal.low ({self.low}) must be below thermal.high ({self.high}), '
                 'both between 0 and 100'
+            )
+        if len(self.planck) != 5 or (any(self.planck) and min(self.planck[:2]) <= 0):
+            raise UserError(
+                f'thermal.planck is {self.planck}; it must be R1, B, F, O and R2, with R1 and B '
+                'above 0, or five zeros'
             )
         if self.scale <= 0:
             raise UserError(f'thermal.scale is {self.scale}; it must be above 0')
