@@ -58,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
     name = args.visible.name
     output = args.output / Path(name).with_suffix('.png') if args.output.is_dir() else args.output
     settings = options.settings(args)
+    options.without_cameras(settings)
     pair = PairFiles(name, args.visible, args.thermal)
     fuse_pair(options.make_pipeline(settings), settings, pair, output, args.side_by_side)
     print(output)
@@ -100,6 +101,7 @@ def fuse_folders(args: argparse.Namespace) -> int:
     pairs = Selection.read(args.stems, args.without).choose(pairs, args.visible)
     make_folder(args.output)
     settings = options.settings(args, thermal_memory=0.0)
+    options.without_cameras(settings)
     pipeline = options.make_pipeline(settings)
     failed = []
     for pair in progress(pairs):

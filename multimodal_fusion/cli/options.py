@@ -105,6 +105,12 @@ def parameters(args: argparse.Namespace, **fixed: Any) -> dict[str, Any]:
     return values | {name.replace('_', '.', 1): value for name, value in fixed.items()}
 
 
+def without_cameras(settings: Settings) -> None:
+    """Say what files, which have no camera_info, cannot do."""
+    if settings.registration.undistort:
+        warn('registration.undistort needs camera_info, which files have none of: it does nothing')
+
+
 def settings(args: argparse.Namespace, **fixed: Any) -> Settings:
     """As `parameters`, over the defaults and checked. Raises UserError."""
     return checked(parameters(args, **fixed))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -9,8 +11,10 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo
 
+from ..errors import UserError
 from ..pipeline.frames import misfit
 from ..pipeline.pairing import STREAMS
+from ..registration.warp import Registration
 from .distro import latched
 
 
@@ -27,9 +31,18 @@ def info_topic(node: Node, image_topic: str, info: str) -> str:
 
 
 class CameraInfoPorts:
-    """Takes camera_info of both streams, and passes that of one on. inputs, outputs: profiles."""
+    """Takes camera_info of both streams, and passes that of one on. inputs, outputs: profiles.
+    registers: what registers now, which wants to know the lenses."""
 
-    def __init__(self, node: Node, inputs: QoSProfile, outputs: QoSProfile):
+    def __init__(
+        self,
+        node: Node,
+        inputs: QoSProfile,
+        outputs: QoSProfile,
+        registers: Callable[[], Registration],
+    ):
+        self._registers = registers
+        self._trouble: dict[str, str] = {}  # lenses that can't be used
         self._topics = {n: info_topic(node, f'{n}/image_raw', f'{n}/camera_info') for n in STREAMS}
         self._node = node
         self._newest: dict[str, CameraInfo] = {}
@@ -49,9 +62,35 @@ class CameraInfoPorts:
             return ''
         if sentence := misfit(info, fused):
             return sentence
+        if self._registers().settings.undistort:
+            info = copy.copy(info)
+            info.d = [0.0] * len(info.d)
         info.header = header
         self._output.publish(info)
         return ''
+
+    def _lenses(self) -> str:
+        """A sentence if images are to be straightened, and by what is not known; else empty."""
+        registration = self._registers()
+        if not registration.settings.undistort:
+            return ''
+        for name, info in self._newest.items():
+            self._look(name, info)  # it may have been switched on after they came
+        found = [
+            self._trouble.get(name) or f'nothing comes on {self._topics[name]}'
+            for name in STREAMS
+            if name not in registration.lenses or name in self._trouble
+        ]
+        if not found:
+            return ''
+        return f'registration.undistort is on, but {"; ".join(found)}: images are used as they are'
+
+    def _look(self, name: str, info: CameraInfo) -> None:
+        try:
+            self._registers().look(name, info)
+            self._trouble.pop(name, None)
+        except UserError as error:
+            self._trouble[name] = f'{self._topics[name]}: {error}'
 
     def missing(self, name: str) -> str:
         """A sentence if somebody waits for what nobody publishes; else empty."""
@@ -64,7 +103,12 @@ class CameraInfoPorts:
             f'{name}_info_topic)'
         )
 
-    def look_for_latched(self) -> None:
+    def poll(self) -> str:
+        """Look around once a second; returns what is wrong with the lenses, or nothing."""
+        self._look_for_latched()
+        return self._lenses()
+
+    def _look_for_latched(self) -> None:
         """Ask for what was published once, before we came. Asked of others, it would warn there."""
         for name in STREAMS:
             if name in self._newest or name in self._latched:
@@ -81,3 +125,4 @@ class CameraInfoPorts:
 
     def _on_info(self, name: str, info: CameraInfo) -> None:
         self._newest[name] = info
+        self._look(name, info)

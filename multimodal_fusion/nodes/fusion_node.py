@@ -17,6 +17,7 @@ import threading
 import time
 import traceback
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ from ..pipeline.health import WARN, Health
 from ..pipeline.pairing import STREAMS, Pair
 from ..pipeline.pipeline import fuse_pair_and_mask, stand_in
 from ..pipeline.stages import Laps
+from ..registration.warp import Registration
 from ..runtime.session import end_runs
 from . import process
 from .camera_info import CameraInfoPorts
@@ -113,7 +115,7 @@ class FusionNode(Node):
                     event_callbacks=watch.subscription(name, topics[name]),
                 )
             )
-        self._infos = CameraInfoPorts(self, inputs, outputs)
+        self._infos = CameraInfoPorts(self, inputs, outputs, self._registers)
         topic = 'fused/image_raw'
         self._fused = self.create_publisher(
             Image, topic, outputs, event_callbacks=watch.publisher(topic)
@@ -121,23 +123,22 @@ class FusionNode(Node):
         self._states = self.create_publisher(String, 'fused/state', latched())
         self._message = image_message(Header())  # used again: publishing is over when it returns
         self._mask = self.create_publisher(Image, 'fused/blend_mask', outputs)
-        self._registration = RegistrationPorts(
-            self, outputs, lambda: self._configuration.current.pipeline.preparation.registration
-        )
+        self._registration = RegistrationPorts(self, outputs, self._registers)
         self._temperature = TemperaturePorts(
             self, outputs, lambda: self._configuration.current.settings.thermal, self._tell
         )
         self._boxes = DetectionOutput(self, outputs, self._refuse)
         self._diagnostics = Diagnostics(self)
 
+    def _registers(self) -> Registration:
+        return self._configuration.current.pipeline.preparation.registration
+
     def _announce(self) -> None:
-        fuser, detector = (
-            self._configuration.current.pipeline.fuser,
-            self._configuration.current.pipeline.detector,
-        )
+        pipeline = self._configuration.current.pipeline
+        fuser, detector = pipeline.fuser, pipeline.detector
         self.get_logger().info(f'fusing with {fuser.name} on {fuser.provider}')
         self._boxes.announce(detector)
-        for notice in self._configuration.current.pipeline.notices:
+        for notice in pipeline.notices:
             self.get_logger().warning(notice)
 
     # Receiving, in the executor's thread -------------------------------------------------------
@@ -258,7 +259,7 @@ class FusionNode(Node):
             if mask is not None and self._mask.get_subscription_count() > 0:
                 self._mask.publish(messages.fill(image_message(header), mask))
             self._registration.fused(header, pair.thermal.thermal.counts, fused)
-            later = max(pair.rgb, pair.thermal, key=arrival)
+            later = max(pair.rgb, pair.thermal, key=attrgetter('arrival'))
             if 0 <= later.age < _PRESENT:
                 lap.seconds['receive'] = later.age
             lap.seconds |= {
@@ -328,7 +329,8 @@ class FusionNode(Node):
             topic = self._topics[name]
             type_ = f'sensor_msgs/msg/{kind.__name__}'
             self._health.hint(name, why_silent(self, name, topic, type_) if quiet else '')
-        self._infos.look_for_latched()
+        if sentence := self._infos.poll():
+            self._tell('lenses', sentence, every=60.0)
         missing = self._infos.missing(self._configuration.current.settings.output.reference)
         if missing and self._shape is not None:
             self._tell('no camera_info', missing, every=3600.0)
@@ -336,7 +338,9 @@ class FusionNode(Node):
     def _on_change(self, old: Setup, new: Setup, pairs: list[Pair]) -> None:
         self._health.retuned(new.settings.stall)
         for pair in pairs:
-            self._hand_over([pair], max(pair.rgb, pair.thermal, key=arrival), self._listened())
+            self._hand_over(
+                [pair], max(pair.rgb, pair.thermal, key=attrgetter('arrival')), self._listened()
+            )
         renewed = new.pipeline.fuser is not old.pipeline.fuser
         detector = new.pipeline.detector
         renewed |= detector is not None and not detector.same_model(old.pipeline.detector)
@@ -357,10 +361,6 @@ class FusionNode(Node):
         self._worker.join(timeout=5.0)
         self._boxes.close()
         self.destroy_node()
-
-
-def arrival(frame: Frame) -> float:
-    return frame.arrival
 
 
 def main(args: list[str] | None = None) -> int:

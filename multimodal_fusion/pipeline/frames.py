@@ -7,6 +7,7 @@ import numpy as np
 
 from ..io.image_codec import MAX_PIXELS
 from ..parameters import option
+from ..registration.camera import image_size
 from .pairing import STREAMS
 from .thermal import Limits
 
@@ -105,9 +106,10 @@ def stamp_of(header) -> int:
 def misfit(info, fused: np.ndarray) -> str:
     """Why a CameraInfo cannot go with a fused image, in a sentence; empty if it can."""
     height, width = fused.shape[:2]
-    if (info.height, info.width) == (height, width):
+    high, wide = image_size(info)
+    if (high, wide) == (height, width):
         return ''
     return (
-        f'camera_info of output.reference is for {info.width}x{info.height} images, the fused ones '
+        f'camera_info of output.reference is for {wide}x{high} images, the fused ones '
         f'are {width}x{height}: it is not passed on'
     )

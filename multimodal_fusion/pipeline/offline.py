@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import BadImage, UserError
-from ..io.bag import Bag, decode, header_stamp, type_store
+from ..io.bag import INFO_TYPE, Bag, decode, header_stamp, type_store
 from ..io.bag_topics import BagTopics
 from .frames import Frame, stamp_of
 from .health import Health
-from .pairing import Counters, Pair
+from .pairing import STREAMS, Counters, Pair
 from .pipeline import Pipeline, build, fuse_pair
 from .receiver import Receiver
 from .settings import Settings
@@ -60,10 +60,26 @@ class Offline:
         self.health, self._now = Health(names, settings.stall, 0.0), 0.0
         self.refused: dict[str, int] = {}
         self.told: dict[str, str] = {}
+        if settings.registration.undistort:
+            self._look()
 
     @property
     def counters(self) -> Counters:
         return self.receiver.pairer.counters
+
+    def _look(self) -> None:
+        """Take the lenses from the first camera_info of each camera, wherever in the bag it is."""
+        for name in STREAMS:
+            topic = self.bag.info_topic(getattr(self.topics, name))
+            found = next(iter(self.bag.messages((topic,))), None) if topic else None
+            if topic is None or found is None:
+                self.told[f'{name} lens'] = (
+                    f'registration.undistort is on, and the bag has no camera_info of {name}: its '
+                    'images are used as they are'
+                )
+                continue
+            info = decode(type_store(), found[2], INFO_TYPE, topic)
+            self.pipeline.preparation.registration.look(name, info)
 
     def notices(self) -> list[str]:
         """What a user should know once all was played, in the node's words."""

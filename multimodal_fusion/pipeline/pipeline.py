@@ -67,6 +67,7 @@ class Pipeline:
         one; there must be a detector. Raises UserError.
         """
         assert self.detector is not None
+        visible = self.preparation.registration.straight('rgb', visible)
         images = {
             'fused': lambda: [fused],
             'rgb': lambda: [visible],
@@ -91,6 +92,7 @@ class Pipeline:
 
         Raises UserError.
         """
+        visible = self.preparation.registration.straight('rgb', visible)
         white_hot = self.white_hot(frame, visible.shape[:2], lap)
         if self.colour == 'keep' and visible.ndim == 3 and self.fuser.kind == 'luma':
             grey = luma(visible)
@@ -116,7 +118,7 @@ def build(
     loaded again.
     """
     model, detection = settings.model, settings.detector
-    preparation = Preparation.of(settings)
+    preparation = Preparation.of(settings, previous.preparation if previous else None)
     freeze = FreezeDetector(settings.stall.freeze_after)
     fuser, detector, limits = None, None, ThermalRange(preparation.thermal)
     if previous is not None:
@@ -202,7 +204,9 @@ def fuse_pair_and_mask(
     visible = messages.read_visible(pair.rgb.message, settings.input.max_pixels)
     lap('decode')
     if pair.thermal.thermal.frozen and settings.stall.policy != 'fuse':
-        return (visible if settings.stall.policy == 'visible' else None), None
+        if settings.stall.policy != 'visible':
+            return None, None
+        return pipeline.preparation.registration.straight('rgb', visible), None
     return pipeline.fuse_and_mask(visible, pair.thermal.thermal, lap)
 
 
@@ -217,7 +221,8 @@ def stand_in(
     if settings.stall.policy == 'drop':
         return None
     if lone.name == 'rgb':
-        return messages.read_visible(lone.frame.message, settings.input.max_pixels)
+        visible = messages.read_visible(lone.frame.message, settings.input.max_pixels)
+        return pipeline.preparation.registration.straight('rgb', visible)
     thermal = lone.frame.thermal
     if thermal is None:
         return None

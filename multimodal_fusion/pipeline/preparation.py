@@ -19,9 +19,11 @@ class Preparation:
     registration: Registration = field(default_factory=Registration)
 
     @classmethod
-    def of(cls, settings: Settings) -> 'Preparation':
-        """Raises UserError where they do not fit each other."""
-        return cls(settings.thermal, Registration.of(settings.registration))
+    def of(cls, settings: Settings, before: 'Preparation | None' = None) -> 'Preparation':
+        """before: one whose knowledge of the lenses stays. Raises UserError where settings do not
+        fit each other."""
+        lenses = before.registration.lenses if before else None
+        return cls(settings.thermal, Registration.of(settings.registration, lenses))
 
     def white_hot(
         self,

@@ -73,6 +73,8 @@ def replay(
                 offline.refuse('camera_info', BadImage('size', sentence))
             elif info is not None:
                 info.header = header
+                if settings.registration.undistort:
+                    info.d = np.zeros(len(info.d))
                 writer.write(FUSED_INFO, step.time, store.serialize_cdr(info, INFO_TYPE))
     writer.close()
     if not count:

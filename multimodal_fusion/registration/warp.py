@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
 
 from ..errors import UserError
 from ..parameters import option
+from .camera import Lens
 from .stored import Size, Stored, check_matrix, grid
 
 MODES = ('none', 'resize', 'homography')
@@ -58,6 +60,11 @@ class RegistrationSettings:
         high=500,
     )
 
+    undistort: bool = option(
+        False,
+        'Straighten both images by the camera_info of their cameras, before all else.',
+    )
+
     @property
     def nudged(self) -> bool:
         return (self.dx, self.dy, self.scale, self.rotation) != (0.0, 0.0, 1.0, 0.0)
@@ -67,19 +74,24 @@ class RegistrationSettings:
 class Registration:
     """Brings a thermal image onto the visible image's pixel grid.
 
-    Matrices and masks are made once for each two sizes. Make one with `of`.
+    Matrices and masks are made once for each two sizes. lenses: of the cameras ``rgb`` and
+    ``thermal``, as far as they are known; see `look`. Make one with `of`.
     """
 
     settings: RegistrationSettings = field(default_factory=RegistrationSettings)
     stored: Stored | None = None
+    lenses: dict[str, Lens] = field(default_factory=dict, compare=False)
 
     @classmethod
-    def of(cls, settings: RegistrationSettings) -> Registration:
-        """Raises UserError."""
+    def of(
+        cls, settings: RegistrationSettings, lenses: dict[str, Lens] | None = None
+    ) -> Registration:
+        """lenses: those of a registration before. Raises UserError."""
+        lenses = {} if lenses is None else lenses
         if settings.mode != 'homography':
-            return cls(settings)
+            return cls(settings, None, lenses)
         if settings.file:
-            return cls(settings, Stored.read(settings.file))
+            return cls(settings, Stored.read(settings.file), lenses)
         if len(settings.homography) != 9:
             raise UserError(
                 'registration.homography needs nine numbers (3x3, row by row), '
@@ -93,7 +105,21 @@ class Registration:
             )
         matrix = np.array(settings.homography, np.float64).reshape(3, 3)
         check_matrix(matrix, 'registration.homography')
-        return cls(settings)
+        return cls(settings, None, lenses)
+
+    def look(self, name: str, info: Any) -> None:
+        """Take note of a camera_info of ``rgb`` or ``thermal``. Raises UserError where images are
+        to be straightened by it and it can't be used."""
+        if self.settings.undistort:
+            found = Lens.of(info)
+            if self.lenses.get(name) != found:
+                self.lenses[name] = found
+
+    def straight(self, name: str, image: np.ndarray) -> np.ndarray:
+        """The image of a camera as a lens that bends nothing would make it; as it is where its lens
+        is not known. Raises UserError for one of another size."""
+        lens = self.lenses.get(name) if self.settings.undistort else None
+        return image if lens is None else lens.straighten(image)
 
     def matrix(self, thermal: Size, visible: Size) -> np.ndarray | None:
         """3x3, thermal to visible pixels, for images of these (height, width); None where nothing
@@ -121,7 +147,8 @@ class Registration:
 
     def apply(self, thermal: np.ndarray, shape: Size) -> np.ndarray:
         """thermal: uint8 (h, w). shape: (H, W) of the visible image. Returns uint8 (H, W); what the
-        thermal camera does not see is 0, as cold as can be."""
+        thermal camera does not see is 0, as cold as can be. Raises UserError."""
+        thermal = self.straight('thermal', thermal)
         if self.settings.mode == 'resize' and not self.settings.nudged:
             if thermal.shape == shape:
                 return thermal

@@ -1,13 +1,14 @@
 """A homography in the live node: the thermal image lies where the nine numbers put it."""
 
 import numpy as np
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CameraInfo, Image
 from std_srvs.srv import Trigger
 
 from multimodal_fusion.io import messages
 from multimodal_fusion.registration.stored import Stored
 
 from ..pipeline.test_preparation import BLACK, MATRIX, SETTINGS, check, thermal
+from ..registration.test_camera import LENSES, K, bent
 from .frames import START
 from .harness import running, wait_for
 
@@ -73,3 +74,29 @@ def test_the_nudge_the_mask_and_the_file(tmp_path):
         assert not answer.success and 'is left alone' in answer.message
         done, reason = rig.set_parameter('registration.dx', 8.0)
         assert not done and 'is no registration' in reason
+
+
+def test_lenses_are_straightened_by_camera_info():
+    """Both images bent alike: the fused one is straight, and its camera_info says so."""
+    seen, straight = bent('plumb_bob', LENSES['plumb_bob'])
+    colour, inner = np.dstack((seen,) * 3), np.s_[40:200, 50:270]
+    with running({'model.name': 'max', 'registration.undistort': True}) as node:
+        rig, sent = node.rig, iter(range(10_000))
+
+        def attempt(known=True):
+            stamp = START + next(sent) * 33_000_000
+            for name in ('rgb', 'thermal') if known else ():
+                lens = CameraInfo(height=240, width=320, distortion_model='plumb_bob')
+                lens.k, lens.d = K, list(LENSES['plumb_bob'])
+                rig.outputs[name, 'info'].publish(lens)
+            rig.send('rgb', colour, stamp)
+            rig.send('thermal', seen, stamp)
+            if not (rig.fused and rig.infos) and known:
+                return False
+            fused = messages.to_visible(rig.fused[-1])[..., 0] if rig.fused else seen
+            right = np.abs(fused[inner].astype(int) - straight[inner]).mean() < 4
+            return right if known else 'images are used as they are' in node.log
+
+        wait_for(lambda: attempt(known=False), 'a sentence on lenses that are not known')
+        wait_for(attempt, 'a straight image')
+        assert list(rig.infos[-1].d) == [0.0] * 5 and rig.infos[-1].k[0] == 300

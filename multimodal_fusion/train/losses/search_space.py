@@ -4,6 +4,7 @@ Terms are called as ``term(fused, thermal, visible)`` on luma, float (N, 1, H, W
 give scalars. F is the fused image, T thermal, V visible.
 """
 
+import weakref
 from collections.abc import Callable
 
 import torch
@@ -29,19 +30,28 @@ def _visible(thermal: Tensor, visible: Tensor) -> Tensor:
 SOURCES = {'ir': _thermal, 'vis': _visible, 'max': torch.maximum}
 
 
+_seen: dict[int, tuple[weakref.ref[Tensor], Tensor]] = {}  # images and their saliency
+
+
 def saliency(image: Tensor) -> Tensor:
     """Histogram contrast (Zhai and Shah, 2006): the mean distance of a pixel's grey level to all of
-    its image, over the largest of it, in [0, 1]; 0 of a flat image."""
+    its image, over the largest of it, in [0, 1]; 0 of a flat image. Kept while the image is, as
+    several terms of several steps ask for it."""
+    known, found = _seen.get(id(image), (None, None))
+    if known is not None and known() is image and found is not None:
+        return found
     levels = (image.detach().clamp(0, 1) * 255).round().long()
     grid = torch.arange(256, device=image.device, dtype=torch.float32)
     apart = (grid[:, None] - grid[None]).abs()
-    found = []
+    parts = []
     for one in levels:
         counts = torch.bincount(one.flatten(), minlength=256).float()
         contrast = apart @ counts
         most = contrast[counts > 0].max().clamp(min=1e-6)
-        found.append((contrast / most)[one])
-    return torch.stack(found)
+        parts.append((contrast / most)[one])
+    key, found = id(image), torch.stack(parts)
+    _seen[key] = weakref.ref(image, lambda _: _seen.pop(key, None)), found
+    return found
 
 
 def _distance(measure: Callable[[Tensor, Tensor], Tensor], source: str) -> Term:

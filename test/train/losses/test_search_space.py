@@ -53,6 +53,14 @@ def test_terms_have_gradients_and_vanish_at_their_own_image():
         assert torch.autograd.grad(term(fused, thermal, visible), fused)[0].abs().sum() > 0
 
 
+def test_saliency_is_kept_while_its_image_is():
+    image = torch.rand(1, 1, 16, 16)
+    found = saliency(image)
+    assert saliency(image) is found
+    other = image.clone()
+    assert saliency(other) is not found and torch.equal(saliency(other), found)
+
+
 def test_segmentation_by_hand():
     """Two classes, four pixels, one of them unknown. Sure and right: no loss. Undecided: log 2, and
     a Dice of (2 n/2 + 1) / (3/2 + n + 1) for n known pixels of a class: 2/3.5 and 3/4.5."""

@@ -1,0 +1,89 @@
+"""A camera by its camera_info: how large its images are, and how its lens bends them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import cv2
+import numpy as np
+
+from ..errors import UserError
+from .stored import Size
+
+MODELS = {'plumb_bob': 5, 'rational_polynomial': 8, 'equidistant': 4}
+"""Distortion models of ROS, and how many numbers they have."""
+
+
+def image_size(info: Any) -> Size:
+    """(height, width) of the images that a CameraInfo goes with: width and height are of the whole
+    sensor, of which a region of interest may be sent, binned (REP 104)."""
+    roi = getattr(info, 'roi', None)
+    height, width = (
+        (roi.height or info.height, roi.width or info.width) if roi else (info.height, info.width)
+    )
+    return (
+        height // max(1, getattr(info, 'binning_y', 0)),
+        width // max(1, getattr(info, 'binning_x', 0)),
+    )
+
+
+@dataclass(frozen=True)
+class Lens:
+    """size: (height, width) of the images. matrix: nine numbers of the pinhole, for these images.
+    model: of `MODELS`. bent: its numbers."""
+
+    size: Size
+    matrix: tuple[float, ...]
+    model: str
+    bent: tuple[float, ...]
+
+    @classmethod
+    def of(cls, info: Any) -> Lens:
+        """info: like sensor_msgs/CameraInfo. Raises UserError where it can't be used."""
+        k, d = np.array(info.k, float).reshape(3, 3), tuple(map(float, info.d))
+        model = info.distortion_model or 'plumb_bob'
+        if model not in MODELS:
+            raise UserError(
+                f'camera_info has the distortion model {model!r}; known are {", ".join(MODELS)}'
+            )
+        if k[0, 0] <= 0 or k[1, 1] <= 0 or not np.isfinite(k).all():
+            raise UserError('camera_info has no focal length (k): the camera is not calibrated')
+        if len(d) not in (0, MODELS[model]) or not np.isfinite(d).all():
+            raise UserError(
+                f'camera_info has {len(d)} numbers of distortion; {model} has {MODELS[model]}'
+            )
+        roi = getattr(info, 'roi', None)
+        bins = np.array([max(1, getattr(info, f'binning_{axis}', 0)) for axis in 'xy'], float)
+        corner = np.array([roi.x_offset, roi.y_offset] if roi else [0, 0], float)
+        k[:2, 2] -= corner
+        # The middle of a binned pixel is the middle of those that it is made of.
+        k[:2, 2] = (k[:2, 2] + 0.5) / bins - 0.5
+        k[:2, :2] /= bins[:, None]
+        return cls(image_size(info), tuple(k.ravel()), model, d)
+
+    @property
+    def straight(self) -> bool:
+        return not any(self.bent)
+
+    @cached_property
+    def _maps(self) -> tuple[np.ndarray, np.ndarray]:
+        matrix, bent = np.reshape(self.matrix, (3, 3)), np.array(self.bent)
+        make: Any = cv2.initUndistortRectifyMap
+        if self.model == 'equidistant':
+            make = cv2.fisheye.initUndistortRectifyMap
+        maps = make(matrix, bent, np.eye(3), matrix, self.size[::-1], cv2.CV_16SC2)
+        return maps[0], maps[1]
+
+    def straighten(self, image: np.ndarray) -> np.ndarray:
+        """The image as a pinhole of the same matrix would see it; what it does not know is 0.
+        Raises UserError for one of another size."""
+        if image.shape[:2] != self.size:
+            raise UserError(
+                f'camera_info is for {self.size[1]}x{self.size[0]} images, this one is '
+                f'{image.shape[1]}x{image.shape[0]}: it cannot be straightened'
+            )
+        if self.straight:
+            return image
+        return cv2.remap(image, *self._maps, cv2.INTER_LINEAR)
