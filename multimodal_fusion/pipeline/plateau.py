@@ -56,6 +56,9 @@ def curve(frame: np.ndarray, least: float) -> Curve:
     low, high = np.searchsorted(total, np.array([0.02, 0.98]) * frame.size)
     part = np.minimum(part, PLATEAU * frame.size / (high - low + 1))
     steps = np.minimum(part * (255 / part.sum()), 255 / least)
+    # Grey levels that are left go to counts of few pixels: what is hottest is white.
+    room = 255 / least - steps
+    steps += room * min(1.0, (255 - steps.sum()) / max(room.sum(), 1e-9))
     levels = np.zeros(COUNTS)
     levels[first : last + 1] = np.cumsum(steps)
     levels[last + 1 :] = levels[last]

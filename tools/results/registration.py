@@ -116,8 +116,8 @@ def strangers(data: Path) -> str:
             accepted.append(f'{a.stem} with {b.stem}')
     return (
         f'## Pairs of two different scenes\n\n{len(accepted)} of {len(mixed)} accepted'
-        f'{": " * bool(accepted)}{", ".join(accepted)}; agreement at most {max(shares):.2f}, median '
-        f'{np.median(shares):.2f}.\n'
+        f'{": " * bool(accepted)}{", ".join(accepted)}; agreement at most {max(shares):.2f}, '
+        f'median {np.median(shares):.2f}.\n'
     )
 
 
