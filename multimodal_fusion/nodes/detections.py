@@ -2,7 +2,7 @@
 
 Publishes  fused/detections        vision_msgs/Detection2DArray, where vision_msgs is installed
            fused/detections_json   std_msgs/String, where it is not: the same as JSON
-           fused/detections_image  sensor_msgs/Image with the boxes drawn in
+           fused/detections_image  sensor_msgs/Image with the boxes drawn in, and /compressed
 
 The fusing thread only leaves a pair in the slot; the newest wins, so that a slow detector costs
 detections and never a fused image.
@@ -30,6 +30,7 @@ from ..pipeline.pairing import Pair
 from ..pipeline.pipeline import Pipeline
 from ..pipeline.settings import Settings
 from .distro import image_message
+from .output import CompressedPort
 from .slot import Slot
 
 try:
@@ -70,7 +71,9 @@ class DetectionOutput:
 
     def __init__(self, node: Node, profile: QoSProfile, refuse: Callable[[str, Exception], None]):
         self._node, self._refuse = node, refuse
-        self._image = node.create_publisher(Image, 'fused/detections_image', profile)
+        topic = 'fused/detections_image'
+        self._image = node.create_publisher(Image, topic, profile)
+        self._compressed = CompressedPort(node, topic, profile)
         self._boxes = node.create_publisher(*TOPIC, profile)
         self._said = False
         self._offered = 0
@@ -94,7 +97,8 @@ class DetectionOutput:
 
     def listened(self) -> bool:
         """Whether anybody wants detections."""
-        return any(port.get_subscription_count() for port in (self._image, self._boxes))
+        plain = any(port.get_subscription_count() for port in (self._image, self._boxes))
+        return plain or self._compressed.listened()
 
     def offer(self, work: Work) -> None:
         """Take every n-th fused pair, if anybody listens; returns at once."""
@@ -141,8 +145,10 @@ class DetectionOutput:
         self._counts['detections'] += len(found)
         if self._boxes.get_subscription_count():
             self._boxes.publish(boxes_message(found, work.header))
-        if self._image.get_subscription_count():
-            self._image.publish(messages.fill(image_message(work.header), draw(image, found)))
+        if self._image.get_subscription_count() or self._compressed.listened():
+            drawn = draw(image, found)
+            self._image.publish(messages.fill(image_message(work.header), drawn))
+            self._compressed.publish(drawn, work.header, work.settings.output)
 
 
 def boxes_message(detections: list[Detection], header):

@@ -2,9 +2,9 @@
 
 Subscribes  rgb/image_raw, thermal/image_raw  (or .../compressed, by input.*_transport)
             rgb/camera_info or thermal/camera_info  (that of output.reference)
-Publishes   fused/image_raw, fused/camera_info, /diagnostics
+Publishes   fused/image_raw, fused/image_raw/compressed, fused/blend_mask  (output.py)
+            fused/camera_info, /diagnostics
             fused/state  (what goes out and how the streams are; latched)
-            fused/blend_mask  (of a model that blends: mono8, 255 where all is thermal)
             thermal/temperature, thermal/hottest  (temperature.py)
             fused/valid_mask  (mono8, 255 where thermal is seen; registration.py)
             fused/detections_image, fused/detections  (if detector.enabled; detections.py)
@@ -28,7 +28,6 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header, String
 
 from ..errors import Interrupted, UserError, quoted
-from ..io import messages
 from ..io.messages import BadImage
 from ..pipeline.frames import Frame, Lone, stamp_of
 from ..pipeline.health import WARN, Health
@@ -42,8 +41,9 @@ from .camera_info import CameraInfoPorts
 from .configuration import Configuration, Setup
 from .detections import DetectionOutput, Work
 from .diagnostics import Diagnostics, QosWatch, Teller
-from .distro import image_message, latched, qos, spin
+from .distro import latched, qos, spin
 from .graph import shared_name, why_silent
+from .output import FusedOutput
 from .registration import RegistrationPorts
 from .ros_parameters import declare, idle_files
 from .slot import Slot
@@ -116,13 +116,8 @@ class FusionNode(Node):
                 )
             )
         self._infos = CameraInfoPorts(self, inputs, outputs, self._registers)
-        topic = 'fused/image_raw'
-        self._fused = self.create_publisher(
-            Image, topic, outputs, event_callbacks=watch.publisher(topic)
-        )
+        self._fused = FusedOutput(self, outputs, watch, self._tell)
         self._states = self.create_publisher(String, 'fused/state', latched())
-        self._message = image_message(Header())  # used again: publishing is over when it returns
-        self._mask = self.create_publisher(Image, 'fused/blend_mask', outputs)
         self._registration = RegistrationPorts(self, outputs, self._registers)
         self._temperature = TemperaturePorts(
             self, outputs, lambda: self._configuration.current.settings.thermal, self._tell
@@ -191,25 +186,12 @@ class FusionNode(Node):
 
     def _listened(self) -> bool:
         """Nothing is computed while nobody listens."""
-        detecting = (
-            self._configuration.current.pipeline.detector is not None and self._boxes.listened()
+        pipeline = self._configuration.current.pipeline
+        return (
+            (pipeline.detector is not None and self._boxes.listened())
+            or any(p.listened() for p in (self._infos, self._registration, self._temperature))
+            or self._fused.listened(pipeline.fuser)
         )
-        plain = self._fused.get_subscription_count() > 0 or self._infos.listened()
-        others = self._registration.listened() or self._temperature.listened()
-        return self._mask_wanted() or detecting or plain or others
-
-    def _mask_wanted(self) -> bool:
-        fuser = self._configuration.current.pipeline.fuser
-        if self._mask.get_subscription_count() == 0:
-            return False
-        if not fuser.blends:
-            self._tell(
-                'mask',
-                f'fused/blend_mask has a subscriber, but {fuser.name} blends by no mask: choose '
-                'model.name mobilefuse',
-                every=60.0,
-            )
-        return fuser.blends
 
     # Fusing, in the worker thread --------------------------------------------------------------
 
@@ -256,8 +238,7 @@ class FusionNode(Node):
         else:
             header = getattr(pair, settings.output.reference).header
             self._publish(fused, header, lap)
-            if mask is not None and self._mask.get_subscription_count() > 0:
-                self._mask.publish(messages.fill(image_message(header), mask))
+            self._fused.publish_mask(mask, header)
             self._registration.fused(header, pair.thermal.thermal.counts, fused)
             later = max(pair.rgb, pair.thermal, key=attrgetter('arrival'))
             if 0 <= later.age < _PRESENT:
@@ -272,15 +253,10 @@ class FusionNode(Node):
             self._boxes.offer(Work(pipeline, settings, pair, fused, header))
 
     def _publish(self, fused: np.ndarray, header, lap: Laps) -> None:
+        settings = self._configuration.current.settings.output
         self._shape = fused.shape
-        if self._fused.get_subscription_count() > 0:
-            self._message.header = header
-            messages.fill(self._message, fused, share=True)
-            lap('encode')
-            self._fused.publish(self._message)
-        lap('publish')
-        reference = self._configuration.current.settings.output.reference
-        if sentence := self._infos.pass_on(reference, header, fused):
+        self._fused.publish(fused, header, settings, lap)
+        if sentence := self._infos.pass_on(settings.reference, header, fused):
             self._tell('camera_info', sentence, every=60.0)
 
     def _refuse(self, stage: str, error: Exception, pair: bool = False) -> None:
@@ -305,7 +281,7 @@ class FusionNode(Node):
         self._tell_state(clock)
         fuser = self._configuration.current.pipeline.fuser
         figures = {
-            'fused subscribers': str(self._fused.get_subscription_count()),
+            'fused subscribers': str(self._fused.subscribers()),
             'model': fuser.name,
             'provider': fuser.provider,
             **self._boxes.figures(),

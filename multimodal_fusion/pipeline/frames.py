@@ -46,6 +46,12 @@ class OutputSettings:
         'Camera whose stamp, frame_id and camera_info the fused image carries.',
         choices=STREAMS,
     )
+    compressed: str = option(
+        'jpeg',
+        'How .../compressed of the fused image and of that with boxes is coded.',
+        choices=('jpeg', 'png'),
+    )
+    jpeg_quality: int = option(80, 'Of compressed images.', low=1, high=100)
     colour: str = option(
         'add',
         'Colour beside fused luma. add: the difference to it stays; keep: saturation and hue stay.',
