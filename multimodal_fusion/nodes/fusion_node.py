@@ -31,6 +31,7 @@ from ..errors import Interrupted, UserError, quoted
 from ..io.messages import BadImage
 from ..pipeline.frames import Frame, Lone, stamp_of
 from ..pipeline.health import WARN, Health
+from ..pipeline.load import Backlog
 from ..pipeline.pairing import STREAMS, Pair
 from ..pipeline.pipeline import fuse_pair_and_mask, stand_in
 from ..pipeline.stages import Laps
@@ -76,7 +77,7 @@ class FusionNode(Node):
         self._shape: tuple[int, ...] | None = None  # of the image that went out last
         self._state = ''
         self._tell = Teller(self).tell
-        self._slot = Slot()
+        self._slot = Slot(Backlog(settings.load.queue, settings.load.max_age))
         self._ports: list[Any] = []
         self._connect()
         # Steady: diagnostics must go on when simulated time stands still.
@@ -158,8 +159,8 @@ class FusionNode(Node):
     def _hand_over(self, pairs: list[Pair], frame: Frame, listened: bool) -> None:
         for pair in pairs:
             wanted = listened and pair.thermal.thermal is not None
-            replaced = self._slot.put((pair, time.monotonic())) if wanted else False
-            self._health.paired(pair.gap, frame.arrival, replaced, wanted, frame.clock)
+            dropped = self._slot.put((pair, time.monotonic())) if wanted else 0
+            self._health.paired(pair.gap, frame.arrival, dropped, wanted, frame.clock)
 
     def _tell_state(self, clock: float) -> None:
         state = self._health.state(clock)

@@ -1,43 +1,49 @@
 """The hand-over between the thread that receives and the one that computes."""
 
 import threading
+import time
 from typing import Any
+
+from ..pipeline.load import Backlog
 
 
 class Slot:
-    """Holds one item: the newest wins, and what it replaces is reported.
+    """Holds what waits, by default one item, the newest; what had to go is reported.
 
     Of two bare locks: a `threading.Condition` takes several times as long to wake its waiter up.
     """
 
-    def __init__(self):
+    def __init__(self, backlog: Backlog | None = None):
         self._lock = threading.Lock()
         self._full = threading.Lock()  # free while there is something to take, or all is over
         self._full.acquire()
-        self._item: Any = None
+        self._backlog = backlog or Backlog()
         self.closed = False
 
-    def put(self, item: Any) -> bool:
-        """Leave an item; returns whether it replaced one that nobody had taken."""
+    def put(self, item: Any) -> int:
+        """Leave an item; returns how many that nobody had taken were dropped for it."""
         with self._lock:
-            replaced, self._item = self._item is not None, item
-            if not replaced and not self.closed:
+            empty = not len(self._backlog)
+            dropped = self._backlog.put(item, time.monotonic())
+            if empty and not self.closed:
                 self._full.release()
-            return replaced
+            return dropped
 
     def take(self) -> Any:
-        """Wait for the item and take it; None once the slot is closed."""
+        """Wait for an item and take it; None once the slot is closed."""
         self._full.acquire()
         with self._lock:
             if self.closed:
                 self._full.release()  # for whoever asks next
                 return None
-            item, self._item = self._item, None
+            item = self._backlog.take()
+            if len(self._backlog):
+                self._full.release()
             return item
 
     def close(self) -> None:
         """Wake the taker for good."""
         with self._lock:
-            if not self.closed and self._item is None:
+            if not self.closed and not len(self._backlog):
                 self._full.release()
             self.closed = True

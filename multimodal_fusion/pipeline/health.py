@@ -151,9 +151,9 @@ class Health:
                 self._refused_since_pair[reason] += 1
 
     def paired(
-        self, gap: int, now: float, replaced: bool, wanted: bool = True, clock: float | None = None
+        self, gap: int, now: float, replaced: int, wanted: bool = True, clock: float | None = None
     ) -> None:
-        """A pair was made. gap: nanoseconds. replaced: it took the place of one not yet fused.
+        """A pair was made. gap: nanoseconds. replaced: so many not yet fused were dropped for it.
 
         wanted: somebody listens to the fused images. clock: as of `arrived`.
         """

@@ -141,7 +141,7 @@ class Offline:
         self.health.arrived(name, stamp or step.time, self._now, stamp != 0, self._now)
         pairs = self.receiver.take(name, Frame(step.message, step.time), stamp or step.time)
         for pair in pairs:
-            self.health.paired(pair.gap, self._now, replaced=False)
+            self.health.paired(pair.gap, self._now, replaced=0)
         return pairs
 
 

@@ -19,6 +19,7 @@ from ..io.text_files import read_yaml
 from ..parameters import Parameter, option, parameters_of
 from ..registration.warp import RegistrationSettings
 from .frames import InputSettings, OutputSettings
+from .load import LoadSettings
 from .pairing import SyncSettings
 from .stall import StallSettings
 from .thermal import ThermalSettings
@@ -60,6 +61,7 @@ class Settings:
     thermal: ThermalSettings = field(default_factory=ThermalSettings)
     registration: RegistrationSettings = field(default_factory=RegistrationSettings)
     output: OutputSettings = field(default_factory=OutputSettings)
+    load: LoadSettings = field(default_factory=LoadSettings)
     stall: StallSettings = field(default_factory=StallSettings)
     detector: DetectorSettings = field(default_factory=DetectorSettings)
     qos: QosSettings = field(default_factory=QosSettings)
