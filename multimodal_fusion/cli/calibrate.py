@@ -13,6 +13,7 @@ from ..io.bag import open_bag
 from ..io.datasets import find_pairs
 from ..io.image_files import read_thermal, read_visible
 from ..io.stems import Selection
+from ..io.whole_files import make_folder
 from ..pipeline.frames import stamp_of
 from ..pipeline.offline import Offline
 from ..registration.calibrate import calibrate, write_pictures
@@ -73,7 +74,8 @@ def run(args: argparse.Namespace) -> int:
     frames = _of_bag(args) if args.bag else _of_folder(args)
     found = calibrate(frames, args.model, matcher, exact=bool(args.target))
     estimate = found.estimate
-    folder = args.pictures or args.output.with_suffix('')
+    folder = args.pictures or args.output.with_name(f'{args.output.stem}_pictures')
+    make_folder(folder)
     write_pictures(folder, frames, estimate)
     print(f'{len(frames)} pairs, {estimate.model}: {estimate.words()}')
     print(f'pictures to judge it by: {folder / "index.html"}')

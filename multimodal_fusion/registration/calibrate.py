@@ -147,8 +147,8 @@ show((on?'visible':'thermal')+'-0')}}}},500);show('after-0');
 
 
 def write_pictures(folder: Path, frames: Frames, found: Estimate, count: int = 3) -> list[Path]:
-    """JPEGs of some frames and index.html to flip through; returns what was written."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """JPEGs of some frames and index.html to flip through, in a folder that is there; returns what
+    was written."""
     chosen = np.unique(np.linspace(0, len(frames) - 1, min(count, len(frames))).round().astype(int))
     written, buttons, images = [], [], []
     for number, index in enumerate(chosen):

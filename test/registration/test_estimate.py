@@ -165,8 +165,8 @@ def test_the_command(tmp_path, capsys):
     stored = Stored.read(out)
     assert gap(stored.matrix, planted(), (240, 320)) < 1.5
     assert stored.visible_size == (240, 320) and stored.about['frames'] == 2
-    page = (tmp_path / 'registration/index.html').read_text()
-    assert 'after-1.jpg' in page and (tmp_path / 'registration/after-1.jpg').is_file()
+    page = (tmp_path / 'registration_pictures/index.html').read_text()
+    assert 'after-1.jpg' in page and (tmp_path / 'registration_pictures/after-1.jpg').is_file()
     before = out.read_bytes()
     for seed in (0, 1):
         cv2.imwrite(str(tmp_path / f'rig/ir/{seed}.png'), street(seed + 50)[1])

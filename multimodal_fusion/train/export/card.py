@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 
 from torch import nn
 
@@ -95,6 +96,8 @@ def _never(config: Config) -> str:
 
 
 def _loss(config: Config) -> str:
+    if given := getattr(config.section, 'loss', ''):  # a file of a search, or a function
+        return f'; loss: `{Path(given).name}`'
     weights = dict(getattr(config.section, 'weights', {}))
     weights['halo'] = getattr(config.section, 'halo', 0.0)
     terms = ' + '.join(f'{weight:g} {name}' for name, weight in weights.items() if weight)
