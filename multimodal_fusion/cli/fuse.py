@@ -158,8 +158,9 @@ def _why_no_frame(visible: Video, thermal: Video, slop: float) -> str:
 
 
 def fused_picture(pipeline: Pipeline, visible: np.ndarray, frame: ThermalFrame, beside: bool):
-    """The fused image, or visible | thermal | fused."""
-    fused = pipeline.fuse(visible, frame)
-    if beside:
-        return side_by_side([visible, pipeline.white_hot(frame, visible.shape[:2]), fused])
-    return fused
+    """The fused image by ``output.view``, or visible | thermal | that."""
+    found = pipeline.fuse_all(visible, frame)
+    shown = pipeline.shown(found)
+    if beside and found.thermal is not None:
+        return side_by_side([found.visible, found.thermal, shown])
+    return shown

@@ -33,7 +33,7 @@ from ..pipeline.frames import Frame, Lone, stamp_of
 from ..pipeline.health import WARN, Health
 from ..pipeline.load import Backlog
 from ..pipeline.pairing import STREAMS, Pair
-from ..pipeline.pipeline import fuse_pair_and_mask, stand_in
+from ..pipeline.pipeline import fuse_pair_all, stand_in
 from ..pipeline.stages import Laps
 from ..registration.warp import Registration
 from ..runtime.session import end_runs
@@ -222,7 +222,7 @@ class FusionNode(Node):
         stamp, reference = lone.frame.header.stamp, setup.settings.output.reference
         frame_id = self._frame_ids.get(reference, lone.frame.header.frame_id)
         header = Header(stamp=stamp, frame_id=frame_id)
-        lap = Laps(handed_over)
+        lap, self._shape = Laps(handed_over), image.shape
         self._publish(image, header, lap)
         self._health.published(lap.last - lone.frame.arrival, alone=lone.name)
         if setup.settings.detector.input in ('fused', 'both', lone.name):
@@ -233,14 +233,15 @@ class FusionNode(Node):
         settings, pipeline = setup.settings, setup.pipeline
         lap = Laps(handed_over)
         lap('wait')
-        fused, mask = fuse_pair_and_mask(pipeline, settings, pair, lap)
-        if fused is None:
+        found = fuse_pair_all(pipeline, settings, pair, lap)
+        if found is None:
             self._health.held_back()
         else:
             header = getattr(pair, settings.output.reference).header
-            self._publish(fused, header, lap)
-            self._fused.publish_mask(mask, header)
-            self._registration.fused(header, pair.thermal.thermal.counts, fused)
+            self._shape = found.image.shape
+            self._publish(pipeline.shown(found), header, lap)
+            self._fused.publish_mask(found.mask, header)
+            self._registration.fused(header, pair.thermal.thermal.counts, found.image)
             later = max(pair.rgb, pair.thermal, key=attrgetter('arrival'))
             if 0 <= later.age < _PRESENT:
                 lap.seconds['receive'] = later.age
@@ -251,11 +252,10 @@ class FusionNode(Node):
             frozen = pair.thermal.thermal.frozen and settings.stall.policy == 'visible'
             alone = 'rgb' if frozen else ''
             self._health.published(lap.last - later.arrival, lap.seconds, alone, lap.last)
-            self._boxes.offer(Work(pipeline, settings, pair, fused, header))
+            self._boxes.offer(Work(pipeline, settings, pair, found.image, header))
 
     def _publish(self, fused: np.ndarray, header, lap: Laps) -> None:
         settings = self._configuration.current.settings.output
-        self._shape = fused.shape
         self._fused.publish(fused, header, settings, lap)
         if sentence := self._infos.pass_on(settings.reference, header, fused):
             self._tell('camera_info', sentence, every=60.0)

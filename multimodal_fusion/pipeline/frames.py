@@ -10,6 +10,7 @@ from ..parameters import option
 from ..registration.camera import image_size
 from .pairing import STREAMS
 from .thermal import Limits
+from .views import PALETTES, VIEWS
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,13 @@ class OutputSettings:
         'Camera whose stamp, frame_id and camera_info the fused image carries.',
         choices=STREAMS,
     )
+    view: str = option(
+        'fused',
+        'What goes out as the fused image; detections stay on the fused one.',
+        choices=VIEWS,
+    )
+    palette: str = option('white', 'Of views that show thermal.', choices=PALETTES)
+    opacity: float = option(1.0, 'Of the views inset and edges.', low=0.0, high=1.0)
     compressed: str = option(
         'jpeg',
         'How .../compressed of the fused image and of that with boxes is coded.',

@@ -1,7 +1,7 @@
 """From a pair of decoded frames to the fused image: the one path of the node, files and bags."""
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -14,16 +14,29 @@ from ..fusers.pair import keep_colour
 from ..io import messages
 from ..io.pixels import luma
 from ..registration.warp import blend
-from .frames import Lone, ThermalFrame
+from .frames import Lone, OutputSettings, ThermalFrame
 from .pairing import Pair
 from .preparation import Preparation
 from .settings import Settings
 from .stages import no_laps
 from .stall import FreezeDetector
 from .thermal import ThermalRange, repaired
+from .views import view
 
 _RETUNED = ('score', 'iou', 'limit', 'classes')  # of a detector that stays loaded
 _FIXED = ('labels', 'layout', 'resize', 'size')
+
+
+@dataclass(frozen=True)
+class Fused:
+    """image: uint8, of visible's shape. mask: uint8 (H, W), 255 for thermal, of a model that
+    blends, else None. visible: uint8 (H, W, 3) BGR or (H, W). thermal: uint8 (H, W), white-hot, on
+    its grid; None where RGB goes out alone."""
+
+    image: np.ndarray
+    mask: np.ndarray | None
+    visible: np.ndarray
+    thermal: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -41,7 +54,7 @@ class Pipeline:
     fuser: Fuser
     detection: DetectorSettings
     detector: Detector | None
-    colour: str = 'add'
+    output: OutputSettings = field(default_factory=OutputSettings)
 
     @property
     def notices(self) -> list[str]:
@@ -83,29 +96,36 @@ class Pipeline:
 
         lap: called with the name of each stage of `stages.STAGES` that ends.
         """
-        return self.fuse_and_mask(visible, frame, lap)[0]
+        return self.fuse_all(visible, frame, lap).image
 
-    def fuse_and_mask(
+    def fuse_all(
         self, visible: np.ndarray, frame: ThermalFrame, lap: Callable[[str], None] = no_laps
-    ) -> tuple[np.ndarray, np.ndarray | None]:
-        """As `fuse`, and the mask of a model that blends: uint8 (H, W), 255 for thermal; or None.
-
-        Raises UserError.
-        """
-        visible = self.preparation.registration.straight('rgb', visible)
+    ) -> Fused:
+        """As `fuse`, with what it is made of. Raises UserError."""
+        registration = self.preparation.registration
+        visible = registration.straight('rgb', visible)
         white_hot = self.white_hot(frame, visible.shape[:2], lap)
-        if self.colour == 'keep' and visible.ndim == 3 and self.fuser.kind == 'luma':
+        if self.output.colour == 'keep' and visible.ndim == 3 and self.fuser.kind == 'luma':
             grey = luma(visible)
             fused, mask = self.fuser.fuse_and_mask(grey, white_hot)
             fused = keep_colour(visible, grey, fused)
         else:
             fused, mask = self.fuser.fuse_and_mask(visible, white_hot)
-        weights = self.preparation.registration.weights(frame.counts.shape[:2], visible.shape[:2])
+        weights = registration.weights(frame.counts.shape[:2], visible.shape[:2])
         if weights is not None:
             fused = blend(fused, visible, weights)
             mask = None if mask is None else (mask * weights).astype(np.uint8)
         lap('fuse')
-        return fused, mask
+        return Fused(fused, mask, visible, white_hot)
+
+    def shown(self, fused: Fused) -> np.ndarray:
+        """What goes out by ``output.view``, uint8."""
+        output = self.output
+        if output.view == 'fused' or fused.thermal is None:
+            return fused.image
+        return view(
+            output.view, fused.image, fused.visible, fused.thermal, output.palette, output.opacity
+        )
 
 
 def build(
@@ -167,7 +187,7 @@ def build(
         fuser=fuser,
         detection=detection,
         detector=detector,
-        colour=settings.output.colour,
+        output=settings.output,
     )
 
 
@@ -187,27 +207,29 @@ def _same_detector(
 
 
 def fuse_pair(pipeline: Pipeline, settings: Settings, pair: Pair) -> np.ndarray | None:
-    """The fused image of a pair of observed `Frame`s; None if ``stall.policy`` holds it back.
+    """What goes out of a pair of observed `Frame`s; None if ``stall.policy`` holds it back.
 
-    Returns uint8 of the visible image's shape. Raises UserError.
+    Returns uint8, of the visible image's shape but for views side by side. Raises UserError.
     """
-    return fuse_pair_and_mask(pipeline, settings, pair)[0]
+    fused = fuse_pair_all(pipeline, settings, pair)
+    return None if fused is None else pipeline.shown(fused)
 
 
-def fuse_pair_and_mask(
+def fuse_pair_all(
     pipeline: Pipeline,
     settings: Settings,
     pair: Pair,
     lap: Callable[[str], None] = no_laps,
-) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """As `fuse_pair`, and the mask, uint8 (H, W), where the model has blended by one."""
+) -> Fused | None:
+    """As `fuse_pair`, with what it is made of, before ``output.view``."""
     visible = messages.read_visible(pair.rgb.message, settings.input.max_pixels)
     lap('decode')
     if pair.thermal.thermal.frozen and settings.stall.policy != 'fuse':
         if settings.stall.policy != 'visible':
-            return None, None
-        return pipeline.preparation.registration.straight('rgb', visible), None
-    return pipeline.fuse_and_mask(visible, pair.thermal.thermal, lap)
+            return None
+        visible = pipeline.preparation.registration.straight('rgb', visible)
+        return Fused(visible, None, visible, None)
+    return pipeline.fuse_all(visible, pair.thermal.thermal, lap)
 
 
 def stand_in(

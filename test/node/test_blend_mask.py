@@ -40,7 +40,7 @@ def test_the_mask_is_published_while_somebody_listens_to_it_alone(tmp_path):
         node.rig.create_subscription(Image, 'fused/blend_mask', masks.append, 10)
         visible, thermal = send_until(node, lambda: masks, 'a mask')
     pipeline = build(checked(parameters))
-    _, expected = pipeline.fuse_and_mask(visible, pipeline.observe(thermal, 0))
+    expected = pipeline.fuse_all(visible, pipeline.observe(thermal, 0)).mask
     assert masks[0].encoding == 'mono8'
     assert masks[0].header.frame_id == 'camera'
     assert (stamp_of(masks[0]) - START) % 10_000_000 == 0
