@@ -144,6 +144,7 @@ setup(
         (f'{SHARE}/launch', glob('launch/*.launch.py')),
         (f'{SHARE}/config', [path for path in glob('config/*') if os.path.isfile(path)]),
         (f'{SHARE}/config/train', glob('config/train/*')),
+        (f'{SHARE}/config/losses', glob('config/losses/*')),
         (f'{SHARE}/models', glob('models/*')),
         # `ros2 run` looks in lib/<package>. A wheel ignores setup.cfg's install_scripts, so the
         # executables are data there; under colcon the console scripts overwrite them.

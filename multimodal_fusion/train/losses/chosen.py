@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ...errors import UserError
 from ...host.plugins import named
+from ...host.share import share_file
 from ...io.text_files import read_yaml
 from ...networks.vgg import VGG19
 from ..config import unknown
@@ -23,7 +24,10 @@ def weighted(weights: Mapping[str, float], values: Values) -> Tensor:
 
 
 def read_weights(path: Path) -> dict[str, float]:
-    """Of searched_loss.yaml, or a file like it. Raises UserError."""
+    """Of searched_loss.yaml, or a file like it, such as the package's
+    config/losses/caf_detection.yaml. Raises UserError."""
+    if not path.exists() and str(path).startswith('config/losses/'):
+        path = share_file(str(path))
     content = read_yaml(path, 'the loss')
     weights = content.get('weights') if isinstance(content, dict) else None
     numbers = isinstance(weights, dict) and weights.values()

@@ -10,6 +10,8 @@ torch = pytest.importorskip('torch', reason='training needs the train extra')
 
 from multimodal_fusion.errors import UserError
 from multimodal_fusion.train.config import Config
+from multimodal_fusion.train.losses.chosen import read_weights
+from multimodal_fusion.train.losses.search_space import FIXED, NAMES
 from multimodal_fusion.train.run import Checkpoint
 from multimodal_fusion.train.tasks.task import TaskItem, scene_of, split
 
@@ -153,6 +155,16 @@ def test_the_searched_loss_trains_another_network(tmp_path):
         loss.write_text(yaml.safe_dump({'weights': {'perceptual_ir': 1.0}}))
         with pytest.raises(UserError, match=r'needs VGG-19 weights, and .* use a loss without'):
             train_with('fusion', data, tmp_path / 'other', values)
+
+
+def test_losses_that_ship_have_terms_of_the_search_space():
+    found = sorted((CONFIGS.parent / 'losses').glob('*.yaml'))
+    assert len(found) == 2
+    for path in found:
+        weights = read_weights(path)
+        assert set(weights) == set(NAMES)
+        searched = [w for name, w in weights.items() if name not in FIXED]
+        assert sum(searched) == pytest.approx(1, abs=1e-3)
 
 
 def test_a_task_whose_loss_does_not_see_the_image_is_refused_by_name(own, tmp_path):
