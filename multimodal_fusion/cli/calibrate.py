@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     folder = args.pictures or args.output.with_name(f'{args.output.stem}_pictures')
     make_folder(folder)
     write_pictures(folder, frames, estimate)
-    print(f'{len(frames)} pairs, {estimate.model}: {estimate.words()}')
+    print(f'{len(frames)} pair{"s" * (len(frames) > 1)}, {estimate.model}: {estimate.words()}')
     print(f'pictures to judge it by: {folder / "index.html"}')
     if not estimate.sure:
         raise UserError(f'not sure, so {args.output} is not written: {estimate.reason}')

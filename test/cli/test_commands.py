@@ -9,6 +9,7 @@ import pytest
 from multimodal_fusion import cli
 from multimodal_fusion.cli import doctor
 from multimodal_fusion.detect.detector import Detector
+from multimodal_fusion.detect.segmentation import SegmentationModel
 from multimodal_fusion.fusers.fuser import Fuser
 
 
@@ -35,6 +36,8 @@ def test_models_lists_what_loads(capsys):
     for row in listed:
         if row['kind'] == 'detector':
             assert Detector(row['name']).name == row['name']
+        elif row['kind'] == 'segmenter':
+            assert SegmentationModel(row['name']).name == row['name']
         else:
             assert Fuser.load(row['name']).kind == row['kind']
         assert row['licence'] and row['description'] and row['source']

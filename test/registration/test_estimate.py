@@ -59,10 +59,10 @@ def test_a_planted_warp_is_found_in_one_pair():
 def test_a_homography_is_told_by_many_frames():
     matrix = planted(1.2, -3.0, (-20, 16))
     matrix[2, :2] = 1e-4, -8e-5
-    found = estimate(filmed(matrix, range(6)))
+    found = estimate(filmed(matrix, range(5)))
     assert found.sure and found.model == 'homography', found.words()
     assert gap(found.matrix, matrix, (240, 320)) < 2.0
-    assert found.frames == 6
+    assert found.frames == 5
 
 
 @pytest.mark.parametrize('seed', range(2))
@@ -154,21 +154,20 @@ def test_a_matcher_of_ones_own():
 
 def test_the_command(tmp_path, capsys):
     """From pictures to a file that the node takes; from others, none."""
-    for seed, (visible, thermal) in enumerate(filmed(planted(), [1, 2])):
+    for seed, (visible, thermal) in enumerate(filmed(planted(), [1])):
         for kind, image in (('vis', visible), ('ir', thermal)):
             (tmp_path / 'rig' / kind).mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(tmp_path / f'rig/{kind}/{seed}.png'), image)
     out = tmp_path / 'registration.yaml'
     assert cli.main(['calibrate', '--data', str(tmp_path / 'rig'), '-o', str(out)]) == 0
     said = capsys.readouterr().out
-    assert '2 pairs, affine:' in said and f'-p registration.file:={out}' in said
+    assert '1 pair, affine:' in said and f'-p registration.file:={out}' in said
     stored = Stored.read(out)
     assert gap(stored.matrix, planted(), (240, 320)) < 1.5
-    assert stored.visible_size == (240, 320) and stored.about['frames'] == 2
+    assert stored.visible_size == (240, 320) and stored.about['frames'] == 1
     page = (tmp_path / 'registration_pictures/index.html').read_text()
-    assert 'after-1.jpg' in page and (tmp_path / 'registration_pictures/after-1.jpg').is_file()
+    assert 'after-0.jpg' in page and (tmp_path / 'registration_pictures/after-0.jpg').is_file()
     before = out.read_bytes()
-    for seed in (0, 1):
-        cv2.imwrite(str(tmp_path / f'rig/ir/{seed}.png'), street(seed + 50)[1])
+    cv2.imwrite(str(tmp_path / 'rig/ir/0.png'), street(50)[1])
     assert cli.main(['calibrate', '--data', str(tmp_path / 'rig'), '-o', str(out)]) == 2
     assert 'not sure, so' in capsys.readouterr().err and out.read_bytes() == before

@@ -31,8 +31,7 @@ class DetectionTask(Task):
     def __init__(self, data: Path, settings: TaskSettings, selection: Selection):
         if tuple(settings.classes) != CLASSES:
             raise UserError(
-                f'loss_search.classes of the task detection are {list(CLASSES)}, got '
-                f'{settings.classes}'
+                f'options.classes of the task detection are {list(CLASSES)}, got {settings.classes}'
             )
         samples = []
         for folder, found in training_pairs(Path(data), settings, selection, 'labels/*.txt'):

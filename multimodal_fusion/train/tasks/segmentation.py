@@ -40,9 +40,14 @@ class SegmentationTask(Task):
     def __init__(self, data: Path, settings: TaskSettings, selection: Selection):
         self.classes, self.items = settings.classes, []
         known = (*CLASSES, settings.classes[0])
+        if settings.classes[0] in CLASSES or len(settings.classes) < 2:
+            raise UserError(
+                f'options.classes of the task segmentation are {settings.classes}: the first is '
+                'everything that is none of the others, such as [other, person, car]'
+            )
         if strange := [name for name in settings.classes if name not in known]:
             raise UserError(
-                f'loss_search.classes has {strange[0]!r}, which no mask shows; after the first, '
+                f'options.classes has {strange[0]!r}, which no mask shows; after the first, '
                 f'which is everything else, there are {", ".join(CLASSES)}'
             )
         targets = DERIVED, DRAWN, *(f'{name}/*.txt' for name in settings.boxes)

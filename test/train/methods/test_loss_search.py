@@ -202,6 +202,10 @@ def test_what_was_filmed_together():
         (['loss_search.options.classes=[cat]'], r'task detection are \['),
         (['loss_search.task=depth'], "there is no task 'depth'; known are detection, segmentation"),
         (
+            ['loss_search.task=segmentation'],
+            r'are .* the first is everything that is none of the others',
+        ),
+        (
             ['loss_search.task=segmentation', 'loss_search.options.classes=[other, cat]'],
             "has 'cat', which no mask shows; after the first",
         ),

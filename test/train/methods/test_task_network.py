@@ -6,11 +6,11 @@ import pytest
 
 torch = pytest.importorskip('torch', reason='training needs the train extra')
 
-from multimodal_fusion.detect.detector import Detector
 from multimodal_fusion.detect.segmentation import SegmentationModel
 from multimodal_fusion.errors import UserError
 from multimodal_fusion.networks.segmenter import Segmenter
 from multimodal_fusion.networks.yolo import Exported, Yolo
+from multimodal_fusion.train.methods.task_network import TaskNetwork, seen
 from multimodal_fusion.train.run import Checkpoint
 from multimodal_fusion.train.tasks.trained import HeldNorm, begin_trained
 
@@ -47,13 +47,16 @@ def test_a_segmenter_from_the_first_step_to_a_model_file(tmp_path):
     assert header.endswith('train_loss,val_loss,val_miou')
 
 
-def test_a_detector_goes_on_from_the_one_that_ships(tmp_path):
-    values = SMALL | {'start': 'detector_person_car', 'task_network.images': ['thermal', 'max']}
-    train_with('task-network', tmp_path, tmp_path / 'run', values)
-    assert Detector(str(tmp_path / 'run/model.onnx'), allow_unlisted=True).names == (
-        'person',
-        'car',
-    )
+def test_a_detector_goes_on_from_the_one_that_ships(tmp_path, monkeypatch):
+    """Its loss begins below that of one from scratch; exporting takes longer than this."""
+    monkeypatch.setattr(TaskNetwork, 'export', lambda *_: None)
+    losses = {}
+    for start in ('', 'detector_person_car'):
+        values = SMALL | {'start': start, 'task_network.images': ['thermal', 'max']}
+        train_with('task-network', tmp_path, tmp_path / f'run{start}', values)
+        row = (tmp_path / f'run{start}/metrics.csv').read_text().splitlines()[1]
+        losses[start] = float(row.split(',')[4])
+    assert losses['detector_person_car'] < 0.8 * losses['']
 
 
 def test_the_shipped_detector_as_a_network():
@@ -86,7 +89,6 @@ def test_smaller_images_than_crops_are_refused(tmp_path):
 
 
 def test_what_is_seen_through_a_fuser():
-    from multimodal_fusion.train.methods.task_network import seen
     from multimodal_fusion.train.tasks.task import TaskItem
 
     thermal = np.full((40, 48), 200, np.uint8)
