@@ -132,7 +132,7 @@ def losses(
         recent['pairs'] - recent['idle'],
         MANY,
         f'the pairs are overtaken by newer ones before they are fused{slow}: choose a faster model '
-        '("models", "bench"), smaller images, more model.threads or model.device gpu',
+        '("models", "bench"), smaller images, more model.threads or model.provider cuda',
     )
     fewer = min(STREAMS, key=lambda name: recent[f'{name} frames'])
     for name in STREAMS:

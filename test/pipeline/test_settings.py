@@ -1,5 +1,7 @@
 """The one parameter table, and what is made from it."""
 
+import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -56,3 +58,22 @@ BAD = [
 def test_bad_values_say_what_was_expected(values, text):
     with pytest.raises(UserError, match=text):
         settings.checked(values)
+
+
+def test_sentences_name_parameters_that_exist():
+    """Advice once named model.device, which never was."""
+    groups = '|'.join({name.split('.')[0] for name in settings.TABLE})
+    pattern = re.compile(rf'(?<![\w./])(?:{groups})\.([a-z_]+)\b(?![\w(/])')
+    files = ('onnx', 'md', 'yaml', 'yml', 'py', 'txt', 'html', 'bag', 'tiff', 'png', 'jpg', 'mp4')
+    strange = set()
+    for path in (ROOT / 'multimodal_fusion').rglob('*.py'):
+        if 'train' in path.parts:  # where model.onnx and detector.teacher are other things
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                strange |= {
+                    (path.name, found[0])
+                    for found in pattern.finditer(node.value)
+                    if found[0] not in settings.TABLE and found[1] not in files
+                }
+    assert strange == set()
