@@ -153,13 +153,13 @@ class FusionNode(Node):
             self._temperature.seen(frame)
         self._hand_over(pairs, frame, listened)
         if listened and not pairs and self._health.alone(frame.clock) == name:
-            self._slot.put((Lone(name, frame), time.monotonic()))
+            self._slot.put((Lone(name, frame), time.monotonic()), alone)
         self._tell_state(frame.clock)
 
     def _hand_over(self, pairs: list[Pair], frame: Frame, listened: bool) -> None:
         for pair in pairs:
             wanted = listened and pair.thermal.thermal is not None
-            dropped = self._slot.put((pair, time.monotonic())) if wanted else 0
+            dropped = self._slot.put((pair, time.monotonic()), alone) if wanted else 0
             self._health.paired(pair.gap, frame.arrival, dropped, wanted, frame.clock)
 
     def _tell_state(self, clock: float) -> None:
@@ -338,6 +338,11 @@ class FusionNode(Node):
         self._worker.join(timeout=5.0)
         self._boxes.close()
         self.destroy_node()
+
+
+def alone(waiting: tuple) -> bool:
+    """Whether it waits without a partner: whatever comes next is better."""
+    return isinstance(waiting[0], Lone)
 
 
 def main(args: list[str] | None = None) -> int:

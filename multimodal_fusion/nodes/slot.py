@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from ..pipeline.load import Backlog
@@ -20,11 +21,12 @@ class Slot:
         self._backlog = backlog or Backlog()
         self.closed = False
 
-    def put(self, item: Any) -> int:
-        """Leave an item; returns how many that nobody had taken were dropped for it."""
+    def put(self, item: Any, over: Callable[[Any], bool] | None = None) -> int:
+        """Leave an item; returns how many that nobody had taken were dropped for it. over: as of
+        `Backlog.put`."""
         with self._lock:
             empty = not len(self._backlog)
-            dropped = self._backlog.put(item, time.monotonic())
+            dropped = self._backlog.put(item, time.monotonic(), over)
             if empty and not self.closed:
                 self._full.release()
             return dropped

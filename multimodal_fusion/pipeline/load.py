@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,8 +42,11 @@ class Backlog:
     def __len__(self) -> int:
         return len(self._items)
 
-    def put(self, item: Any, now: float) -> int:
-        """Leave an item; returns how many had to go for it."""
+    def put(self, item: Any, now: float, over: Callable[[Any], bool] | None = None) -> int:
+        """Leave an item; returns how many had to go for it. over: which of those that wait it
+        stands for as well; they go, and are not counted."""
+        if over is not None:
+            self._items = deque(held for held in self._items if not over(held[1]))
         self._items.append((now, item))
         dropped = 0
         while len(self._items) > self.room or (

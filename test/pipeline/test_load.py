@@ -26,6 +26,14 @@ def test_what_waits_too_long_goes_when_a_newer_one_comes():
     assert backlog.put('d', 9.0) == 2 and backlog.take() == 'd'
 
 
+def test_what_an_item_stands_for_goes_uncounted():
+    backlog = Backlog(4, 1.0)
+    for item in ('a', 1, 2):
+        backlog.put(item, 0.0)
+    assert backlog.put('b', 0.0, over=lambda held: isinstance(held, int)) == 0
+    assert [backlog.take() for _ in range(3)] == ['a', 'b', None]
+
+
 @pytest.mark.parametrize('service', [0.002, 0.025])
 def test_a_pause_of_100_ms_loses_nothing(service):
     lost, latency = simulate(Backlog(4, 0.15), service, 0.1)
