@@ -84,7 +84,7 @@ def estimate(frames: Sequence[tuple[np.ndarray, np.ndarray]], model: Model = 'au
             sizes else 'a calibration needs at least one pair of frames, got none'
         )  # fmt: skip
     few = [pairs[round(i)] for i in np.linspace(0, len(pairs) - 1, min(FEW, len(pairs)))]
-    (visible_size, thermal_size), diagonal = sizes.pop(), 0.0
+    visible_size, thermal_size = sizes.pop()
     diagonal = float(np.hypot(*visible_size))
     rough, fine = Aligner(few, COARSE), Aligner(few, FINE)
     found = [rough.climb(h.matrix, 'similarity', MOVES * diagonal) for h in search(few)]
@@ -137,8 +137,7 @@ def doubt(voted: Vote, rival: float) -> str:
     if voted.share < asked(voted):
         return (
             f'only {voted.share:.0%} of the edges in {voted.blocks} blocks agree on one place, '
-            f'{asked(voted):.0%} are asked for; '
-            f'{more}'
+            f'{asked(voted):.0%} are asked for; {more}'
         )
     if rival > (RIVAL if voted.share >= MOST else DOUBTED):
         return f'another place explains the pictures {rival:.0%} as well; {more}'

@@ -59,7 +59,6 @@ class RegistrationSettings:
         low=0,
         high=500,
     )
-
     undistort: bool = option(
         False,
         'Straighten both images by the camera_info of their cameras, before all else.',

@@ -61,9 +61,14 @@ def test_rgb_goes_out_alone_while_thermal_is_silent_and_is_fused_again_with_the_
         rig.send('rgb', visible, both)
         rig.send('thermal', thermal, both)
         wait_for(lambda: 'fused; rgb=OK; thermal=OK' in states, 'the state of both')
-        # RGB may have gone out alone before thermal came, with the same stamp.
-        fused = lambda m: not np.array_equal(messages.to_visible(m), visible)  # noqa: E731
-        wait_for(lambda: any(stamp_of(m) == both and fused(m) for m in rig.fused), 'a fused image')
+
+        def fused():
+            """The newest; RGB may have gone out alone before, with the same stamp."""
+            newest = rig.fused[-1] if rig.fused else None
+            shown = newest and stamp_of(newest) == both
+            return shown and not np.array_equal(messages.to_visible(newest), visible)
+
+        wait_for(fused, 'a fused image')
 
 
 def test_thermal_goes_out_on_the_last_visible_grid_while_rgb_is_silent():
