@@ -8,6 +8,7 @@ import dataclasses
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -24,6 +25,7 @@ from ..fusers.kernel.compiled import Compiled
 from ..fusers.kernel.pyramid import MACS as PYRAMID_MACS
 from ..fusers.kernel.pyramid import read_pyramid
 from ..fusers.kernel.weights import read_two_layer
+from ..fusers.pair import MIN_SIDE
 from ..host.progress import progress
 from ..runtime.manifest import Manifest, read_model
 from ..runtime.session import PROVIDERS, onnxruntime_or_none
@@ -61,6 +63,15 @@ class Way:
     threads: int
     load: Callable[[], Fuser]
     macs: int = 0  # multiply-adds a pixel, where they are known
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """(width, height) of ``640x480``. Raises UserError."""
+    match = re.fullmatch(r'(\d+)x(\d+)', text)
+    size = tuple(map(int, match.groups())) if match else (0, 0)
+    if min(size) < MIN_SIDE:
+        raise UserError(f'--sizes has {text!r}; give WIDTHxHEIGHT of at least 32x32: 640x480')
+    return size
 
 
 def ways(plan: BenchPlan) -> list[Way]:

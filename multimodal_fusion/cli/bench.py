@@ -4,13 +4,11 @@ import argparse
 import importlib
 import importlib.util
 import json
-import re
 from datetime import date
 from pathlib import Path
 
 from .. import __version__
 from ..errors import UserError
-from ..fusers.pair import MIN_SIDE
 from ..host.machine import cpu_name
 from ..io.text_files import read_text
 
@@ -24,6 +22,7 @@ INPUTS = ('luma', 'colour')
 MODES = {
     'agreement': 'pixels of the compiled kernel beside those of ONNX Runtime',
     'node': 'the node as a process, over DDS: latency, rate, CPU, memory',
+    'warp': 'registration, one thread, a frame',
     'bandwidth': 'MB/s of fusing here or there, for a data set and rate',
 }
 
@@ -62,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     plan = fusers.BenchPlan(
         models=args.models.split(','),
         providers=fusers.providers_present(args.provider.split(',')),
-        sizes=[parse_size(text) for text in args.sizes.split(',')],
+        sizes=[fusers.parse_size(text) for text in args.sizes.split(',')],
         threads=[_count(text, '--threads') for text in args.threads.split(',')],
         inputs=args.input.split(','),
         rounds=_count(str(args.rounds), '--rounds'),
@@ -103,15 +102,6 @@ def read_figures(path: Path) -> dict:
             f'{path} does not hold what "bench --json" prints ({error}); make it with '
             '"python -m multimodal_fusion bench --json > FILE"'
         ) from error
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """(width, height) of ``640x480``. Raises UserError."""
-    match = re.fullmatch(r'(\d+)x(\d+)', text)
-    size = tuple(map(int, match.groups())) if match else (0, 0)
-    if min(size) < MIN_SIDE:
-        raise UserError(f'--sizes has {text!r}; give WIDTHxHEIGHT of at least 32x32: 640x480')
-    return size
 
 
 def _count(text: str, option: str) -> int:

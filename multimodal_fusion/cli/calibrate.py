@@ -16,8 +16,9 @@ from ..io.stems import Selection
 from ..io.whole_files import make_folder
 from ..pipeline.frames import stamp_of
 from ..pipeline.offline import Offline
-from ..registration.calibrate import calibrate, write_pictures
+from ..registration.calibrate import calibrate, calibrate_rig, write_pictures
 from ..registration.clock import Motion, clock_offset
+from ..registration.intrinsics import write_camera
 from ..registration.refine import MODELS
 from ..registration.targets import KINDS, target
 from . import options
@@ -40,7 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='find by how much the clocks of the cameras differ instead, from motion in a bag',
     )
-    parser.add_argument('--frames', type=int, default=20, help='pairs to look at (default: 20)')
+    parser.add_argument(
+        '--frames', type=int, help='pairs to look at (default: 20; with --intrinsics 60)'
+    )
     parser.add_argument(
         '--model', choices=('auto', *MODELS), default='auto',
         help='how freely thermal may be warped (default: by what the pictures can tell)',
@@ -55,6 +58,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='a matcher of yours: (visible, thermal), uint8 (H, W), to points of both, (N, 2) each',
     )  # fmt: skip
     parser.add_argument(
+        '--intrinsics', action='store_true',
+        help='with --target, held near and far: the lenses too, and how the cameras stand to each '
+        'other, for registration.mode calibrated',
+    )  # fmt: skip
+    parser.add_argument(
+        '--square', type=float, metavar='METRES',
+        help='between neighbouring points of the target (of acircles: between rows)',
+    )  # fmt: skip
+    parser.add_argument(
         '--pictures', type=Path, metavar='DIR',
         help='for checkerboards and a page to flip through (default: beside the file)',
     )  # fmt: skip
@@ -67,16 +79,19 @@ def run(args: argparse.Namespace) -> int:
         return _time_offset(args)
     if args.output is None:
         raise UserError('-o is missing: name the registration file to write')
+    if args.frames is None:
+        args.frames = 60 if args.intrinsics else 20
     if args.frames < 1:
         raise UserError(f'--frames is {args.frames}; at least 1 pair is needed')
+    if args.intrinsics:
+        return _intrinsics(args)
     matcher = named(args.matcher, {}, 'matcher') if args.matcher else None
     matcher = target(args.target) if args.target else matcher
     frames = _of_bag(args) if args.bag else _of_folder(args)
     found = calibrate(frames, args.model, matcher, exact=bool(args.target))
     estimate = found.estimate
-    folder = args.pictures or args.output.with_name(f'{args.output.stem}_pictures')
-    make_folder(folder)
-    write_pictures(folder, frames, estimate)
+    folder = _folder(args)
+    write_pictures(folder, frames, estimate.matrix, estimate.words())
     print(f'{len(frames)} pair{"s" * (len(frames) > 1)}, {estimate.model}: {estimate.words()}')
     print(f'pictures to judge it by: {folder / "index.html"}')
     if not estimate.sure:
@@ -84,6 +99,45 @@ def run(args: argparse.Namespace) -> int:
     found.stored.write(args.output)
     print(f'written to {args.output}; use it:')
     print(f'  -p registration.mode:=homography -p registration.file:={args.output}')
+    return 0
+
+
+def _folder(args: argparse.Namespace) -> Path:
+    folder = args.pictures or args.output.with_name(f'{args.output.stem}_pictures')
+    make_folder(folder)
+    return folder
+
+
+def _intrinsics(args: argparse.Namespace) -> int:
+    if not args.target or not args.square or not 0 < args.square < 10:
+        raise UserError(
+            '--intrinsics needs --target KIND and --square METRES, the distance of its points'
+        )
+    kind = target(args.target)
+    kind.board(args.square)
+    frames = _of_bag(args) if args.bag else _of_folder(args)
+    found = calibrate_rig(frames, kind, args.square)
+    for name, one in found.cameras.items():
+        print(f'{name}: {one.words()}')
+    print(found.rig.words())
+    folder = _folder(args)
+    write_pictures(
+        folder,
+        found.straightened(frames),
+        found.stored.matrix,
+        f'{found.rig.words()}; straightened',
+    )
+    print(f'pictures to judge it by: {folder / "index.html"}')
+    for name, one in found.cameras.items():
+        path = args.output.with_name(f'{args.output.stem}_{name}.yaml')
+        write_camera(path, name, one)
+        print(f'camera_info of {name}, for its driver (camera_info_url): {path}')
+    found.stored.write(args.output)
+    print(f'written to {args.output}; use it:')
+    print(
+        f'  -p registration.mode:=calibrated -p registration.file:={args.output} '
+        '-p registration.distance:=10.0'
+    )
     return 0
 
 
@@ -145,7 +199,9 @@ def _of_bag(args: argparse.Namespace) -> list[tuple[np.ndarray, np.ndarray]]:
                 due = (message.time - start) * 1e-9 >= step * (len(frames) + 0.5)
                 if due and len(frames) < args.frames and pair.thermal.thermal is not None:
                     visible = messages.read_visible(pair.rgb.message, settings.input.max_pixels)
-                    frames.append((visible, pair.thermal.thermal.counts))
+                    straight = offline.pipeline.preparation.registration.straight
+                    counts = straight('thermal', pair.thermal.thermal.counts)
+                    frames.append((straight('rgb', visible), counts))
         for sentence in offline.notices():
             warn(sentence)
         if not frames:

@@ -62,7 +62,7 @@ class CameraInfoPorts:
             return ''
         if sentence := misfit(info, fused):
             return sentence
-        if self._registers().settings.undistort:
+        if self._registers().settings.straightens:
             info = copy.copy(info)
             info.d = [0.0] * len(info.d)
         info.header = header
@@ -72,18 +72,21 @@ class CameraInfoPorts:
     def _lenses(self) -> str:
         """A sentence if images are to be straightened, and by what is not known; else empty."""
         registration = self._registers()
-        if not registration.settings.undistort:
+        if not registration.settings.straightens:
             return ''
         for name, info in self._newest.items():
             self._look(name, info)  # it may have been switched on after they came
         found = [
             self._trouble.get(name) or f'nothing comes on {self._topics[name]}'
             for name in STREAMS
-            if name not in registration.lenses or name in self._trouble
+            if name not in registration.known.lenses or name in self._trouble
         ]
         if not found:
             return ''
-        return f'registration.undistort is on, but {"; ".join(found)}: images are used as they are'
+        instead = 'images are used as they are'
+        if registration.settings.mode == 'calibrated':
+            instead = 'nothing can be registered'
+        return f'images are to be straightened, but {"; ".join(found)}: {instead}'
 
     def _look(self, name: str, info: CameraInfo) -> None:
         try:

@@ -1,6 +1,7 @@
 """What a node says of itself: /diagnostics, throttled warnings, QoS that does not fit."""
 
 import math
+import re
 import time
 from collections.abc import Mapping
 
@@ -27,6 +28,11 @@ class Teller:
         if now - self._told.get(key, -math.inf) >= every:
             self._told[key] = now
             self._logger.warning(message)
+
+
+def gist(message: str) -> str:
+    """A key for `Teller.tell`: another for another trouble, not for other figures."""
+    return re.sub(r'[\d.+-]+', '', message)
 
 
 class Diagnostics:

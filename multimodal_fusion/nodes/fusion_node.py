@@ -11,7 +11,6 @@ Publishes   fused/image_raw, fused/image_raw/compressed, fused/blend_mask  (outp
 Parameters  multimodal_fusion/pipeline/settings.py; config/fusion.yaml
 """
 
-import re
 import sys
 import threading
 import time
@@ -41,8 +40,9 @@ from . import process
 from .camera_info import CameraInfoPorts
 from .configuration import Configuration, Setup
 from .detections import DetectionOutput, Work
-from .diagnostics import Diagnostics, QosWatch, Teller
+from .diagnostics import Diagnostics, QosWatch, Teller, gist
 from .distro import latched, qos, spin
+from .geometry import GeometryPorts
 from .graph import shared_name, why_silent
 from .output import FusedOutput
 from .registration import RegistrationPorts
@@ -117,6 +117,7 @@ class FusionNode(Node):
                 )
             )
         self._infos = CameraInfoPorts(self, inputs, outputs, self._registers)
+        self._geometry = GeometryPorts(self, inputs, self._registers, self._frame_ids)
         self._fused = FusedOutput(self, outputs, watch, self._tell)
         self._states = self.create_publisher(String, 'fused/state', latched())
         self._registration = RegistrationPorts(self, outputs, self._registers)
@@ -277,8 +278,8 @@ class FusionNode(Node):
             self._tell('silence', silence, every=settings.stall.warn_after)
         pairer = self._configuration.current.receiver.pairer
         report = self._health.report(now, settings.sync, pairer.counters, pairer.rhythm, clock)
-        if report.level == WARN:  # told anew when it is another trouble, not when figures change
-            self._tell(re.sub(r'[\d.+-]+', '', report.message), report.message, every=60.0)
+        if report.level == WARN:
+            self._tell(gist(report.message), report.message, every=60.0)
         self._tell_state(clock)
         fuser = self._configuration.current.pipeline.fuser
         figures = {
@@ -306,8 +307,11 @@ class FusionNode(Node):
             topic = self._topics[name]
             type_ = f'sensor_msgs/msg/{kind.__name__}'
             self._health.hint(name, why_silent(self, name, topic, type_) if quiet else '')
-        if sentence := self._infos.poll():
-            self._tell('lenses', sentence, every=60.0)
+        for name, ports in (('lenses', self._infos), ('geometry', self._geometry)):
+            sentence = ports.poll()
+            self._health.conflict(name, sentence)
+            if sentence:
+                self._tell(gist(sentence), sentence, every=60.0)
         missing = self._infos.missing(self._configuration.current.settings.output.reference)
         if missing and self._shape is not None:
             self._tell('no camera_info', missing, every=3600.0)

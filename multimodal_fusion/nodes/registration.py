@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rclpy.node import Node
@@ -19,7 +20,8 @@ from std_msgs.msg import Header
 
 from ..errors import UserError
 from ..io import messages
-from ..registration.stored import Size, Stored
+from ..registration.camera import Size
+from ..registration.stored import Stored
 from ..registration.warp import Registration
 from .distro import image_message
 
@@ -77,10 +79,17 @@ class RegistrationPorts:
                 'nothing is in force that could be saved: registration.mode is none and there is '
                 'no nudge'
             )
-        about = {'made_by': 'fusion_node ~/save_registration'}
-        Stored(matrix, *self._sizes, about).write(path)
+        about: dict[str, Any] = {'made_by': 'fusion_node ~/save_registration'}
+        if registration.settings.mode == 'calibrated':
+            about['distance'] = round(registration.distance(), 3)
+        pose = registration.stored.pose if registration.stored else None
+        Stored(matrix, *self._sizes, about, pose).write(path)
         # The file holds mode and nudge: from now on it is in force, and the picture stays.
-        values = {'mode': 'homography', 'dx': 0.0, 'dy': 0.0, 'scale': 1.0, 'rotation': 0.0}
+        values: dict[str, Any] = {
+            'mode': 'homography',
+            'undistort': registration.settings.straightens,
+            **{'dx': 0.0, 'dy': 0.0, 'scale': 1.0, 'rotation': 0.0},
+        }
         given = [Parameter(f'registration.{name}', value=v) for name, v in values.items()]
         result = self._node.set_parameters_atomically(given)
         where = f'written to {Path(path).absolute()}'

@@ -60,7 +60,7 @@ class Offline:
         self.health, self._now = Health(names, settings.stall, 0.0), 0.0
         self.refused: dict[str, int] = {}
         self.told: dict[str, str] = {}
-        if settings.registration.undistort:
+        if settings.registration.straightens:
             self._look()
 
     @property
@@ -74,8 +74,7 @@ class Offline:
             found = next(iter(self.bag.messages((topic,))), None) if topic else None
             if topic is None or found is None:
                 self.told[f'{name} lens'] = (
-                    f'registration.undistort is on, and the bag has no camera_info of {name}: its '
-                    'images are used as they are'
+                    f'the bag has no camera_info of {name}: its images are not straightened'
                 )
                 continue
             info = decode(type_store(), found[2], INFO_TYPE, topic)

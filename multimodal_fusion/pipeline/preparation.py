@@ -20,10 +20,10 @@ class Preparation:
 
     @classmethod
     def of(cls, settings: Settings, before: 'Preparation | None' = None) -> 'Preparation':
-        """before: one whose knowledge of the lenses stays. Raises UserError where settings do not
+        """before: one whose knowledge of the cameras stays. Raises UserError where settings do not
         fit each other."""
-        lenses = before.registration.lenses if before else None
-        return cls(settings.thermal, Registration.of(settings.registration, lenses))
+        known = before.registration.known if before else None
+        return cls(settings.thermal, Registration.of(settings.registration, known))
 
     def white_hot(
         self,

@@ -14,8 +14,11 @@ from ..errors import UserError
 from .confidence import Vote, vote
 from .estimate import FEW, FINE, Estimate, Model, doubt, estimate
 from .features import grey
+from .intrinsics import Rig, SeenCamera, camera, rig
+from .plane import through_plane
 from .refine import Aligner
 from .stored import Stored, grid
+from .targets import TargetKind, same_way_up
 
 Frames = Sequence[tuple[np.ndarray, np.ndarray]]
 Matcher = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -106,6 +109,53 @@ def by_points(frames: Frames, matcher: Matcher, exact: bool) -> Estimate:
     return Estimate(matrix, model, 0.0, voted, 0.0, len(pairs), reason, residuals)
 
 
+@dataclass(frozen=True)
+class CalibratedRig:
+    """cameras: ``rgb`` and ``thermal``. rig: how they stand. stored: as a file, whose matrix is for
+    the distance at which the target was held, and for straightened images."""
+
+    cameras: dict[str, SeenCamera]
+    rig: Rig
+    stored: Stored
+
+    def straightened(self, frames: Frames) -> Frames:
+        lenses = {name: one.lens for name, one in self.cameras.items()}
+        return [(lenses['rgb'].straighten(v), lenses['thermal'].straighten(t)) for v, t in frames]
+
+
+def calibrate_rig(frames: Frames, target: TargetKind, square: float) -> CalibratedRig:
+    """Lenses and pose from a target held near and far. square: m, as of `TargetKind.board`. Raises
+    UserError where the frames do not tell."""
+    board = target.board(square)
+    assert target.size is not None
+    views: dict[str, list[np.ndarray]] = {'rgb': [], 'thermal': []}
+    both = []
+    for pair in frames:
+        greys = [grey(image) for image in pair]
+        found = [target.view(image) for image in greys]
+        for name, points in zip(views, found, strict=True):
+            if points is not None:
+                views[name].append(points)
+        if found[0] is not None and found[1] is not None:
+            both.append((found[0], same_way_up(found[0], found[1], target.size)))
+    shapes = [image.shape[:2] for image in frames[0]]
+    sizes = dict(zip(views, [(shape[0], shape[1]) for shape in shapes], strict=True))
+    cameras = {name: camera(name, seen, board, sizes[name]) for name, seen in views.items()}
+    found_rig = rig(cameras['thermal'], cameras['rgb'], both, board)
+    matrix = through_plane(
+        cameras['thermal'].lens, cameras['rgb'].lens, found_rig.pose, found_rig.distance
+    )
+    about = {
+        'made_by': 'multimodal_fusion calibrate --intrinsics',
+        'matrix_is_for': f'straightened images and {found_rig.distance:.2f} m',
+        'views': found_rig.views,
+        'agreeing': found_rig.agreeing,
+        'residual_px': round(found_rig.error, 2),
+    }
+    stored = Stored(matrix, sizes['thermal'], sizes['rgb'], about, found_rig.pose)
+    return CalibratedRig(cameras, found_rig, stored)
+
+
 def before_and_after(
     visible: np.ndarray, thermal: np.ndarray, matrix: np.ndarray
 ) -> dict[str, np.ndarray]:
@@ -146,14 +196,16 @@ show((on?'visible':'thermal')+'-0')}}}},500);show('after-0');
 """
 
 
-def write_pictures(folder: Path, frames: Frames, found: Estimate, count: int = 3) -> list[Path]:
+def write_pictures(
+    folder: Path, frames: Frames, matrix: np.ndarray, words: str, count: int = 3
+) -> list[Path]:
     """JPEGs of some frames and index.html to flip through, in a folder that is there; returns what
-    was written."""
+    was written. matrix: 3x3, thermal to visible pixels. words: of it, a sentence."""
     chosen = np.unique(np.linspace(0, len(frames) - 1, min(count, len(frames))).round().astype(int))
     written, buttons, images = [], [], []
     for number, index in enumerate(chosen):
         visible, thermal = frames[index]
-        for name, picture in before_and_after(visible, thermal, found.matrix).items():
+        for name, picture in before_and_after(visible, thermal, matrix).items():
             path = folder / f'{name}-{number}.jpg'
             path.write_bytes(cv2.imencode('.jpg', picture, [cv2.IMWRITE_JPEG_QUALITY, 88])[1])
             written.append(path)
@@ -161,7 +213,5 @@ def write_pictures(folder: Path, frames: Frames, found: Estimate, count: int = 3
             buttons.append(f'<button name="{name}-{number}">{label}</button>')
             images.append(f'<img id="{name}-{number}" src="{path.name}" alt="{label}">')
     page = folder / 'index.html'
-    page.write_text(
-        PAGE.format(words=found.words(), buttons=''.join(buttons), images='\n'.join(images))
-    )
+    page.write_text(PAGE.format(words=words, buttons=''.join(buttons), images='\n'.join(images)))
     return [*written, page]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 from typing import Any
 
 import cv2
 import numpy as np
 
 from ..errors import UserError
-from .stored import Size
 
+Size = tuple[int, int]
+"""(height, width)"""
 MODELS = {'plumb_bob': 5, 'rational_polynomial': 8, 'equidistant': 4}
 """Distortion models of ROS, and how many numbers they have."""
 
@@ -67,23 +68,32 @@ class Lens:
     def straight(self) -> bool:
         return not any(self.bent)
 
-    @cached_property
-    def _maps(self) -> tuple[np.ndarray, np.ndarray]:
-        matrix, bent = np.reshape(self.matrix, (3, 3)), np.array(self.bent)
-        make: Any = cv2.initUndistortRectifyMap
-        if self.model == 'equidistant':
-            make = cv2.fisheye.initUndistortRectifyMap
-        maps = make(matrix, bent, np.eye(3), matrix, self.size[::-1], cv2.CV_16SC2)
-        return maps[0], maps[1]
-
-    def straighten(self, image: np.ndarray) -> np.ndarray:
-        """The image as a pinhole of the same matrix would see it; what it does not know is 0.
-        Raises UserError for one of another size."""
+    def check(self, image: np.ndarray) -> None:
+        """Raises UserError for an image of another size than the lens's."""
         if image.shape[:2] != self.size:
             raise UserError(
                 f'camera_info is for {self.size[1]}x{self.size[0]} images, this one is '
                 f'{image.shape[1]}x{image.shape[0]}: it cannot be straightened'
             )
-        if self.straight:
-            return image
-        return cv2.remap(image, *self._maps, cv2.INTER_LINEAR)
+
+    def straighten(self, image: np.ndarray) -> np.ndarray:
+        """The image as a pinhole of the same matrix would see it; what it does not know is 0.
+        Raises UserError for one of another size."""
+        self.check(image)
+        return image if self.straight else self.onto(image, np.eye(3), self.size)
+
+    def onto(self, image: np.ndarray, matrix: np.ndarray, size: Size) -> np.ndarray:
+        """The image straightened and then warped, in one step. matrix: 3x3, from its straight
+        pixels to those of an image of this size."""
+        return cv2.remap(image, *_maps(self, matrix.tobytes(), size), cv2.INTER_LINEAR)
+
+
+@lru_cache(maxsize=8)
+def _maps(lens: Lens, place: bytes, size: Size) -> tuple[np.ndarray, np.ndarray]:
+    matrix, bent = np.reshape(lens.matrix, (3, 3)), np.array(lens.bent)
+    make: Any = cv2.initUndistortRectifyMap
+    if lens.model == 'equidistant':
+        make = cv2.fisheye.initUndistortRectifyMap
+    into = np.frombuffer(place).reshape(3, 3) @ matrix
+    maps = make(matrix, bent, np.eye(3), into, size[::-1], cv2.CV_32FC1)
+    return maps[0], maps[1]

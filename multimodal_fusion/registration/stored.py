@@ -13,21 +13,23 @@ import yaml
 from ..errors import UserError
 from ..io.text_files import read_yaml
 from ..io.whole_files import whole_file
+from .camera import Size
+from .plane import Pose
 
 MARK = 'multimodal_fusion_registration'
 VERSION = 1
-Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Stored:
     """matrix: 3x3, thermal to visible pixels. thermal_size, visible_size: (height, width) that it
-    is for. about: what else is known of it, for people."""
+    is for. about: what else is known of it, for people. pose: of the cameras, where it is known."""
 
     matrix: np.ndarray
     thermal_size: Size
     visible_size: Size
     about: Mapping[str, Any] = field(default_factory=dict)
+    pose: Pose | None = None
 
     @classmethod
     def read(cls, path: Path | str) -> Stored:
@@ -52,10 +54,11 @@ class Stored:
                 f'{path} is damaged: a registration has "matrix" with nine numbers, and '
                 '"thermal_size" and "visible_size" with width and height'
             ) from error
+        pose = _pose(content, path)
         check_matrix(matrix, str(path))
         if min(min(size) for size in sizes) < 1:
             raise UserError(f'{path} is damaged: sizes are of at least one pixel')
-        return cls(matrix, sizes[0], sizes[1], content.get('about') or {})
+        return cls(matrix, sizes[0], sizes[1], content.get('about') or {}, pose)
 
     def write(self, path: Path | str) -> None:
         """A file that this package did not write is not replaced. Raises UserError."""
@@ -75,6 +78,9 @@ class Stored:
             'visible_size': [self.visible_size[1], self.visible_size[0]],
             'about': dict(self.about),
         }
+        if self.pose is not None:
+            content['rotation'] = [float(f'{number:.9g}') for number in self.pose.rotation]
+            content['translation'] = [float(f'{number:.6g}') for number in self.pose.translation]
         text = '# Thermal pixels to visible pixels, row by row; sizes are width and height.\n'
         with whole_file(path) as temporary:
             temporary.write_text(text + yaml.safe_dump(content, sort_keys=False))
@@ -83,6 +89,19 @@ class Stored:
         """The matrix for images of other sizes that show the same."""
         into, out = grid(thermal_size, self.thermal_size), grid(self.visible_size, visible_size)
         return out @ self.matrix @ into
+
+
+def _pose(content: Mapping[str, Any], path: Path) -> Pose | None:
+    if 'rotation' not in content and 'translation' not in content:
+        return None
+    try:
+        numbers = [tuple(map(float, content[name])) for name in ('rotation', 'translation')]
+        return Pose(*numbers)
+    except (KeyError, TypeError, ValueError, UserError) as error:
+        raise UserError(
+            f'{path} is damaged: "rotation" has the nine numbers of a rotation, row by row, and '
+            '"translation" three, in metres'
+        ) from error
 
 
 def check_matrix(matrix: np.ndarray, name: str) -> None:

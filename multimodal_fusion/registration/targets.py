@@ -7,7 +7,8 @@ inverted.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -20,25 +21,57 @@ DICTIONARIES = ('4X4_1000', '5X5_1000', '6X6_1000', '7X7_1000', 'ARUCO_ORIGINAL'
 Points = tuple[np.ndarray, np.ndarray]
 
 
-def target(text: str) -> Callable[[np.ndarray, np.ndarray], Points]:
-    """A function (visible, thermal), uint8 (H, W), to points of both, float (N, 2) each; none where
-    one does not see it. text: as `KINDS` says. Raises UserError."""
+@dataclass(frozen=True)
+class TargetKind:
+    """kind: as `KINDS` says. size: (columns, rows) of its points; none of markers."""
+
+    kind: str
+    size: tuple[int, int] | None = None
+
+    def __call__(self, visible: np.ndarray, thermal: np.ndarray) -> Points:
+        """Points of both images, uint8 (H, W): float (N, 2) each; none where one sees none."""
+        if self.size is None:
+            return _markers(visible, thermal)
+        shown, warm = self.view(visible), self.view(thermal)
+        if shown is None or warm is None:
+            return np.zeros((0, 2)), np.zeros((0, 2))
+        return shown, same_way_up(shown, warm, self.size)
+
+    def view(self, image: np.ndarray) -> np.ndarray | None:
+        """The points in one image, float (N, 2), in an order; None where it is not seen."""
+        assert self.size is not None
+        for tried, scale in _versions(image):
+            done, points = _found(self.kind, self.size, tried)
+            if done:
+                return _back(points.reshape(-1, 2), scale)
+        return None
+
+    def board(self, square: float) -> np.ndarray:
+        """The points on the target, float (N, 3), metres. square: between neighbours, m; of an
+        asymmetric grid, between a row and the next. Raises UserError for markers."""
+        if self.size is None:
+            raise UserError(
+                'markers may lie anywhere on their board, so they tell no lens: use a chessboard '
+                'or a circle grid'
+            )
+        columns, rows = self.size
+        row, column = np.divmod(np.arange(columns * rows), columns)
+        if self.kind == 'acircles':
+            column = 2 * column + row % 2
+        return np.stack((column, row, np.zeros_like(row)), 1) * float(square)
+
+
+def target(text: str) -> TargetKind:
+    """text: as `KINDS` says. Raises UserError."""
     if text == 'aruco':
-        return _markers
+        return TargetKind(text)
     found = re.fullmatch(r'(chessboard|circles|acircles):(\d+)x(\d+)', text)
     if not found or min(size := (int(found[2]), int(found[3]))) < 2:
         raise UserError(f'--target is {text!r}; expected {KINDS}')
-    return lambda visible, thermal: _grids(found[1], size, visible, thermal)
+    return TargetKind(found[1], size)
 
 
-def _grids(kind: str, size: tuple[int, int], visible: np.ndarray, thermal: np.ndarray) -> Points:
-    shown, warm = (_grid(kind, size, image) for image in (visible, thermal))
-    if shown is None or warm is None:
-        return np.zeros((0, 2)), np.zeros((0, 2))
-    return shown, _same_way_up(shown, warm, size)
-
-
-def _same_way_up(shown: np.ndarray, warm: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def same_way_up(shown: np.ndarray, warm: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """The thermal points in the order of the visible ones. A board may be read from another end, a
     square one from any side: both cameras are the same way up."""
     columns, rows = size
@@ -58,16 +91,11 @@ def _same_way_up(shown: np.ndarray, warm: np.ndarray, size: tuple[int, int]) -> 
     return np.ascontiguousarray(max(orders, key=agreement)).reshape(-1, 2)
 
 
-def _grid(kind: str, size: tuple[int, int], image: np.ndarray) -> np.ndarray | None:
-    for tried, scale in _versions(image):
-        if kind == 'chessboard':
-            done, points = cv2.findChessboardCornersSB(tried, size, flags=cv2.CALIB_CB_EXHAUSTIVE)
-        else:
-            shape = {'circles': cv2.CALIB_CB_SYMMETRIC_GRID}.get(kind, cv2.CALIB_CB_ASYMMETRIC_GRID)
-            done, points = cv2.findCirclesGrid(tried, size, flags=shape | cv2.CALIB_CB_CLUSTERING)
-        if done:
-            return _back(points.reshape(-1, 2), scale)
-    return None
+def _found(kind: str, size: tuple[int, int], image: np.ndarray) -> tuple[bool, np.ndarray]:
+    if kind == 'chessboard':
+        return cv2.findChessboardCornersSB(image, size, flags=cv2.CALIB_CB_EXHAUSTIVE)
+    shape = {'circles': cv2.CALIB_CB_SYMMETRIC_GRID}.get(kind, cv2.CALIB_CB_ASYMMETRIC_GRID)
+    return cv2.findCirclesGrid(image, size, flags=shape | cv2.CALIB_CB_CLUSTERING)
 
 
 def _markers(visible: np.ndarray, thermal: np.ndarray) -> Points:

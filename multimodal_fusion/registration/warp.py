@@ -11,10 +11,13 @@ import numpy as np
 
 from ..errors import UserError
 from ..parameters import option
-from .camera import Lens
-from .stored import Size, Stored, check_matrix, grid
+from .camera import Lens, Size
+from .plane import KnownRig, through_plane
+from .stored import Stored, check_matrix, grid
 
-MODES = ('none', 'resize', 'homography')
+MODES = ('none', 'resize', 'homography', 'calibrated')
+POSES = ('file', 'tf')
+DISTANCES = ('parameter', 'range', 'depth')
 _IDENTITY = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
 
 
@@ -24,7 +27,8 @@ class RegistrationSettings:
 
     mode: str = option(
         'none',
-        'Thermal to RGB pixels: registered already, same field of view, or by homography.',
+        'Thermal to RGB pixels: registered already, same field of view, by homography, or by both '
+        'camera_info, the pose of the cameras and the distance of what they look at.',
         choices=MODES,
     )
     homography: list[float] = option(
@@ -33,8 +37,27 @@ class RegistrationSettings:
     )
     file: str = option(
         '',
-        'Of mode homography: a file of "multimodal_fusion calibrate", for images of any size that '
-        'show the same. ~/save_registration writes it.',
+        'Of modes homography and calibrated: a file of "multimodal_fusion calibrate", for images '
+        'of any size that show the same. ~/save_registration writes it.',
+    )
+    pose_from: str = option(
+        'file',
+        'Of mode calibrated: how the cameras stand to each other, by the file, or by tf from the '
+        'frame_id of thermal to that of RGB.',
+        choices=POSES,
+    )
+    distance: float = option(
+        10.0,
+        'Of mode calibrated: of the plane that the cameras look at, before the RGB camera.',
+        unit='m',
+        low=0.05,
+        high=100000.0,
+    )
+    distance_from: str = option(
+        'parameter',
+        'Of mode calibrated: the parameter, or as measured on the topic range or depth/image_raw '
+        '(median of what thermal sees).',
+        choices=DISTANCES,
     )
     dx: float = option(
         0.0,
@@ -61,36 +84,54 @@ class RegistrationSettings:
     )
     undistort: bool = option(
         False,
-        'Straighten both images by the camera_info of their cameras, before all else.',
+        'Straighten both images by the camera_info of their cameras, before all else; mode '
+        'calibrated always does.',
     )
 
     @property
     def nudged(self) -> bool:
         return (self.dx, self.dy, self.scale, self.rotation) != (0.0, 0.0, 1.0, 0.0)
 
+    @property
+    def straightens(self) -> bool:
+        return self.undistort or self.mode == 'calibrated'
+
 
 @dataclass(frozen=True)
 class Registration:
     """Brings a thermal image onto the visible image's pixel grid.
 
-    Matrices and masks are made once for each two sizes. lenses: of the cameras ``rgb`` and
-    ``thermal``, as far as they are known; see `look`. Make one with `of`.
+    Matrices and masks are made once for each two sizes. known: what was learnt of the cameras so
+    far; see `look`. Make one with `of`.
     """
 
     settings: RegistrationSettings = field(default_factory=RegistrationSettings)
     stored: Stored | None = None
-    lenses: dict[str, Lens] = field(default_factory=dict, compare=False)
+    known: KnownRig = field(default_factory=KnownRig, compare=False)
 
     @classmethod
-    def of(
-        cls, settings: RegistrationSettings, lenses: dict[str, Lens] | None = None
-    ) -> Registration:
-        """lenses: those of a registration before. Raises UserError."""
-        lenses = {} if lenses is None else lenses
+    def of(cls, settings: RegistrationSettings, known: KnownRig | None = None) -> Registration:
+        """known: of a registration before. Raises UserError."""
+        known = known or KnownRig()
+        if settings.mode == 'calibrated' and settings.pose_from == 'file':
+            if not settings.file:
+                raise UserError(
+                    'registration.mode is calibrated, and nothing says how the cameras stand to '
+                    'each other: set registration.file ("multimodal_fusion calibrate --target KIND '
+                    '--square METRES --intrinsics" writes one), or registration.pose_from to tf'
+                )
+            stored = Stored.read(settings.file)
+            if stored.pose is None:
+                raise UserError(
+                    f'{settings.file} has no rotation and translation, which mode calibrated '
+                    'needs: make it with "multimodal_fusion calibrate --target KIND --square '
+                    'METRES --intrinsics", or use mode homography'
+                )
+            return cls(settings, stored, known)
         if settings.mode != 'homography':
-            return cls(settings, None, lenses)
+            return cls(settings, None, known)
         if settings.file:
-            return cls(settings, Stored.read(settings.file), lenses)
+            return cls(settings, Stored.read(settings.file), known)
         if len(settings.homography) != 9:
             raise UserError(
                 'registration.homography needs nine numbers (3x3, row by row), '
@@ -104,31 +145,64 @@ class Registration:
             )
         matrix = np.array(settings.homography, np.float64).reshape(3, 3)
         check_matrix(matrix, 'registration.homography')
-        return cls(settings, None, lenses)
+        return cls(settings, None, known)
 
     def look(self, name: str, info: Any) -> None:
         """Take note of a camera_info of ``rgb`` or ``thermal``. Raises UserError where images are
         to be straightened by it and it can't be used."""
-        if self.settings.undistort:
+        if self.settings.straightens:
             found = Lens.of(info)
-            if self.lenses.get(name) != found:
-                self.lenses[name] = found
+            if self.known.lenses.get(name) != found:
+                self.known.lenses[name] = found
 
     def straight(self, name: str, image: np.ndarray) -> np.ndarray:
         """The image of a camera as a lens that bends nothing would make it; as it is where its lens
         is not known. Raises UserError for one of another size."""
-        lens = self.lenses.get(name) if self.settings.undistort else None
+        lens = self.known.lenses.get(name) if self.settings.straightens else None
         return image if lens is None else lens.straighten(image)
+
+    def distance(self) -> float:
+        """Of the plane, m, as it is in force."""
+        measured = self.known.distance if self.settings.distance_from != 'parameter' else None
+        return self.settings.distance if measured is None else measured
+
+    def missing(self) -> str:
+        """What mode calibrated lacks, a sentence; empty if nothing."""
+        if self.settings.mode != 'calibrated':
+            return ''
+        lenses = [n for n in ('rgb', 'thermal') if n not in self.known.lenses]
+        lacks = [f'camera_info of {" and ".join(lenses)}'] if lenses else []
+        if self.settings.pose_from == 'tf' and self.known.pose is None:
+            lacks.append('the transform between the cameras')
+        if not lacks:
+            return ''
+        return (
+            f'registration.mode calibrated lacks {" and ".join(lacks)}: publish it (for files, '
+            'which have none, use mode homography)'
+        )
+
+    def _calibrated(self) -> np.ndarray:
+        if sentence := self.missing():
+            raise UserError(sentence)
+        pose = self.known.pose if self.settings.pose_from == 'tf' else None
+        if pose is None:
+            assert self.stored is not None and self.stored.pose is not None
+            pose = self.stored.pose
+        lenses = self.known.lenses
+        return through_plane(lenses['thermal'], lenses['rgb'], pose, self.distance())
 
     def matrix(self, thermal: Size, visible: Size) -> np.ndarray | None:
         """3x3, thermal to visible pixels, for images of these (height, width); None where nothing
-        is warped: the sizes are equal and nothing is moved, or the fuser has to refuse them."""
+        is warped: the sizes are equal and nothing is moved, or the fuser has to refuse them. Raises
+        UserError while what it takes is not known."""
         settings = self.settings
         if settings.mode == 'homography':
             if self.stored is not None:
                 base = self.stored.at(thermal, visible)
             else:
                 base = np.array(settings.homography, np.float64).reshape(3, 3)
+        elif settings.mode == 'calibrated':
+            base = self._calibrated()
         elif settings.mode == 'resize':
             base = grid(thermal, visible)
         elif thermal != visible or not settings.nudged:
@@ -147,14 +221,19 @@ class Registration:
     def apply(self, thermal: np.ndarray, shape: Size) -> np.ndarray:
         """thermal: uint8 (h, w). shape: (H, W) of the visible image. Returns uint8 (H, W); what the
         thermal camera does not see is 0, as cold as can be. Raises UserError."""
-        thermal = self.straight('thermal', thermal)
-        if self.settings.mode == 'resize' and not self.settings.nudged:
+        lens = self.known.lenses.get('thermal') if self.settings.straightens else None
+        if lens is not None:
+            lens.check(thermal)
+        bent = lens is not None and not lens.straight
+        if self.settings.mode == 'resize' and not self.settings.nudged and not bent:
             if thermal.shape == shape:
                 return thermal
             return cv2.resize(thermal, shape[::-1], interpolation=cv2.INTER_LINEAR)
         matrix = self.matrix(_size(thermal), shape)
         if matrix is None:
-            return thermal
+            return self.straight('thermal', thermal)
+        if lens is not None and bent:
+            return lens.onto(thermal, matrix, shape)
         return cv2.warpPerspective(thermal, matrix, shape[::-1])
 
     def weights(self, thermal: Size, visible: Size) -> np.ndarray | None:

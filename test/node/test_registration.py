@@ -1,10 +1,11 @@
 """A homography in the live node: the thermal image lies where the nine numbers put it."""
 
 import numpy as np
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, Image, Range
 from std_srvs.srv import Trigger
 
 from multimodal_fusion.io import messages
+from multimodal_fusion.registration.plane import Pose
 from multimodal_fusion.registration.stored import Stored
 
 from ..pipeline.test_preparation import BLACK, MATRIX, SETTINGS, check, thermal
@@ -100,3 +101,47 @@ def test_lenses_are_straightened_by_camera_info():
         wait_for(lambda: attempt(known=False), 'a sentence on lenses that are not known')
         wait_for(attempt, 'a straight image')
         assert list(rig.infos[-1].d) == [0.0] * 5 and rig.infos[-1].k[0] == 300
+
+
+def test_two_calibrated_cameras_and_a_range_finder(tmp_path):
+    """Thermal 0.1 m beside RGB, 600 pixels of focal length: a shift of 60 / distance pixels, that
+    follows the range; before camera_info it says what is lacking."""
+    path = tmp_path / 'rig.yaml'
+    beside = Pose(tuple(np.eye(3).ravel()), (0.1, 0.0, 0.0))
+    Stored(np.eye(3), (48, 64), (48, 64), {}, beside).write(path)
+    parameters = {
+        'model.name': 'max', 'registration.mode': 'calibrated', 'registration.file': str(path),
+        'registration.distance': 60.0, 'registration.distance_from': 'range',
+    }  # fmt: skip
+    lens = CameraInfo(height=48, width=64, distortion_model='plumb_bob')
+    lens.k = [600.0, 0.0, 31.5, 0.0, 600.0, 23.5, 0.0, 0.0, 1.0]
+    black, line = np.zeros((48, 64, 3), np.uint8), np.zeros((48, 64), np.uint8)
+    line[:, 20] = 255
+    with running(parameters) as node:
+        rig, sent = node.rig, iter(range(10_000))
+        ranges = rig.create_publisher(Range, 'range', 10)
+
+        def shown(column, metres=None, known=True):
+            stamp = START + next(sent) * 33_000_000
+            for name in ('rgb', 'thermal') if known else ():
+                rig.outputs[name, 'info'].publish(lens)
+            if metres:
+                ranges.publish(Range(range=metres, min_range=0.1, max_range=100.0))
+            rig.send('rgb', black, stamp)
+            rig.send('thermal', line, stamp)
+            if not rig.fused:
+                return False
+            fused = messages.to_visible(rig.fused[-1])[..., 0]
+            return abs(int(fused[10].argmax()) - column) <= 1 and fused[10].max() > 100
+
+        def told(words):
+            shown(0, known=False)
+            return words in node.log and any(words in s.message for s in rig.statuses)
+
+        wait_for(lambda: told('lacks camera_info of rgb and thermal'), 'what is lacking')
+        wait_for(lambda: shown(21), 'the distance that is set')
+        assert 'the plane is taken to be at registration.distance (60 m)' in node.log
+        wait_for(lambda: shown(40, 3.0), 'the distance that is measured')
+        wait_for(lambda: shown(26, 10.0), 'another one')
+        assert rig.set_parameter('registration.pose_from', 'tf') == (True, '')
+        wait_for(lambda: shown(0, 10.0) or 'tf2_ros is not installed' in node.log, 'a word on tf')
