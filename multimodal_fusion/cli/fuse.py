@@ -18,6 +18,7 @@ from ..pipeline.frames import ThermalFrame
 from ..pipeline.pairing import Counters
 from ..pipeline.pipeline import Pipeline
 from ..pipeline.settings import Settings
+from ..pipeline.temperature import UNKNOWN, celsius, hottest
 from ..pipeline.videos import by_index, by_time
 from . import options
 
@@ -32,6 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--side-by-side', action='store_true', help='write visible | thermal | fused'
     )
+    parser.add_argument(
+        '--temperatures', type=Path, metavar='PATH',
+        help='write degrees Celsius, too, as float32 TIFF: a file, or a folder for folders',
+    )  # fmt: skip
     parser.add_argument(
         '--by-index',
         action='store_true',
@@ -54,14 +59,24 @@ def run(args: argparse.Namespace) -> int:
     if args.stems or args.without:
         raise UserError('--stems and --without choose pairs of two folders; leave them out here')
     if args.visible.suffix.lower() in VIDEO_SUFFIXES:
+        if args.temperatures:
+            raise UserError('--temperatures is of images; videos hold pictures, not counts')
         return fuse_videos(args)
     name = args.visible.name
     output = args.output / Path(name).with_suffix('.png') if args.output.is_dir() else args.output
-    settings = options.settings(args)
+    settings = options.settings(args, args.thermal)
     options.without_cameras(settings)
     pair = PairFiles(name, args.visible, args.thermal)
+    degrees = temperatures(pair, args)
     fuse_pair(options.make_pipeline(settings), settings, pair, output, args.side_by_side)
     print(output)
+    if degrees is not None:
+        write_image(args.temperatures, degrees)
+        found = hottest(degrees)
+        print(
+            f'{args.temperatures}: hottest {found.celsius:.1f} degrees Celsius at column '
+            f'{found.x}, row {found.y}'
+        )
     return 0
 
 
@@ -71,6 +86,9 @@ def refuse_to_overwrite(args: argparse.Namespace) -> None:
     if args.output.is_dir() and not args.visible.is_dir():
         target = args.output / args.visible.with_suffix('.png').name
     for source in (args.visible, args.thermal):
+        degrees = args.temperatures
+        if degrees and degrees.exists() and degrees.samefile(source):
+            raise UserError(f'--temperatures would overwrite {source}; name another output')
         if target.exists() and target.samefile(source):
             raise UserError(f'-o {args.output} would overwrite {source}; name another output')
 
@@ -89,6 +107,18 @@ def fuse_pair(
     write_image(output, picture)
 
 
+def temperatures(pair: PairFiles, args: argparse.Namespace) -> np.ndarray | None:
+    """Degrees Celsius of the thermal file, float32, on its own grid, where they are asked for.
+    Raises UserError where unknown."""
+    if not args.temperatures:
+        return None
+    settings = options.settings(args, pair.thermal)
+    degrees = celsius(read_thermal(pair.thermal, settings.input.max_pixels), settings.thermal)
+    if degrees is None:
+        raise UserError(f'{pair.thermal}: {UNKNOWN}')
+    return degrees
+
+
 def fuse_folders(args: argparse.Namespace) -> int:
     """All pairs of two folders; a pair that cannot be fused is reported and passed over."""
     pairs, alone = match_by_stem(args.visible, args.thermal)
@@ -99,14 +129,18 @@ def fuse_folders(args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
     pairs = Selection.read(args.stems, args.without).choose(pairs, args.visible)
-    make_folder(args.output)
-    settings = options.settings(args, thermal_memory=0.0)
+    for folder in filter(None, (args.output, args.temperatures)):
+        make_folder(folder)
+    settings = options.settings(args, pairs[0].thermal if pairs else None, thermal_memory=0.0)
     options.without_cameras(settings)
     pipeline = options.make_pipeline(settings)
     failed = []
     for pair in progress(pairs):
         try:
+            degrees = temperatures(pair, args)
             fuse_pair(pipeline, settings, pair, args.output / f'{pair.stem}.png', args.side_by_side)
+            if degrees is not None:
+                write_image(args.temperatures / f'{pair.stem}.tiff', degrees)
         except UserError as error:
             failed.append(str(error))
     for line in failed:

@@ -9,6 +9,7 @@ from ..host.progress import warn
 from ..io.text_files import parse_yaml
 from ..pipeline.pipeline import Pipeline, build
 from ..pipeline.settings import TABLE, Settings, checked, from_file
+from ..pipeline.temperature import told_by
 
 # Options that are parameters of the node. Their type, choices, default and help come from there.
 MODEL = ('model.name', 'model.allow_unlisted', 'model.provider', 'model.threads', 'model.compiled')
@@ -50,7 +51,7 @@ def add_pipeline(parser: argparse.ArgumentParser) -> None:
         '--thermal-range',
         metavar='RANGE',
         help='auto (default: 8-bit stays, 16-bit by percentile), percentile, minmax, plateau, or '
-        'MIN:MAX in counts',
+        'MIN:MAX in counts (of files that hold degrees, in degrees Celsius: 20:40)',
     )
     add_parameters(
         parser, 'thermal.polarity', 'registration.mode', 'model.mask_scale', 'input.max_pixels'
@@ -111,9 +112,12 @@ def without_cameras(settings: Settings) -> None:
         warn('registration.undistort needs camera_info, which files have none of: it does nothing')
 
 
-def settings(args: argparse.Namespace, **fixed: Any) -> Settings:
-    """As `parameters`, over the defaults and checked. Raises UserError."""
-    return checked(parameters(args, **fixed))
+def settings(args: argparse.Namespace, thermal: Path | None = None, **fixed: Any) -> Settings:
+    """As `parameters`, over the defaults and checked. thermal: a file that may tell how its counts
+    are temperatures. Raises UserError."""
+    values = parameters(args, **fixed)
+    told = told_by(thermal, values) if thermal else {}
+    return checked(told | values)
 
 
 def thermal_range(text: str) -> dict:

@@ -24,6 +24,7 @@ from ..io.whole_files import make_folder, whole_file
 from ..pipeline import offline
 from ..pipeline.preparation import Preparation
 from ..pipeline.settings import Settings, checked
+from ..pipeline.temperature import told_by
 from . import detection, segmentation
 from .average_precision import AT
 from .bags import measure_bag
@@ -170,7 +171,10 @@ def evaluate(job: Job) -> Evaluation:
         raise UserError('--stems and --without choose pairs of a folder; leave them out with --bag')
     if job.boxes and job.bag:
         raise UserError('--detector and --labels go together, with --data')
-    settings = checked(job.parameters)
+    definition, metrics = _metrics(job)
+    pairs = find_pairs(job.data).pairs if job.data else []
+    told = told_by(pairs[0].thermal, job.parameters) if pairs else {}
+    settings = checked({**told, **job.parameters})
     unlisted = settings.model.allow_unlisted
     if job.masks and job.bag:
         raise UserError('--segmenter and --masks go together, with --data')
@@ -178,7 +182,6 @@ def evaluate(job: Job) -> Evaluation:
         job.masks.segmenter, allow_unlisted=unlisted
     )
     detector = job.boxes and detection.open_detector(job.boxes.detector, unlisted)
-    definition, metrics = _metrics(job)
     rows = contenders(
         list(job.models), list(job.fused), job.baselines, unlisted, settings.model.mask_scale
     )

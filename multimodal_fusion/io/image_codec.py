@@ -20,11 +20,11 @@ MAX_PIXELS = 64_000_000
 """Default cap on height times width: above any camera in use, below what exhausts a robot."""
 
 
-def decode(data: np.ndarray, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def decode(data: np.ndarray, max_pixels: int = MAX_PIXELS, floats: bool = False) -> np.ndarray:
     """The pixels of a coded image as they are stored: uint8 or uint16, (H, W) or (H, W, 3) BGR.
 
-    data: uint8 (N,), a whole file. An alpha channel is dropped. Raises BadImage with reason
-    ``encoding``, ``size`` or ``truncated``.
+    data: uint8 (N,), a whole file. floats: float32 (H, W) is welcome, too. An alpha channel is
+    dropped. Raises BadImage with reason ``encoding``, ``size`` or ``truncated``.
     """
     height, width, end = read_header(data)
     check_size(height, width, max_pixels)
@@ -37,6 +37,8 @@ def decode(data: np.ndarray, max_pixels: int = MAX_PIXELS) -> np.ndarray:
         raise BadImage('truncated', f'it does not decode ({error}); it is damaged') from error
     if pixels is None or pixels.shape[:2] != (height, width):
         raise BadImage('truncated', 'it does not decode: it is damaged')
+    if floats and pixels.dtype == np.float32 and pixels.ndim == 2:
+        return pixels
     if pixels.dtype not in (np.uint8, np.uint16):
         raise BadImage('encoding', f'it holds {pixels.dtype} pixels; expected 8 or 16 bits')
     if pixels.ndim == 3 and pixels.shape[2] == 4:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -14,6 +15,9 @@ from .pixels import luma
 from .radiometric import Radiometric, photo_of, radiometric
 from .whole_files import whole_file
 
+DEGREE_SCALE, DEGREE_OFFSET = 0.04, -273.15
+"""Degrees Celsius of a count of a file that holds degrees: finer than thermal cameras see, and
+up to 2348 degrees."""
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp', '.pgm', '.ppm')
 
 
@@ -38,13 +42,37 @@ def read_visible(path: Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     return (pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels
 
 
+@dataclass(frozen=True)
+class ThermalFile:
+    """counts: uint8 or uint16 (H, W). degrees: they are temperatures, by `DEGREE_SCALE` and
+    `DEGREE_OFFSET`. planck: as of `Radiometric`."""
+
+    counts: np.ndarray
+    degrees: bool = False
+    planck: tuple[float, float, float, float, float] | None = None
+
+
 def read_thermal(path: Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """A thermal image file as uint8 or uint16 (H, W) counts; of a radiometric JPEG (FLIR, DJI) its
-    raw counts. Raises BadImage."""
+    """The counts of `thermal_file`, uint8 or uint16 (H, W). Raises BadImage."""
+    return thermal_file(path, max_pixels).counts
+
+
+def thermal_file(path: Path, max_pixels: int = MAX_PIXELS) -> ThermalFile:
+    """A thermal image file: of a radiometric JPEG (FLIR, DJI) its raw counts; of a float32 TIFF,
+    which holds degrees Celsius, counts of 0.04 kelvin (0 where it is no number). Raises BadImage.
+    """
     content = _content(path)
     if found := _radiometric(path, content, max_pixels):
-        return found.counts
-    pixels = _pixels(path, content, max_pixels)
+        return ThermalFile(found.counts, planck=found.planck)
+    pixels = _pixels(path, content, max_pixels, floats=True)
+    if pixels.dtype == np.float32:
+        kelvins = np.nan_to_num(pixels - DEGREE_OFFSET, nan=0.0, posinf=0.0, neginf=0.0)
+        steps = np.rint(kelvins / DEGREE_SCALE).clip(0, 65535)
+        return ThermalFile(steps.astype(np.uint16), degrees=True)
+    return ThermalFile(_counts(path, pixels))
+
+
+def _counts(path: Path, pixels: np.ndarray) -> np.ndarray:
     if pixels.ndim == 3 and pixels.dtype == np.uint16:
         raise BadImage(
             'encoding', f'{path} is 16-bit colour; a 16-bit thermal image has one channel'
@@ -62,9 +90,9 @@ def _content(path: Path) -> np.ndarray:
         raise BadImage('encoding', f'{path} cannot be read: {error.strerror}') from error
 
 
-def _pixels(path: Path, content: np.ndarray, max_pixels: int) -> np.ndarray:
+def _pixels(path: Path, content: np.ndarray, max_pixels: int, floats: bool = False) -> np.ndarray:
     try:
-        return upright(decode(content, max_pixels), orientation(memoryview(content)))
+        return upright(decode(content, max_pixels, floats), orientation(memoryview(content)))
     except BadImage as error:
         if error.reason == 'size':
             raise BadImage('size', f'{path}: {error}') from error

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
+from ..errors import BadImage
+from ..io.image_files import DEGREE_OFFSET, DEGREE_SCALE, thermal_file
 from .thermal import ThermalSettings
 
 ZERO = 273.15  # kelvin
@@ -39,6 +44,29 @@ def celsius(counts: np.ndarray, settings: ThermalSettings) -> np.ndarray | None:
         return None
     shift = settings.offset - (ZERO if settings.unit == 'kelvin' else 0.0)
     return counts.astype(np.float32) * np.float32(settings.scale) + np.float32(shift)
+
+
+def told_by(path: Path, given: Collection[str] = ()) -> dict[str, Any]:
+    """Parameters that a thermal file gives of itself: how its counts are temperatures; none of one
+    that cannot be read, which is told when it is used. given: names of those that a user gave;
+    where any of them says what counts are, that holds."""
+    if not {'thermal.scale', 'thermal.offset', 'thermal.unit', 'thermal.planck'}.isdisjoint(given):
+        return {}
+    try:
+        file = thermal_file(path)
+    except BadImage:
+        return {}
+    if file.planck is not None:
+        return {'thermal.planck': list(file.planck)}
+    if not file.degrees:
+        return {}
+    return {
+        'thermal.scale': DEGREE_SCALE,
+        'thermal.offset': DEGREE_OFFSET,
+        'thermal.unit': 'celsius',
+        # As many counts as by default.
+        'thermal.min_span': ThermalSettings().min_span * DEGREE_SCALE,
+    }
 
 
 @lru_cache(maxsize=4)

@@ -402,3 +402,49 @@ def test_more_pixels_are_read_where_that_is_asked_for(tmp_path, capsys):
         capsys.readouterr().err
     )
     assert cli.main([*command, '3072']) == 0
+
+
+def thermogram(path, low=-20.0, high=60.0):
+    """A float32 TIFF in degrees Celsius, 61x75, colder above."""
+    degrees = np.linspace(low, high, 61 * 75, dtype=np.float32).reshape(61, 75)
+    assert cv2.imwrite(str(path), degrees)
+    return path, degrees
+
+
+def test_a_file_of_degrees_goes_by_degrees(tmp_path, capsys):
+    """20 degrees are black and 40 white, to half a grey level: 0.04 degrees a count."""
+    rgb = tmp_path / 'rgb.png'
+    cv2.imwrite(str(rgb), np.zeros((61, 75), np.uint8))
+    tiff, degrees = thermogram(tmp_path / 'ir.tiff')
+    out, back = tmp_path / 'f.png', tmp_path / 'degrees.tiff'
+    command = (rgb, tiff, '-o', out, '--model', 'max', '--thermal-range', '20:40')
+    assert fuse(*command, '--temperatures', back) == 0
+    expected = ((degrees - 20) / 20 * 255).clip(0, 255)
+    assert np.abs(cv2.imread(str(out), 0) - expected).max() < 1
+    assert np.abs(cv2.imread(str(back), -1) - degrees).max() < 0.021
+    assert 'hottest 60.0 degrees Celsius at column 74, row 60' in capsys.readouterr().out
+    # What a user says of counts holds.
+    more = ('--set', 'thermal.unit=counts', '--temperatures', tmp_path / 'no.tiff')
+    refused(capsys, 'are not known as temperatures', *command[:2], '-o', tmp_path / 'no.png', *more)
+    assert not (tmp_path / 'no.png').exists() and not (tmp_path / 'no.tiff').exists()
+    degrees[:, :5] = np.nan
+    cv2.imwrite(str(tiff), degrees)
+    assert fuse(*command) == 0
+    assert not cv2.imread(str(out), 0)[:, :5].any()
+
+
+def test_temperatures_of_folders_and_of_what_has_none(tmp_path, capsys):
+    for name in ('vis', 'ir'):
+        (tmp_path / name).mkdir()
+    for stem in 'ab':
+        save(tmp_path / f'vis/{stem}.png', 61, 75, 3)
+        thermogram(tmp_path / f'ir/{stem}.tiff')
+    save(tmp_path / 'vis/c.png', 61, 75, 3)
+    save(tmp_path / 'ir/c.png', 61, 75, bits=16)
+    command = (tmp_path / 'vis', tmp_path / 'ir', '-o', tmp_path / 'out')
+    assert fuse(*command, '--temperatures', tmp_path / 'degrees') == 0
+    assert sorted(p.name for p in (tmp_path / 'degrees').iterdir()) == ['a.tiff', 'b.tiff']
+    assert 'c.png: counts of this camera are not known' in capsys.readouterr().err
+    one = (tmp_path / 'vis/c.png', tmp_path / 'ir/c.png', '-o', tmp_path / 'f.png')
+    assert fuse(*one, '--temperatures', tmp_path / 'c.tiff') == 2
+    assert not (tmp_path / 'c.tiff').exists()
