@@ -77,7 +77,7 @@ def measure_bag(
             entry = {
                 'time': round(now, 6),
                 'gap_ms': pair.gap * 1e-6,
-                'frozen': pair.thermal.thermal.frozen,
+                'frozen': pair.thermal.thermal.frozen > 0,
                 'evaluated': due,
             }
             try:

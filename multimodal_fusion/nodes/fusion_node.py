@@ -31,7 +31,7 @@ from ..io.messages import BadImage
 from ..pipeline.frames import Frame, Lone, stamp_of
 from ..pipeline.health import WARN, Health
 from ..pipeline.load import Backlog
-from ..pipeline.pairing import STREAMS, Pair
+from ..pipeline.pairing import OTHER, STREAMS, Pair
 from ..pipeline.pipeline import fuse_pair_all, stand_in
 from ..pipeline.stages import Laps
 from ..registration.warp import Registration
@@ -74,6 +74,7 @@ class FusionNode(Node):
         settings = declare(self)
         self._configuration = Configuration(self, settings, done, self._on_change)
         self._frame_ids: dict[str, str] = {}  # the newest of each stream
+        self._newest: dict[str, Frame] = {}
         self._shape: tuple[int, ...] | None = None  # of the image that went out last
         self._state = ''
         self._tell = Teller(self).tell
@@ -135,7 +136,8 @@ class FusionNode(Node):
         fuser, detector = pipeline.fuser, pipeline.detector
         self.get_logger().info(f'fusing with {fuser.name} on {fuser.provider}')
         self._boxes.announce(detector)
-        for notice in pipeline.notices:
+        old = self._configuration.current.settings.stall.notice
+        for notice in filter(None, [*pipeline.notices, old]):
             self.get_logger().warning(notice)
 
     # Receiving, in the executor's thread -------------------------------------------------------
@@ -150,12 +152,22 @@ class FusionNode(Node):
             self._refuse(name, error)
             return
         if name == 'thermal':
-            self._health.observed(frame.thermal is not None and frame.thermal.frozen)
+            self._health.observed(frame.thermal.frozen if frame.thermal else 0.0)
             self._temperature.seen(frame)
         self._hand_over(pairs, frame, listened)
+        self._newest[name] = frame
         if listened and not pairs and self._health.alone(frame.clock) == name:
-            self._slot.put((Lone(name, frame), time.monotonic()), alone)
+            self._stand_in(name, frame)
         self._tell_state(frame.clock)
+
+    def _stand_in(self, name: str, frame: Frame) -> None:
+        """The partner is silent."""
+        act = self._health.act(frame.clock)
+        if act == 'drop':
+            self._health.held_back()
+            return
+        held = self._newest.get(OTHER[name]) if act == 'hold' else None
+        self._slot.put((Lone(name, frame, held), time.monotonic()), alone)
 
     def _hand_over(self, pairs: list[Pair], frame: Frame, listened: bool) -> None:
         for pair in pairs:
@@ -164,7 +176,7 @@ class FusionNode(Node):
             self._health.paired(pair.gap, frame.arrival, dropped, wanted, frame.clock)
 
     def _tell_state(self, clock: float) -> None:
-        state = self._health.state(clock)
+        state = self._health.state(clock, time.monotonic())
         if state != self._state:
             self._state = state
             self._states.publish(String(data=state))
@@ -214,7 +226,7 @@ class FusionNode(Node):
                     self._tell('traceback', traceback.format_exc(), every=10.0)
 
     def _let_out(self, lone: Lone, handed_over: float) -> None:
-        """Publish the image of one stream alone."""
+        """Publish the image of one stream alone, or with the last one of the other."""
         setup = self._configuration.current
         image = stand_in(setup.pipeline, setup.settings, lone, self._shape)
         if image is None:
@@ -250,8 +262,7 @@ class FusionNode(Node):
                 'observe': pair.thermal.observing,
                 'pair': handed_over - later.arrival - later.observing,
             }
-            frozen = pair.thermal.thermal.frozen and settings.stall.policy == 'visible'
-            alone = 'rgb' if frozen else ''
+            alone = '' if found.thermal is not None else 'rgb'
             self._health.published(lap.last - later.arrival, lap.seconds, alone, lap.last)
             self._boxes.offer(Work(pipeline, settings, pair, found.image, header))
 

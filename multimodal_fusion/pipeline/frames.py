@@ -73,12 +73,12 @@ class ThermalFrame:
 
     counts: uint8 or uint16 (H, W). limits: what maps to 0..255, as
     `ThermalRange` says.
-    frozen: the camera repeats itself (shutter).
+    frozen: seconds for which the camera has repeated itself (shutter); 0.0 if it doesn't.
     """
 
     counts: np.ndarray
     limits: Limits
-    frozen: bool = False
+    frozen: float = 0.0
 
 
 @dataclass
@@ -106,10 +106,12 @@ class Frame:
 
 @dataclass(frozen=True)
 class Lone:
-    """A frame of stream ``name`` that is to go out alone, because the other stream is silent."""
+    """A frame of stream ``name`` whose partner does not come. held: the last one of the partner, to
+    be fused on; None where the frame goes out alone."""
 
     name: str
     frame: Frame
+    held: Frame | None = None
 
 
 def stamp_of(header) -> int:

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import advice
-from .pairing import OTHER, STREAMS, Counters, SyncSettings
+from .pairing import STREAMS, Counters, SyncSettings
 from .rhythm import Rhythm
 from .stall import StallSettings
+from .stalls import Pairs, Stalls
 from .streams import StreamFigures, StreamWatch, rate
 
 OK, WARN, ERROR = 0, 1, 2  # as in diagnostic_msgs/DiagnosticStatus
@@ -48,6 +49,7 @@ class Health:
         self._lock = threading.Lock()
         self._stall = stall
         self._streams = {name: StreamWatch(topics[name]) for name in STREAMS}
+        self._stalls = Stalls(self._streams, stall)
         # Since the start: 'rgb frames', 'pairs', 'fused', 'replaced', 'idle', 'held', 'rgb alone',
         # 'refused REASON' on arrival, 'unfused REASON' of a pair.
         self._counts: Counter[str] = Counter()
@@ -55,12 +57,11 @@ class Health:
         self._sentences: dict[str, str] = {}  # the newest of each reason
         self._past: deque[tuple[float, Counter[str]]] = deque()
         self._failures = 0  # pairs in a row
-        self._frozen = self._clock_stands = False
+        self._clock_stands = False
         self._notice = ''
         self._conflicts: dict[str, str] = {}  # topic: what does not fit
         self._last_pair = start
         self._pair_clock: float | None = None
-        self._first_clock: float | None = None
         self._fused_at: deque[float] = deque(maxlen=1024)
         self._latencies: deque[float] = deque(maxlen=_RECENT)
         self._gaps: deque[int] = deque(maxlen=_RECENT)
@@ -71,7 +72,7 @@ class Health:
     def retuned(self, stall: StallSettings) -> None:
         """The settings changed."""
         with self._lock:
-            self._stall = stall
+            self._stall = self._stalls.settings = stall
 
     def noticed(self, notice: str) -> None:
         """What a user should know of models that do not run as asked for; empty for nothing."""
@@ -106,13 +107,13 @@ class Health:
         with self._lock:
             self._clock_stands = stands
 
-    def observed(self, frozen: bool) -> None:
-        """The newest thermal image does, or does not, repeat those before it."""
+    def observed(self, frozen: float) -> None:
+        """The newest thermal image has come again for so many seconds; 0.0: it is new."""
         with self._lock:
-            self._frozen = frozen
+            self._stalls.frozen = frozen
 
     def held_back(self) -> None:
-        """``stall.policy`` kept a pair from being fused."""
+        """``stall.thermal`` or ``stall.rgb`` kept an image from going out."""
         with self._lock:
             self._counts['held'] += 1
 
@@ -131,11 +132,10 @@ class Health:
         """
         with self._lock:
             stream = self._streams[name]
+            self._stalls.arrived(name, now if clock is None else clock)
             stream.arrived(stamp, now, stamped, clock)
             self._counts[f'{name} frames'] += 1
             self._counts['unstamped'] += not stamped
-            if self._first_clock is None:
-                self._first_clock = stream.clock
 
     def refused(self, reason: str, message: str = '', pair: bool = False) -> None:
         """A frame or pair could not be used; reason is a short key such as ``rgb encoding``.
@@ -194,34 +194,20 @@ class Health:
     def alone(self, clock: float) -> str:
         """The stream that lives while the other is silent; empty if both live, or neither."""
         with self._lock:
-            silent = [name for name in STREAMS if self._silent(name, clock)]
-            return OTHER[silent[0]] if len(silent) == 1 else ''
+            return self._stalls.alone(clock)
 
-    def state(self, clock: float) -> str:
-        """For ``fused/state``: what goes out where somebody listens, and how the streams are."""
+    def act(self, clock: float) -> str:
+        """What is done while a stream stalls, one of `stall.ACTS`; empty while none does."""
         with self._lock:
-            states = {name: 'SILENT' if self._silent(name, clock) else 'OK' for name in STREAMS}
-            if self._frozen and states['thermal'] == 'OK':
-                states['thermal'] = 'FROZEN'
-            living = [name for name, state in states.items() if state != 'SILENT']
-            policy = self._stall.policy
-            paired = self._pair_clock is not None and (
-                clock - self._pair_clock <= self._stall.timeout
-            )
-            if len(living) == 1:
-                out = 'none' if policy == 'drop' else living[0]
-            elif not living or not paired or self._failures >= _FAILING:
-                out = 'none'
-            elif states['thermal'] == 'FROZEN':
-                out = {'fuse': 'fused', 'visible': 'rgb', 'drop': 'none'}[policy]
-            else:
-                out = 'fused'
-            return f'{out}; rgb={states["rgb"]}; thermal={states["thermal"]}'
+            return self._stalls.act(clock)
 
-    def _silent(self, name: str, clock: float) -> bool:
-        since = self._streams[name].clock
-        since = self._first_clock if since is None else since
-        return since is not None and clock - since > self._stall.timeout
+    def state(self, clock: float, now: float | None = None) -> str:
+        """For ``fused/state``: what goes out where somebody listens, how the streams are, and what
+        is done about it. now: as of `arrived`, to tell what is late."""
+        with self._lock:
+            refused = {reason.partition(' ')[0] for reason in self._refused_since_pair}
+            pairs = Pairs(self._pair_clock, self._failures >= _FAILING, refused)
+            return self._stalls.line(clock, now, pairs)
 
     def silence(self, now: float, sync: SyncSettings) -> str:
         """Why no pair has come for ``stall.warn_after`` seconds, and what to try; else empty."""
@@ -294,27 +280,22 @@ class Health:
         rhythm: of streams of equal rates. clock: as of `arrived`.
         """
         silence = self.silence(now, sync)
-        alone = self.alone(now if clock is None else clock)
         with self._lock:
             recent = self._recent(now, counters)
-            level, message = self._grade(now, sync, silence, alone, recent, rhythm)
+            level, message = self._grade(now, clock, sync, silence, recent, rhythm)
             return Report(level, message, self._values(now, counters, rhythm))
 
     def _grade(
         self,
         now: float,
+        clock: float | None,
         sync: SyncSettings,
         silence: str,
-        alone: str,
         recent: Counter[str],
         rhythm: Rhythm | None,
     ) -> tuple[int, str]:
         streams = self._facts(now)
-        instead = ''
-        if alone:
-            what = f'the {alone} image goes out alone'
-            what = 'nothing goes out' if self._stall.policy == 'drop' else what
-            instead = f'{OTHER[alone]} is silent: {what} (stall.policy {self._stall.policy})'
+        instead = self._stalls.instead(now if clock is None else clock)
         if silence:
             return ERROR, '; '.join(filter(None, (silence, instead)))
         unfused = {k: n for k, n in recent.items() if k.startswith('unfused ')}
@@ -327,10 +308,8 @@ class Health:
         if len(overdue) == len(STREAMS) and max(s.age or 0.0 for s in streams.values()) < _PAUSE:
             overdue = []  # both at once: a bag has ended, or a message was long in coming
         told += [instead] if instead else overdue
-        if self._frozen:
-            told.append('the thermal image is frozen (shutter calibration?)')
         if not instead:
-            told += self._losses(recent, now, sync)
+            told += self._losses(recent, now, sync) or self._stalls.troubles()
         if rhythm is not None and rhythm.ambiguous:
             told.append(rhythm.notice)
         told += [*self._conflicts.values(), *filter(None, [self._notice])]
@@ -371,11 +350,12 @@ class Health:
             'fused rate (Hz)': f'{rate(self._fused_at, now):.2f}',
             'replaced by newer': str(self._counts['replaced']),
             'not computed (nobody listens)': str(self._counts['idle']),
-            'held back while frozen': str(self._counts['held']),
+            'held back while stalled': str(self._counts['held']),
             'refused': ', '.join(f'{k} {n}' for k, n in sorted(refused.items())) or '0',
             'clock resets': str(counters.resets),
             'frames without stamp': str(self._counts['unstamped']),
-            'thermal frozen': str(self._frozen).lower(),
+            'thermal frozen': str(self._stalls.frozen > 0).lower(),
+            **self._stalls.values(),
         }
         if self._gaps:
             values['skew median (ms)'] = f'{np.median(self._gaps) / 1e6:.2f}'

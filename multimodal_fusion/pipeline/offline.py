@@ -104,7 +104,7 @@ class Offline:
             yield step
 
     def fuse(self, pair: Pair) -> np.ndarray | None:
-        """The fused image; None if ``stall.policy`` holds it back or the pair cannot be fused."""
+        """The fused image; None if ``stall.thermal`` holds it back or the pair cannot be fused."""
         try:
             fused = fuse_pair(self.pipeline, self.settings, pair)
         except BadImage as error:  # what of a pair is decoded late
@@ -125,7 +125,8 @@ class Offline:
             return '; '.join(self.told.values())
         paired = self.counters.paired
         if paired:
-            return f'stall.policy {self.settings.stall.policy} held back all of {paired} pairs'
+            wanted = self.settings.stall.wanted('thermal')
+            return f'stall.thermal {wanted} held back all of {paired} pairs'
         return self.health.why_nothing(self._now, self.settings.sync)
 
     def refuse(self, stage: str, error: UserError, pair: bool = False) -> None:

@@ -15,7 +15,7 @@ from ..io import messages
 from ..io.pixels import luma
 from ..registration.warp import blend
 from .frames import Lone, OutputSettings, ThermalFrame
-from .pairing import Pair
+from .pairing import OTHER, Pair
 from .preparation import Preparation
 from .settings import Settings
 from .stages import no_laps
@@ -207,7 +207,7 @@ def _same_detector(
 
 
 def fuse_pair(pipeline: Pipeline, settings: Settings, pair: Pair) -> np.ndarray | None:
-    """What goes out of a pair of observed `Frame`s; None if ``stall.policy`` holds it back.
+    """What goes out of a pair of observed `Frame`s; None if ``stall.thermal`` holds it back.
 
     Returns uint8, of the visible image's shape but for views side by side. Raises UserError.
     """
@@ -224,9 +224,11 @@ def fuse_pair_all(
     """As `fuse_pair`, with what it is made of, before ``output.view``."""
     visible = messages.read_visible(pair.rgb.message, settings.input.max_pixels)
     lap('decode')
-    if pair.thermal.thermal.frozen and settings.stall.policy != 'fuse':
-        if settings.stall.policy != 'visible':
-            return None
+    frozen, stall = pair.thermal.thermal.frozen, settings.stall
+    act = stall.act('thermal', frozen - stall.freeze_after) if frozen else 'hold'
+    if act == 'drop':
+        return None
+    if act == 'pass':
         visible = pipeline.preparation.registration.straight('rgb', visible)
         return Fused(visible, None, visible, None)
     return pipeline.fuse_all(visible, pair.thermal.thermal, lap)
@@ -235,19 +237,20 @@ def fuse_pair_all(
 def stand_in(
     pipeline: Pipeline, settings: Settings, lone: Lone, like: tuple[int, ...] | None
 ) -> np.ndarray | None:
-    """What goes out while a stream is silent; None if ``stall.policy`` wants nothing.
+    """What goes out while a stream is silent; None if there is nothing.
 
     like: the shape of the image that went out last, which a thermal image takes on; by default its
     own. Returns uint8 (H, W) or (H, W, 3). Raises UserError.
     """
-    if settings.stall.policy == 'drop':
-        return None
-    if lone.name == 'rgb':
-        visible = messages.read_visible(lone.frame.message, settings.input.max_pixels)
+    frames = {lone.name: lone.frame} | ({OTHER[lone.name]: lone.held} if lone.held else {})
+    limit, thermal = settings.input.max_pixels, frames.get('thermal')
+    if 'rgb' in frames:
+        visible = messages.read_visible(frames['rgb'].message, limit)
+        if thermal is not None and thermal.thermal is not None:
+            return pipeline.shown(pipeline.fuse_all(visible, thermal.thermal))
         return pipeline.preparation.registration.straight('rgb', visible)
-    thermal = lone.frame.thermal
-    if thermal is None:
+    if thermal is None or thermal.thermal is None:
         return None
-    shape = thermal.counts.shape if like is None else like
-    grey = pipeline.white_hot(thermal, (shape[0], shape[1]))
+    shape = thermal.thermal.counts.shape if like is None else like
+    grey = pipeline.white_hot(thermal.thermal, (shape[0], shape[1]))
     return cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR) if len(shape) == 3 else grey

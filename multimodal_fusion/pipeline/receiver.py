@@ -6,6 +6,8 @@ The node runs them in two threads, replay and evaluation one after the other; th
 
 import time
 
+import numpy as np
+
 from ..io import messages
 from .frames import Frame
 from .pairing import Pair, Pairer, SyncSettings
@@ -29,6 +31,8 @@ class Receiver:
         limit = self.settings.input.max_pixels
         if not messages.is_compressed(frame.message):
             messages.check(frame.message, limit)
+        if name == 'rgb' and observe:
+            self.pipeline.freeze.witness(np.frombuffer(frame.message.data, np.uint8))
         if name == 'thermal' and observe:
             start = time.monotonic()
             counts = messages.read_thermal(frame.message, limit)

@@ -51,7 +51,7 @@ class StreamFigures:
     @property
     def overdue(self) -> bool:
         """Whether it is older than a few periods."""
-        return None not in (self.age, self.usual) and self.age > max(0.25, 4 * self.usual)  # type: ignore[operator]
+        return self.age is not None and self.usual is not None and overdue(self.age, self.usual)
 
 
 @dataclass
@@ -84,14 +84,27 @@ class StreamWatch:
             return 0.0  # no steady rhythm: a rate that follows the light, a trigger
         return float(1 - len(steps) / np.maximum(1, np.rint(numbers)).sum())
 
+    def usual(self) -> float | None:
+        """Seconds between frames; None while unknown."""
+        if len(self.arrivals) <= 3:
+            return None
+        return float(np.median(np.diff(list(self.arrivals)[-32:])))
+
+    def overdue(self, now: float) -> bool:
+        usual = self.usual()
+        return usual is not None and overdue(now - self.arrivals[-1], usual)
+
+    @property
+    def stands_still(self) -> bool:
+        return self.still >= _STILL
+
     def facts(self, name: str, now: float, hint: str) -> StreamFigures:
-        usual = np.median(np.diff(list(self.arrivals)[-32:])) if len(self.arrivals) > 3 else None
         return StreamFigures(
             name,
             self.topic,
             self.rate(now),
             now - self.arrivals[-1] if self.arrivals else None,
-            None if usual is None else float(usual),
+            self.usual(),
             float(np.median(self.delays)) if self.delays else None,
             self.stamps[-1] if self.stamps else 0,
             self.still,
@@ -109,6 +122,11 @@ class StreamWatch:
         if clock is not None and stamped:
             self.delays.append(clock - stamp * 1e-9)
         self.clock = now if clock is None else clock
+
+
+def overdue(age: float, usual: float) -> bool:
+    """Whether the next frame should have been here. Seconds."""
+    return age > max(0.25, 4 * usual)
 
 
 def rate(times: deque[float], now: float) -> float:

@@ -36,10 +36,10 @@ def send_until(rig, name, pixels, condition, what, start=START, **options):
     return last[0]
 
 
-@pytest.mark.parametrize('policy', ['fuse', 'visible'])
-def test_rgb_goes_out_alone_while_thermal_is_silent_and_is_fused_again_with_the_first_pair(policy):
+@pytest.mark.parametrize('stall', [{'stall.thermal': 'pass'}, {'stall.policy': 'visible'}])
+def test_rgb_goes_out_alone_while_thermal_is_silent_and_is_fused_again_with_the_first_pair(stall):
     visible, thermal = scene(3)
-    with running({'stall.timeout': 0.5, 'stall.policy': policy}) as node:
+    with running({'stall.timeout': 0.5, **stall}) as node:
         rig = node.rig
         warm(rig)
         states = listen_to_state(rig)
@@ -48,7 +48,8 @@ def test_rgb_goes_out_alone_while_thermal_is_silent_and_is_fused_again_with_the_
         assert np.array_equal(messages.to_visible(rig.fused[-1]), visible)
         assert start <= stamp_of(rig.fused[-1]) <= last
         assert rig.fused[-1].header.frame_id == 'camera'
-        wait_for(lambda: 'rgb; rgb=OK; thermal=SILENT' in states, 'the state')
+        assert ('stall.policy goes with 0.2.0' in node.log) == ('stall.policy' in stall)
+        wait_for(lambda: 'rgb; rgb=OK; thermal=SILENT; stall=pass' in states, 'the state')
         warned = lambda: (  # noqa: E731
             rig.statuses[-1].level == b'\x01'
             and 'thermal is silent: the rgb image goes out alone' in rig.statuses[-1].message
@@ -69,6 +70,43 @@ def test_rgb_goes_out_alone_while_thermal_is_silent_and_is_fused_again_with_the_
             return shown and not np.array_equal(messages.to_visible(newest), visible)
 
         wait_for(fused, 'a fused image')
+
+
+def test_the_last_thermal_image_is_fused_on_for_a_while_and_then_rgb_goes_out_alone():
+    visible, thermal = scene(3)
+    with running({'stall.timeout': 0.3, 'stall.hold_for': 1.5}) as node:
+        rig = node.rig
+        warm(rig)
+        states, sent = listen_to_state(rig), iter(range(10_000))
+
+        def both():
+            stamp = START + next(sent) * 33_000_000
+            rig.send('rgb', visible, stamp)
+            rig.send('thermal', thermal, stamp)
+            return rig.fused
+
+        wait_for(both, 'a fused image')
+        last = stamp_of(rig.fused[-1])
+        fused = messages.to_visible(rig.fused[-1])
+        assert not np.array_equal(fused, visible)
+
+        def held():
+            newest = rig.fused[-1]
+            return 'fused; rgb=OK; thermal=SILENT; stall=hold' in states and stamp_of(newest) > last
+
+        start = START + 20 * SECOND
+        stamp = send_until(rig, 'rgb', visible, held, 'RGB with the last thermal image', start)
+        assert np.array_equal(messages.to_visible(rig.fused[-1]), fused)
+        assert start <= stamp_of(rig.fused[-1]) <= stamp
+        send_until(
+            rig, 'rgb', visible, lambda: 'rgb; rgb=OK; thermal=SILENT; stall=pass' in states,
+            'the end of holding', stamp + SECOND,
+        )  # fmt: skip
+
+        def alone():
+            return np.array_equal(messages.to_visible(rig.fused[-1]), visible)
+
+        send_until(rig, 'rgb', visible, alone, 'RGB alone', stamp + 20 * SECOND)
 
 
 def test_thermal_goes_out_on_the_last_visible_grid_while_rgb_is_silent():
@@ -98,18 +136,17 @@ def test_a_thermal_camera_without_any_rgb_goes_out_as_it_is():
         assert np.array_equal(messages.to_visible(node.rig.fused[0]), thermal)
 
 
-def test_policy_drop_sends_nothing():
+@pytest.mark.parametrize('stall', [{'stall.thermal': 'drop'}, {'stall.policy': 'drop'}])
+def test_drop_sends_nothing(stall):
     visible, _ = scene(0)
-    with running({'stall.timeout': 0.3, 'stall.policy': 'drop'}) as node:
+    with running({'stall.timeout': 0.3, **stall}) as node:
         rig = node.rig
         warm(rig)
         states = listen_to_state(rig)
-        send_until(
-            rig, 'rgb', visible, lambda: 'none; rgb=OK; thermal=SILENT' in states, 'the state',
-            START + SECOND,
-        )  # fmt: skip
+        line = 'none; rgb=OK; thermal=SILENT; stall=drop'
+        send_until(rig, 'rgb', visible, lambda: line in states, 'the state', START + SECOND)
         assert not rig.fused
-        warned = lambda: 'nothing goes out (stall.policy drop)' in rig.statuses[-1].message  # noqa: E731
+        warned = lambda: 'nothing goes out (stall.thermal drop)' in rig.statuses[-1].message  # noqa: E731
         send_until(rig, 'rgb', visible, warned, 'the warning', START + 100 * SECOND)
 
 

@@ -71,7 +71,7 @@ def test_the_report_counts_and_grades():
     assert report.values['replaced by newer'] == '1'
     assert report.values['skew median (ms)'] == '5.00'
     assert report.values['latency p50 (ms)'] == '5.00'
-    health.observed(frozen=True)
+    health.observed(frozen=0.5)
     assert health.report(2.0, SYNC, counters).level == WARN
     assert health.report(9.0, SYNC, counters).level == ERROR
 
@@ -277,17 +277,63 @@ def test_which_stream_is_alone_by_the_nodes_clock():
     health.arrived('rgb', 1, 4.0, clock=100.4)
     assert health.alone(100.4) == ''
     health.arrived('rgb', 2, 5.0, clock=101.2)
-    assert health.alone(101.2) == 'rgb'
-    assert health.state(101.2) == 'rgb; rgb=OK; thermal=SILENT'
-    assert health.alone(103.0) == ''
-    assert health.state(103.0) == 'none; rgb=SILENT; thermal=SILENT'
+    assert health.alone(101.2) == 'rgb' and health.act(101.2) == 'hold'
+    assert health.state(101.2) == 'fused; rgb=OK; thermal=SILENT; stall=hold'
+    health.arrived('rgb', 3, 6.0, clock=103.1)
+    assert health.state(103.1) == 'rgb; rgb=OK; thermal=SILENT; stall=pass'
+    assert health.alone(105.0) == ''
+    assert health.state(105.0) == 'none; rgb=SILENT; thermal=SILENT'
 
 
 def test_states_of_a_frozen_camera_by_policy():
-    for policy, out in (('fuse', 'fused'), ('visible', 'rgb'), ('drop', 'none')):
-        health = make(policy=policy)
+    for policy, out in (('hold', 'fused'), ('pass', 'rgb'), ('drop', 'none')):
+        health = make(thermal=policy)
         for name in ('rgb', 'thermal'):
             health.arrived(name, 0, 1.0)
         health.paired(0, 1.0, replaced=False)
-        health.observed(frozen=True)
-        assert health.state(1.1) == f'{out}; rgb=OK; thermal=FROZEN'
+        health.observed(frozen=0.4)
+        assert health.state(1.1) == f'{out}; rgb=OK; thermal=FROZEN; stall={policy}'
+        health.observed(frozen=2.4)  # 0.3 s until it counts, then two of holding
+        then = 'pass' if policy == 'hold' else policy
+        assert health.state(1.2).endswith(f'; stall={then}')
+        health.observed(frozen=0.0)
+        assert health.state(1.3) == 'fused; rgb=OK; thermal=OK'
+
+
+def test_the_old_policy_still_holds():
+    for policy, act in (('fuse', 'hold'), ('visible', 'pass'), ('drop', 'drop')):
+        stall = StallSettings(policy=policy, thermal='pass', rgb='hold')
+        assert stall.act('thermal', 0.0) == stall.act('rgb', 0.0) == act
+        assert f'set stall.thermal and stall.rgb to {act}' in stall.notice
+    assert StallSettings().notice == ''
+
+
+def test_a_stream_that_cannot_be_used_is_mismatched_and_the_other_is_not():
+    health = make()
+    for i in range(61):
+        clock = i / 30
+        health.arrived('rgb', i, clock)
+        health.arrived('thermal', i, clock)
+        health.refused('thermal encoding', 'image encoding is not supported')
+        if i == 20:
+            assert health.state(clock) == 'none; rgb=OK; thermal=OK'
+    assert health.state(2.0) == 'none; rgb=OK; thermal=MISMATCHED'
+    health.paired(0, 2.1, replaced=0)
+    assert 'thermal=MISMATCHED' in health.state(2.9)  # until it is calm
+    for i in range(61, 100):
+        for name in ('rgb', 'thermal'):
+            health.arrived(name, i, i / 30)
+        health.paired(0, i / 30, replaced=0)
+        line = health.state(i / 30)
+    assert line == 'fused; rgb=OK; thermal=OK'
+
+
+def test_what_is_long_past_is_stale_and_what_is_due_is_late():
+    health = make()
+    for i in range(60):
+        now = 10 + i / 30
+        health.arrived('rgb', round((now - 1.5) * 1000 * MS), now, clock=now)
+        health.arrived('thermal', round(now * 1000 * MS), now, clock=now)
+        health.paired(0, now, replaced=0, clock=now)
+    assert health.state(now, now) == 'fused; rgb=STALE; thermal=OK'
+    assert health.state(now + 0.4, now + 0.4) == 'fused; rgb=STALE; thermal=LATE'

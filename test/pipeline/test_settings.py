@@ -49,7 +49,10 @@ BAD = [
     ({'sync.slop': -0.1}, r'parameter sync\.slop is -0\.1; it must be from 0 to 10 s'),
     ({'sync.slop': 'x'}, r"parameter sync\.slop must be a number, got 'x' \(a string\)"),
     ({'model.threads': 1.5}, r'parameter model\.threads must be an integer, got 1\.5 \(a number\)'),
-    ({'stall.policy': 'no'}, r"parameter stall\.policy is 'no'; use one of fuse, visible, drop"),
+    (
+        {'stall.policy': 'no'},
+        r"parameter stall\.policy is 'no'; use one of none, fuse, visible, drop",
+    ),
     ({'registration.homography': ['a']}, r'must be a list of numbers'),
 ]
 
