@@ -34,6 +34,7 @@ OPTIONS = (
     ('use_sim_time', '', 'true: take time from /clock'),
     ('rgb_transport', '', 'raw or compressed: how RGB images come'),
     ('thermal_transport', '', 'the same of thermal images'),
+    ('autostart', '', 'false: wait to be configured and activated, as by a lifecycle manager'),
     ('respawn', 'false', 'true: start the node again when it ends'),
 )
 
@@ -44,6 +45,7 @@ PARAMETERS = {
     'detector_model': 'detector.model',
     'allow_unlisted': 'model.allow_unlisted',
     'use_sim_time': 'use_sim_time',
+    'autostart': 'autostart',
     'rgb_transport': 'input.rgb_transport',
     'thermal_transport': 'input.thermal_transport',
 }

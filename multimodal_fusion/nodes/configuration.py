@@ -63,9 +63,8 @@ class Configuration:
                 raise Interrupted
         pipeline = loading.result()
         self.current = Setup(settings, pipeline, _receiver(settings, pipeline))
-        node.add_on_set_parameters_callback(self._on_parameters)
 
-    def _on_parameters(self, parameters: Iterable[Parameter]) -> SetParametersResult:
+    def change(self, parameters: Iterable[Parameter]) -> SetParametersResult:
         """Check all changes together and apply them between two frames, or say why not."""
         if self._reverting:
             return SetParametersResult(successful=True)

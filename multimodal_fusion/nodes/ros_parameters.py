@@ -1,22 +1,31 @@
 """The table of parameters as ROS parameters."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-import rclpy
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 
 from ..errors import UserError, quoted
 from ..io.text_files import read_yaml
-from ..parameters import Parameter
+from ..parameters import Parameter as Entry
 from ..pipeline.settings import ROS_PARAMETERS, TABLE, Settings, check_names, checked
 
+_AUTOSTART = ParameterDescriptor(
+    description='Configure and activate by itself; false: a lifecycle manager does.', read_only=True
+)
 
-def declare(node: Node) -> Settings:
-    """Declare the table on a node that has declared what the user set; returns the settings.
+
+def declare(node: Node) -> None:
+    """Declare the table on a node that has declared what the user set.
 
     What the user set is checked first, so that our sentence is seen. Raises UserError.
     """
@@ -28,6 +37,12 @@ def declare(node: Node) -> Settings:
     simulated = node.get_parameter('use_sim_time').value
     if not isinstance(simulated, bool):
         raise UserError(f'parameter use_sim_time must be a boolean, got {quoted(simulated)}')
+    started = node.get_parameter('autostart').value if node.has_parameter('autostart') else True
+    if not isinstance(started, bool):
+        raise UserError(f'parameter autostart must be a boolean, got {quoted(started)}')
+    if node.has_parameter('autostart'):
+        node.undeclare_parameter('autostart')
+    node.declare_parameter('autostart', started, _AUTOSTART, ignore_override=True)
     check_names(given)
     settings = checked({name: value for name, value in given.items() if value is not None})
     values = settings.flat()
@@ -37,13 +52,28 @@ def declare(node: Node) -> Settings:
         node.declare_parameter(name, values[name], describe(parameter), ignore_override=True)
     if hasattr(node, 'add_pre_set_parameters_callback'):  # not in Humble
         node.add_pre_set_parameters_callback(_whole_numbers)
-    return settings
 
 
-def _whole_numbers(changes: list[rclpy.Parameter]) -> list[rclpy.Parameter]:
+def in_force(node: Node) -> Settings:
+    """The settings that the node's parameters are. Raises UserError."""
+    return checked({name: node.get_parameter(name).value for name in TABLE})
+
+
+def check_change(node: Node, parameters: Iterable[Parameter]) -> SetParametersResult:
+    """Whether parameters can be set while nothing is built from them yet."""
+    given = {p.name: p.value for p in parameters if p.name.split('.')[0] not in ROS_PARAMETERS}
+    try:
+        check_names(given)
+        checked({**in_force(node).flat(), **given})
+    except UserError as error:
+        return SetParametersResult(successful=False, reason=str(error))
+    return SetParametersResult(successful=True)
+
+
+def _whole_numbers(changes: list[Parameter]) -> list[Parameter]:
     """A whole number is a number too: ``ros2 param set ... sync.slop 1``."""
     return [
-        rclpy.Parameter(p.name, value=float(p.value))
+        Parameter(p.name, value=float(p.value))
         if type(p.value) is int and p.name in TABLE and isinstance(TABLE[p.name].default, float)
         else p
         for p in changes
@@ -75,7 +105,7 @@ def _meant(key: str, name: str) -> bool:
     return re.fullmatch(''.join(parts), name) is not None
 
 
-def describe(parameter: Parameter) -> ParameterDescriptor:
+def describe(parameter: Entry) -> ParameterDescriptor:
     """The ROS descriptor of a table entry."""
     descriptor = ParameterDescriptor(
         description=parameter.description,

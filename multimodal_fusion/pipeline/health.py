@@ -280,6 +280,7 @@ class Health:
         rhythm: of streams of equal rates. clock: as of `arrived`.
         """
         silence = self.silence(now, sync)
+        clock = now if clock is None else clock
         with self._lock:
             recent = self._recent(now, counters)
             level, message = self._grade(now, clock, sync, silence, recent, rhythm)
@@ -288,14 +289,14 @@ class Health:
     def _grade(
         self,
         now: float,
-        clock: float | None,
+        clock: float,
         sync: SyncSettings,
         silence: str,
         recent: Counter[str],
         rhythm: Rhythm | None,
     ) -> tuple[int, str]:
         streams = self._facts(now)
-        instead = self._stalls.instead(now if clock is None else clock)
+        instead = self._stalls.instead(clock)
         if silence:
             return ERROR, '; '.join(filter(None, (silence, instead)))
         unfused = {k: n for k, n in recent.items() if k.startswith('unfused ')}
@@ -308,7 +309,7 @@ class Health:
         if len(overdue) == len(STREAMS) and max(s.age or 0.0 for s in streams.values()) < _PAUSE:
             overdue = []  # both at once: a bag has ended, or a message was long in coming
         told += [instead] if instead else overdue
-        if not instead:
+        if not self._stalls.alone(clock):
             told += self._losses(recent, now, sync) or self._stalls.troubles()
         if rhythm is not None and rhythm.ambiguous:
             told.append(rhythm.notice)

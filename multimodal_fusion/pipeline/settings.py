@@ -84,8 +84,8 @@ TABLE: dict[str, Parameter] = {
 }
 """Every parameter, by name, in the order of documents."""
 
-ROS_PARAMETERS = ('use_sim_time', 'start_type_description_service', 'qos_overrides')
-"""Parameters that rclpy itself declares."""
+ROS_PARAMETERS = ('use_sim_time', 'start_type_description_service', 'qos_overrides', 'autostart')
+"""Parameters of a node as such, beside those of fusion."""
 
 
 def checked(values: Mapping[str, Any]) -> Settings:

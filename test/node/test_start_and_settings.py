@@ -16,7 +16,7 @@ from rclpy.node import Node
 from multimodal_fusion.errors import UserError
 from multimodal_fusion.host import processes
 from multimodal_fusion.nodes import configuration
-from multimodal_fusion.nodes.ros_parameters import _meant, declare
+from multimodal_fusion.nodes.ros_parameters import _meant, declare, in_force
 from multimodal_fusion.pipeline.pipeline import build
 from multimodal_fusion.runtime.manifest import Manifest
 
@@ -142,8 +142,9 @@ def test_while_a_model_takes_its_time_the_old_one_goes_on(monkeypatch, fails):
         allow_undeclared_parameters=True,
     )  # fmt: skip
     try:
-        settings = declare(node)
-        made = configuration.Configuration(node, settings, None, lambda *c: changes.append(c))
+        declare(node)
+        made = configuration.Configuration(node, in_force(node), None, lambda *c: changes.append(c))
+        node.add_on_set_parameters_callback(made.change)
         first = made.current
         result = node.set_parameters([rclpy.Parameter('model.name', value='max')])[0]
         assert result.successful
