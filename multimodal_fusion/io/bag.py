@@ -4,6 +4,7 @@ import itertools
 import struct
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -170,7 +171,7 @@ class BagWriter:
 
     def __init__(self, path: Path):
         rosbag2, _ = rosbags()
-        self._store = type_store()
+        self._path, self._store = path, type_store()
         try:
             self._writer = rosbag2.Writer(
                 path, version=8, storage_plugin=rosbag2.StoragePlugin.MCAP
@@ -201,11 +202,24 @@ class BagWriter:
         )
 
     def write(self, topic: str, time: int, raw: bytes) -> None:
-        """Append a serialized message. time: nanoseconds."""
-        self._writer.write(self._connections[topic], time, raw)
+        """Append a serialized message. time: nanoseconds. Raises UserError for a full disk."""
+        with self._writing():
+            self._writer.write(self._connections[topic], time, raw)
 
     def close(self) -> None:
-        self._writer.close()
+        """Raises UserError as `write`."""
+        with self._writing():
+            self._writer.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise UserError(
+                f'the bag {self._path} cannot be written any more ({error.strerror}): make room, '
+                'or record elsewhere'
+            ) from error
 
 
 def decode(store, raw: bytes, kind: str, topic: str):

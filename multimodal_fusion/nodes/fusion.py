@@ -27,7 +27,7 @@ from ..io.messages import BadImage
 from ..pipeline.frames import Frame, Lone, stamp_of
 from ..pipeline.health import WARN, Health
 from ..pipeline.load import Backlog
-from ..pipeline.pairing import OTHER, STREAMS, Pair
+from ..pipeline.pairing import OTHER, STREAMS, Pair, Pairer
 from ..pipeline.pipeline import fuse_pair_all, stand_in
 from ..pipeline.stages import Laps
 from ..registration.warp import Registration
@@ -147,7 +147,7 @@ class Fusion:
             self._health.held_back()
             return
         held = self._newest.get(OTHER[name]) if act == 'hold' else None
-        self._slot.put((Lone(name, frame, held), time.monotonic()), alone)
+        self._health.replaced(self._slot.put((Lone(name, frame, held), time.monotonic()), alone))
 
     def _hand_over(self, pairs: list[Pair], frame: Frame, listened: bool) -> None:
         for pair in pairs:
@@ -219,7 +219,7 @@ class Fusion:
         header = Header(stamp=stamp, frame_id=frame_id)
         lap, self._shape = Laps(handed_over), image.shape
         self._publish(image, header, lap)
-        self._health.published(lap.last - lone.frame.arrival, alone=lone.name)
+        self._health.published(lap.last - lone.frame.arrival, alone=lone.name, pair=False)
         if setup.settings.detector.input in ('fused', 'both', lone.name):
             self._boxes.offer(Work(setup.pipeline, setup.settings, None, image, header))
 
@@ -230,7 +230,7 @@ class Fusion:
         lap('wait')
         found = fuse_pair_all(pipeline, settings, pair, lap)
         if found is None:
-            self._health.held_back()
+            self._health.held_back(pair=True)
         else:
             header = getattr(pair, settings.output.reference).header
             self._shape = found.image.shape
@@ -277,10 +277,13 @@ class Fusion:
         fuser = self._configuration.current.pipeline.fuser
         figures = {
             'fused subscribers': str(self._fused.subscribers()),
+            'pairs waiting': str(len(self._slot)),
             'model': fuser.name,
             'provider': fuser.provider,
             **self._boxes.figures(),
         }
+        if isinstance(pairer, Pairer):
+            figures |= {f'{name} waiting': str(pairer.waiting(name)) for name in STREAMS}
         self._diagnostics.publish(report, figures)
 
     def _look_around(self, clock: float) -> None:

@@ -52,7 +52,7 @@ class FusionNode(LifecycleNode):
         self.add_on_set_parameters_callback(self._on_parameters)
 
     def autostart(self) -> None:
-        """Load and begin, if the parameter says so. Raises UserError, and Interrupted."""
+        """Load and begin, if the parameter says so. Raises whatever failed, which was told."""
         if not self.get_parameter('autostart').value:
             self.get_logger().info(
                 'autostart is false: waiting to be configured and activated (ros2 lifecycle set '
@@ -157,14 +157,15 @@ def main(args: list[str] | None = None) -> int:
         return 2
     try:
         node = FusionNode(done)
-        node.autostart()
-    except Interrupted:
-        rclpy.shutdown()
-        return 0
     except UserError as error:
         rclpy.logging.get_logger('fusion_node').fatal(str(error))
         rclpy.shutdown()
         return 2
+    try:
+        node.autostart()
+    except Exception as error:
+        rclpy.shutdown()
+        return 0 if isinstance(error, Interrupted) else 2
     for sentence in idle_files(node, sys.argv if args is None else args):
         node.get_logger().warning(sentence)
     try:

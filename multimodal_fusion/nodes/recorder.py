@@ -29,6 +29,7 @@ class Recorder(Node):
 
         super().__init__('recorder')
         self.log: list[tuple[int, int]] = []  # stamp, monotonic nanoseconds
+        self.failure: UserError | None = None
         self._bag = BagWriter(bag)
         for kind, topic in (
             (Image, 'fused/image_raw'),
@@ -54,10 +55,17 @@ class Recorder(Node):
         arrival = time.monotonic_ns()
         if topic.endswith('image_raw'):
             self.log.append((header_stamp(raw), arrival))
-        self._bag.write(topic, time.time_ns(), raw)
+        if self.failure is None:
+            try:
+                self._bag.write(topic, time.time_ns(), raw)
+            except UserError as error:
+                self.failure = error
 
     def close(self) -> None:
-        self._bag.close()
+        try:
+            self._bag.close()
+        except UserError as error:
+            self.failure = self.failure or error
         self.destroy_node()
 
 
@@ -75,13 +83,16 @@ def main() -> int:
     except UserError as error:
         print(f'recorder: {error}', file=sys.stderr)
         return 2
-    while not done.is_set():
+    while not done.is_set() and recorder.failure is None:
         rclpy.spin_once(recorder, timeout_sec=0.2)
     recorder.close()
     if args.log:
         with whole_file(args.log) as temporary, temporary.open('w', newline='') as file:
             csv.writer(file).writerows(recorder.log)
     rclpy.shutdown()
+    if recorder.failure is not None:
+        print(f'recorder: {recorder.failure}', file=sys.stderr)
+        return 2
     return 0
 
 

@@ -21,6 +21,11 @@ class Slot:
         self._backlog = backlog or Backlog()
         self.closed = False
 
+    def __len__(self) -> int:
+        """How many items wait."""
+        with self._lock:
+            return len(self._backlog)
+
     def put(self, item: Any, over: Callable[[Any], bool] | None = None) -> int:
         """Leave an item; returns how many that nobody had taken were dropped for it. over: as of
         `Backlog.put`."""

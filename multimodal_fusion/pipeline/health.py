@@ -112,10 +112,16 @@ class Health:
         with self._lock:
             self._stalls.frozen = frozen
 
-    def held_back(self) -> None:
-        """``stall.thermal`` or ``stall.rgb`` kept an image from going out."""
+    def held_back(self, pair: bool = False) -> None:
+        """``stall.thermal`` or ``stall.rgb`` kept an image, or a pair, from going out."""
         with self._lock:
             self._counts['held'] += 1
+            self._counts['pairs held'] += pair
+
+    def replaced(self, count: int) -> None:
+        """So many pairs not yet fused were dropped for something newer."""
+        with self._lock:
+            self._counts['replaced'] += count
 
     def arrived(
         self,
@@ -172,16 +178,19 @@ class Health:
         stages: Mapping[str, float] | None = None,
         alone: str = '',
         now: float = 0.0,
+        pair: bool = True,
     ) -> None:
         """An image went out, ``latency`` seconds after the later of its frames came in.
 
         stages: the seconds of each stage of `stages.STAGES` that it went through. alone: the stream
-        that it is of, if it is not fused. now: seconds, of the clock of `paired`.
+        that it is of, if it is not fused. now: seconds, of the clock of `paired`. pair: both of its
+        frames came.
         """
         with self._lock:
             self._failures = 0
             if alone:
                 self._counts[f'{alone} alone'] += 1
+                self._counts['pairs as alone'] += pair
                 return
             self._counts['fused'] += 1
             self._fused_at.append(now)
@@ -341,15 +350,24 @@ class Health:
             if stream.delays:
                 values[f'{name} stamp to arrival (s)'] = f'{np.median(stream.delays):.3f}'
         refused: Counter[str] = Counter()
+        unfused, of_stream = 0, Counter[str]()
         for key, count in self._counts.items():
             kind, _, reason = key.partition(' ')
             if kind in ('refused', 'unfused'):
                 refused[reason] += count
+            if kind == 'refused':
+                of_stream[reason.partition(' ')[0]] += count
+            elif kind == 'unfused':
+                unfused += count
         values |= {
             'pairs': str(counters.paired),
             'fused': str(self._counts['fused']),
             'fused rate (Hz)': f'{rate(self._fused_at, now):.2f}',
             'replaced by newer': str(self._counts['replaced']),
+            'pairs not fused': str(unfused),
+            'pairs as rgb alone': str(self._counts['pairs as alone']),
+            'pairs held back': str(self._counts['pairs held']),
+            **{f'{name} refused': str(of_stream[name]) for name in STREAMS},
             'not computed (nobody listens)': str(self._counts['idle']),
             'held back while stalled': str(self._counts['held']),
             'refused': ', '.join(f'{k} {n}' for k, n in sorted(refused.items())) or '0',
