@@ -2,6 +2,7 @@
 # make test                                          set up and pass the tests
 # make test-all                                    the tests that take long, too
 # make fuzz [MINUTES=10] [TARGETS=names]             try broken input on every reader
+# make soak [MINUTES=120] [SEED=1]                   the node for hours, with faults
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 # Everything runs on the wheels in .venv, whatever ROS installation the shell has sourced.
 unexport PYTHONPATH AMENT_PREFIX_PATH LD_LIBRARY_PATH ROS_DISTRO
 
-.PHONY: demo test test-all fuzz results results-test results-mobilefuse detection lint clean
+.PHONY: demo test test-all fuzz soak results results-test results-mobilefuse detection lint clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m multimodal_fusion demo $(if $(BAG),--bag "$(BAG)") \
@@ -22,10 +23,12 @@ test-all: $(VENV)/.test lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 # Each fuzzer for so many minutes; findings lie in build/fuzz.
-MINUTES ?= 10
 fuzz: $(VENV)/.test
 	$(BIN)/pip install --quiet -c constraints.txt '.[fuzz]'
-	$(BIN)/python -m test.fuzz --minutes $(MINUTES) $(TARGETS)
+	$(BIN)/python -m test.fuzz --minutes $(or $(MINUTES),10) $(TARGETS)
+
+soak: $(VENV)/.test
+	$(BIN)/python -m test.soak --minutes $(or $(MINUTES),120) --seed $(or $(SEED),1)
 
 # The tables and the pictures in docs/results, from DATA=path/to/ivif. The pairs of ivif_test.txt are
 # for the end: choose by `val`.

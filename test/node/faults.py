@@ -23,13 +23,14 @@ class Cameras:
     """Two streams in real time. stamps, pixels: what a fault makes of the next frame, by stream;
     send: how it is sent. times: (start, end) of the fault."""
 
-    def __init__(self, rig, rgb=30.0, thermal=30.0):
+    def __init__(self, rig, rgb=30.0, thermal=30.0, scenes=None):
         self.rig, self.rates = rig, {'rgb': rgb, 'thermal': thermal}
         self.stamp: dict[str, Callable[[int], int]] = {}
         self.pixels: dict[str, Callable] = {}
         self.fields: dict[str, dict] = {}
         self.still: set[str] = set()
-        self._done, self._scenes = threading.Event(), [scene(i) for i in range(30)]
+        self._done = threading.Event()
+        self._scenes = scenes or [scene(i) for i in range(30)]
         self._threads = [threading.Thread(target=self._run, args=(n,)) for n in self.rates]
         for thread in self._threads:
             thread.start()
@@ -50,7 +51,7 @@ class Cameras:
         moment = int(now * 30 // 10**9) % 30
         pixels = self._scenes[moment][name == 'thermal']
         pixels = self.pixels.get(name, lambda p, n: p)(pixels, number)
-        if pixels is not None:
+        if pixels is not None and name in self.rig.outputs:
             self.rig.send(name, pixels, max(stamp, 0), **self.fields.get(name, {}))
 
     def stop(self):
@@ -79,7 +80,8 @@ def under_fault(parameters=None, rgb=30.0, thermal=30.0, prepare=None, **options
 
 
 def recovers(node, cameras):
-    """A fused image of after now comes, by its stamp within `RECOVERS` (times `BUSY`)."""
+    """A fused image of after now comes, by its stamp within `RECOVERS` (times `BUSY`); returns the
+    seconds."""
     for hooks in (cameras.stamp, cameras.pixels, cameras.fields, cameras.still):
         hooks.clear()
     end = time.time_ns()
@@ -87,13 +89,14 @@ def recovers(node, cameras):
 
     def fused():
         assert node.process.poll() is None, node.log
-        found = [stamp_of(m) for m in node.rig.fused[-60:] if stamp_of(m) >= end]
+        found = [stamp_of(m) for m in list(node.rig.fused)[-60:] if stamp_of(m) >= end]
         states.append(found)
         return found
 
     wait_for(fused, 'a fused image after the fault')
     took = (min(states[-1]) - end) * 1e-9
     assert took <= RECOVERS * BUSY, f'{took:.2f} s'
+    return took
 
 
 def adds_up(node):
