@@ -67,6 +67,7 @@ TEST = [
     'unicorn; platform_machine == "x86_64"',
     # Independent implementations that ours are compared with.
     'rosbags-image',
+    'rerun-sdk',
     'scikit-image',
     'scikit-learn',
     'sewar',
@@ -111,6 +112,7 @@ setup(
         'fuzz': ['atheris'],
         'evolve': ['cma'],
         'text': TEXT,
+        'rerun': ['rerun-sdk'],
     },
     entry_points={
         'console_scripts': [

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import time
 from bisect import bisect_left
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import cv2
 import numpy as np
 
 from ..benchmark.statistics import percentiles
+from ..detect.detection import Detection
 from ..errors import UserError
 from ..host import processes
 from ..host.machine import cpu_name
@@ -26,6 +28,7 @@ from ..io.pixels import letterbox, side_by_side
 from ..io.sources import open_source
 from ..io.video import VideoSink
 from ..io.whole_files import make_folder, whole_file
+from ..pipeline.timeline import MISSING, Timeline
 
 HELP = 'Fuse a moving scene (or a bag, or a folder of pairs) over DDS and show what came out.'
 EXAMPLE = 'python -m multimodal_fusion demo --data path/with/vis/and/ir --model max'
@@ -44,6 +47,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--detector', metavar='MODEL', help='detect too, on every third image; by name or .onnx'
     )
+    parser.add_argument(
+        '--rerun', type=Path, metavar='FILE.rrd',
+        help='write a time line for Rerun, too: both cameras, fused, boxes, gaps and losses',
+    )  # fmt: skip
     parser.add_argument('-o', '--output', type=Path, default=Path('demo'), help='(default: demo)')
     parser.add_argument('--json', action='store_true', help='print the figures as JSON')
 
@@ -65,6 +72,8 @@ def run(args: argparse.Namespace) -> int:
             'the demo needs ROS 2: source /opt/ros/<distro>/setup.bash, or '
             'pip install "multimodal_fusion[ros]"'
         )
+    if args.rerun and importlib.util.find_spec('rerun') is None:
+        raise UserError(MISSING)
     source = open_source(args.data, args.bag, args.seconds, args.rgb_topic, args.thermal_topic)
     output = make_folder(args.output)
     bag = output / 'fused_bag'
@@ -86,6 +95,8 @@ def run(args: argparse.Namespace) -> int:
         temporary.write_text(json.dumps(figures, indent=2) + '\n')
     write_video(output / 'fused.mp4', bag, topic, source.rate)
     write_sheet(output / 'sheet.png', bag, topic, source, outcome)
+    if args.rerun:
+        write_timeline(args.rerun, bag, topic, source, outcome)
     print(json.dumps(figures, indent=2) if args.json else table(figures))
     if not args.json:
         print(f'look at: {output}/sheet.png, {output}/fused.mp4, {bag} (rosbag2, MCAP)')
@@ -300,6 +311,47 @@ def write_sheet(path: Path, bag: Path, topic: str, source, outcome: Outcome) -> 
         for row in rows
     ]
     write_image(path, np.vstack([side_by_side(row) for row in cells]))
+
+
+def write_timeline(path: Path, bag: Path, topic: str, source, outcome: Outcome) -> None:
+    """What was played and what came back, by stamps. Raises UserError without rerun-sdk."""
+    timeline = Timeline(path)
+    stamps = {(stream, time_): stamp for (stream, stamp), time_ in outcome.times.items()}
+    for item in source:
+        stamp = stamps.get((item.stream, item.time))
+        if stamp is not None:
+            try:
+                timeline.image(item.stream, stamp, item.load())
+            except UserError as error:
+                timeline.event(stamp, f'{item.stream}: {error}')
+    for stamp, fused in fused_images(bag, topic):
+        timeline.image('fused', stamp, fused)
+    thermal = np.array(sorted(outcome.published['thermal']))
+    for stamp in sorted(outcome.published['rgb']):
+        gap = int((thermal - stamp)[np.abs(thermal - stamp).argmin()])
+        if stamp in outcome.received:
+            timeline.gap(stamp, gap)
+        elif abs(gap) < 1e9 / source.rate / 2:
+            timeline.event(stamp, 'a pair that was played gave no fused image')
+    for stamp, found in recorded_boxes(bag):
+        timeline.boxes(stamp, found)
+    timeline.close()
+
+
+def recorded_boxes(bag: Path) -> Iterator[tuple[int, list[Detection]]]:
+    """(stamp, detections) of those that were recorded as JSON."""
+    store = type_store()
+    topic = '/fused/detections_json'
+    with Bag(bag) as opened:
+        for _, _, raw in opened.messages((topic,)) if topic in opened.types else ():
+            content = json.loads(store.deserialize_cdr(raw, 'std_msgs/msg/String').data)
+            found = []
+            for one in content['detections']:
+                (x, y), (w, h) = one['center'], one['size']
+                corners = (x - w / 2, y - h / 2, x + w / 2, y + h / 2)
+                found.append(Detection(one['class_id'], one['score'], *corners))
+            seconds, nanoseconds = content['stamp']
+            yield seconds * 10**9 + nanoseconds, found
 
 
 def colour(image: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from ..io.bag_topics import nearest_names
 from ..io.whole_files import make_folder
 from ..pipeline.offline import Offline
 from ..pipeline.replay import replay
+from ..pipeline.timeline import Timeline
 from . import options
 
 HELP = 'Write a new bag: all topics of a bag as they are, and the fused images in between.'
@@ -23,6 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('-o', '--output', type=Path, required=True, help='folder of the new bag')
     parser.add_argument('--topics', help='only these topics, by comma, are copied (default: all)')
     parser.add_argument('--exclude', default='', help='topics, by comma, that are not copied')
+    parser.add_argument(
+        '--rerun', type=Path, metavar='FILE.rrd',
+        help='write a time line for Rerun, too: both cameras, fused, boxes, gaps and losses',
+    )  # fmt: skip
     options.add_bag(parser)
     options.add_parameters(parser, *options.MODEL)
     options.add_pipeline(parser)
@@ -40,6 +45,7 @@ def run(args: argparse.Namespace) -> int:
     ):
         topics = bag.choose(args.rgb_topic, args.thermal_topic)
         unfinished = Path(scratch) / args.output.name
+        timeline = Timeline(args.rerun) if args.rerun else None
         only, without = named(args.topics, bag) or set(bag.types), named(args.exclude, bag)
         fused, offline = replay(
             bag,
@@ -48,10 +54,15 @@ def run(args: argparse.Namespace) -> int:
             settings,
             options.make_pipeline(settings),
             copied=lambda topic: topic in only - without,
+            timeline=timeline,
         )
+        if timeline is not None:
+            timeline.close()
         report(offline)
         shutil.move(Path(scratch) / args.output.name, args.output)
     print(f'{fused} fused images written to {args.output}')
+    if args.rerun:
+        print(f'look at it: rerun {args.rerun}')
     return 0
 
 

@@ -38,7 +38,8 @@ try:
 except ImportError:  # PyPI has no wheel of it
     vision_msgs = None
 
-TOPIC = (String, 'fused/detections_json')
+JSON = 'fused/detections_json'
+TOPIC = (String, JSON)
 if vision_msgs is not None:
     TOPIC = (vision_msgs.Detection2DArray, 'fused/detections')
 """Type and name of the topic that the boxes are on."""
@@ -178,6 +179,17 @@ def to_json(detections: list[Detection], header) -> str:
             ],
         }
     )
+
+
+def from_array(array) -> list[Detection]:
+    """What a Detection2DArray says."""
+    found = []
+    for d in array.detections:
+        centre, best = getattr(d.bbox.center, 'position', d.bbox.center), d.results[0].hypothesis
+        half = d.bbox.size_x / 2, d.bbox.size_y / 2
+        corners = centre.x - half[0], centre.y - half[1], centre.x + half[0], centre.y + half[1]
+        found.append(Detection(best.class_id, best.score, *corners))
+    return found
 
 
 def to_message(detection: Detection, header, types=vision_msgs):

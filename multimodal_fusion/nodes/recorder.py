@@ -8,6 +8,7 @@ from pathlib import Path
 
 import rclpy
 from rclpy.node import Node
+from rclpy.serialization import serialize_message
 from rclpy.utilities import remove_ros_args
 
 from ..errors import UserError
@@ -25,7 +26,7 @@ class Recorder(Node):
         from sensor_msgs.msg import CameraInfo, Image
         from std_msgs.msg import String
 
-        from .detections import TOPIC
+        from .detections import JSON, TOPIC, from_array, to_json
 
         super().__init__('recorder')
         self.log: list[tuple[int, int]] = []  # stamp, monotonic nanoseconds
@@ -35,7 +36,7 @@ class Recorder(Node):
             (Image, 'fused/image_raw'),
             (CameraInfo, 'fused/camera_info'),
             (DiagnosticArray, '/diagnostics'),
-            *((TOPIC,) if detections and TOPIC[0] is String else ()),
+            *(((String, JSON),) if detections else ()),
         ):
             name = self.resolve_topic_name(topic)
             self._bag.add(Topic(name, f'{kind.__module__.split(".")[0]}/msg/{kind.__name__}'))
@@ -46,10 +47,15 @@ class Recorder(Node):
                 qos('reliable', 30),
                 raw=True,
             )
-
         if detections and TOPIC[0] is not String:
-            # The bag's type store has no vision_msgs: listen only, so that the detector works.
-            self.create_subscription(*TOPIC, lambda raw: None, qos('reliable', 30), raw=True)
+            # The bag's type store has no vision_msgs: recorded as what is sent in its absence.
+            name = self.resolve_topic_name(JSON)
+
+            def as_json(array) -> None:
+                text = to_json(from_array(array), array.header)
+                self._on_message(name, serialize_message(String(data=text)))
+
+            self.create_subscription(*TOPIC, as_json, qos('reliable', 30))
 
     def _on_message(self, topic: str, raw: bytes) -> None:
         arrival = time.monotonic_ns()
@@ -73,9 +79,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog='recorder', description=__doc__)
     parser.add_argument('bag', type=Path)
     parser.add_argument('--log', type=Path, help='CSV of stamp, time of reception')
-    parser.add_argument(
-        '--detections', action='store_true', help='listen to them; recorded where they are JSON'
-    )
+    parser.add_argument('--detections', action='store_true', help='record them, as JSON')
     args = parser.parse_args(remove_ros_args(sys.argv)[1:])
     done = process.start()
     try:

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from ..detect.detection import Detection
 from ..errors import BadImage, UserError
+from ..io import messages
 from ..io.bag import INFO_TYPE, Bag, decode, header_stamp, type_store
 from ..io.bag_topics import BagTopics
 from .frames import Frame, stamp_of
@@ -118,6 +120,13 @@ class Offline:
         else:
             self.health.published(0.0)
         return fused
+
+    def detect(self, pair: Pair, fused: np.ndarray | None) -> list[Detection]:
+        """What the pipeline's detector finds on a fused pair; nothing where there is none."""
+        if fused is None or self.pipeline.detector is None:
+            return []
+        visible = messages.read_visible(pair.rgb.message, self.settings.input.max_pixels)
+        return self.pipeline.detect(fused, visible, pair.thermal.thermal)
 
     def why_nothing(self) -> str:
         """What is wrong with a bag that gave no image: a sentence."""

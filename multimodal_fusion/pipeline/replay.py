@@ -14,6 +14,7 @@ from .frames import misfit
 from .offline import Offline
 from .pipeline import Pipeline
 from .settings import Settings
+from .timeline import Timeline
 
 FUSED, FUSED_INFO = '/fused/image_raw', '/fused/camera_info'
 
@@ -25,11 +26,12 @@ def replay(
     settings: Settings,
     pipeline: Pipeline | None = None,
     copied: Callable[[str], bool] = lambda _: True,
+    timeline: Timeline | None = None,
 ) -> tuple[int, Offline]:
     """Copy a bag message by message, adding what it completes, as the node would have done.
 
     output: the new bag's folder. pipeline: by default made from the settings. copied: whether a
-    topic of this name is to be in the new bag. Returns how many
+    topic of this name is to be in the new bag. timeline: is shown all of it. Returns how many
     images were fused, and what became of the frames. What cannot be used is copied, left out of
     the fusing, and counted. Raises UserError, also where nothing could be fused.
     """
@@ -61,8 +63,12 @@ def replay(
                 info = decode(store, step.raw, INFO_TYPE, info_topic)
             except BadImage as error:
                 offline.refuse('camera_info', error)
+        if timeline is not None:
+            timeline.step(step, offline)
         for pair in step.pairs:
             pixels = offline.fuse(pair)
+            if timeline is not None:
+                timeline.pair(pair, pixels, offline.detect(pair, pixels))
             if pixels is None:
                 continue
             header = getattr(pair, reference).header
@@ -73,7 +79,7 @@ def replay(
                 offline.refuse('camera_info', BadImage('size', sentence))
             elif info is not None:
                 info.header = header
-                if settings.registration.undistort:
+                if settings.registration.straightens:
                     info.d = np.zeros(len(info.d))
                 writer.write(FUSED_INFO, step.time, store.serialize_cdr(info, INFO_TYPE))
     writer.close()

@@ -46,6 +46,7 @@ class Stalls:
         """A frame comes in, of which the stream does not know yet."""
         if name not in self._woke or self._silent(name, clock):
             self._woke[name] = clock
+            self._slow = None  # what was late is here
         self._first = clock if self._first is None else self._first
 
     def alone(self, clock: float) -> str:
