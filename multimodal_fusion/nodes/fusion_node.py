@@ -2,7 +2,7 @@
 
 unconfigured  parameters can be set; nothing is loaded
 inactive      models are loaded and warm; no topic is open
-active        fusing: see `fusion` for the topics
+active        fusing: see `fusing` for the topics
 
 It goes up by itself, unless the parameter autostart is false.
 Parameters  multimodal_fusion/pipeline/settings.py; config/fusion.yaml
@@ -22,7 +22,7 @@ from ..errors import Interrupted, UserError, quoted
 from . import process
 from .configuration import Configuration, Setup
 from .distro import spin
-from .fusion import Fusion
+from .fusing import Fusing
 from .ros_parameters import check_change, declare, idle_files, in_force
 
 USAGE = (
@@ -47,7 +47,7 @@ class FusionNode(LifecycleNode):
         declare(self)
         self._done = done
         self._configuration: Configuration | None = None
-        self._fusion: Fusion | None = None
+        self._fusing: Fusing | None = None
         self._failure: Exception | None = None  # of the newest transition
         self.add_on_set_parameters_callback(self._on_parameters)
 
@@ -76,7 +76,7 @@ class FusionNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         def begin() -> None:
             assert self._configuration is not None
-            self._fusion = Fusion(self, self._configuration)
+            self._fusing = Fusing(self, self._configuration)
 
         return self._try('activated', begin)
 
@@ -111,27 +111,27 @@ class FusionNode(LifecycleNode):
         return _SUCCESS
 
     def _end(self, last: bool = False) -> None:
-        if self._fusion is not None:
-            self._fusion.close(last)
-            self._fusion = None
+        if self._fusing is not None:
+            self._fusing.close(last)
+            self._fusing = None
 
     # While it lives ----------------------------------------------------------------------------
 
     def _on_parameters(self, parameters: Iterable[Parameter]) -> SetParametersResult:
         if self._configuration is None:
             return check_change(self, parameters)
-        if self._fusion is None and (failed := self._configuration.poll()):
+        if self._fusing is None and (failed := self._configuration.poll()):
             self.get_logger().warning(failed)
         return self._configuration.change(parameters)
 
     def _changed(self, old: Setup, new: Setup, pairs: list) -> None:
-        if self._fusion is not None:
-            self._fusion.changed(old, new, pairs)
+        if self._fusing is not None:
+            self._fusing.changed(old, new, pairs)
 
     def outlive(self, error: Exception) -> None:
         """Count what a message led rclpy itself into, and go on."""
-        if self._fusion is not None:
-            self._fusion.outlive(error)
+        if self._fusing is not None:
+            self._fusing.outlive(error)
         else:
             self.get_logger().error(f'{error!r}')
 

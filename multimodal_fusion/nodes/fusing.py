@@ -47,7 +47,7 @@ from .temperature import TemperaturePorts
 _PRESENT = 10.0  # seconds: an older stamp is of another time, such as a bag's
 
 
-class Fusion:
+class Fusing:
     """Receives and pairs in the executor's thread; fuses and publishes in one worker thread.
 
     From its making to `close`; its topics are there for as long. configuration: loaded, and asked
