@@ -68,6 +68,12 @@ TEST = [
     # Independent implementations that ours are compared with.
     'rosbags-image',
     'rerun-sdk',
+    # Collections of bags: tables, remote places, a cluster, an object store to test with.
+    'pyarrow',
+    'universal-pathlib',
+    's3fs',
+    'distributed',
+    'moto[server]',
     'scikit-image',
     'scikit-learn',
     'sewar',
@@ -113,6 +119,9 @@ setup(
         'evolve': ['cma'],
         'text': TEXT,
         'rerun': ['rerun-sdk'],
+        'collection': ['pyarrow'],
+        'remote': ['universal-pathlib', 's3fs'],
+        'cluster': ['distributed', 'pyarrow'],
     },
     entry_points={
         'console_scripts': [

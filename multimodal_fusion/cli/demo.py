@@ -343,7 +343,7 @@ def recorded_boxes(bag: Path) -> Iterator[tuple[int, list[Detection]]]:
     store = type_store()
     topic = '/fused/detections_json'
     with Bag(bag) as opened:
-        for _, _, raw in opened.messages((topic,)) if topic in opened.types else ():
+        for _, _, raw in opened.messages((topic,)):
             content = json.loads(store.deserialize_cdr(raw, 'std_msgs/msg/String').data)
             found = []
             for one in content['detections']:

@@ -5,15 +5,19 @@ import json
 import os
 import shlex
 import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from ..errors import UserError
 from ..evaluate.average_precision import AT
 from ..evaluate.cache import Cache
+from ..evaluate.collection.run import LENGTH, evaluate_collection
 from ..evaluate.metrics import DEFINITIONS
 from ..evaluate.run import BoxJob, Job, MaskJob, evaluate
 from ..evaluate.sheet import SheetRow
 from ..evaluate.summary import PROTOCOLS
+from ..io.places import expand
 from ..io.whole_files import make_folder
 from . import options
 
@@ -28,6 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     data = parser.add_mutually_exclusive_group(required=True)
     data.add_argument('--data', type=Path, help='folder of a data set, such as DATA/vis, DATA/ir')
     data.add_argument('--bag', type=Path, help='rosbag2: folder, .mcap or .db3')
+    data.add_argument(
+        '--bags', metavar='PATTERN',
+        help='many: a pattern ("flights/**/*.mcap", s3://...), a folder, or a file of names',
+    )  # fmt: skip
     options.add_stems(parser)
     parser.add_argument('--out', '-o', type=Path, required=True, help='folder for the report')
     parser.add_argument('--models', default='default', help='names or .onnx paths, by comma')
@@ -58,6 +66,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         help='of a bag: seconds between measured pairs (default: 1, more for over 5 minutes)',
     )
+    many = parser.add_argument_group('collections (--bags; needs pyarrow)')
+    many.add_argument(
+        '--cluster', metavar='tcp://HOST:PORT', help="Dask's scheduler; else processes, see --jobs"
+    )
+    many.add_argument(
+        '--stretch', type=float, default=LENGTH, metavar='SECONDS',
+        help=f'bags are cut into these (default: {LENGTH:g})',
+    )  # fmt: skip
+    many.add_argument('--limit', type=int, help='this many stretches at most')
+    many.add_argument('--sample', type=float, default=1.0, help='a share of the stretches, 0 to 1')
+    many.add_argument('--seed', type=int, default=0, help='of --sample (default: 0)')
     boxes = parser.add_argument_group('detection (needs pycocotools)')
     boxes.add_argument(
         '--detector',
@@ -97,6 +116,58 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_bag(parser)
 
 
+def _job(args: argparse.Namespace) -> Job:
+    return Job(
+        data=args.data,
+        bag=args.bag,
+        stems=args.stems,
+        without=args.without,
+        models=tuple(args.models.split(',')),
+        fused=tuple(args.fused),
+        baselines=not args.no_baselines,
+        parameters=options.parameters(args),
+        definition=args.definition,
+        metrics=tuple(args.metrics.split(',')) if args.metrics else (),
+        protocol=args.protocol,
+        rgb_topic=args.rgb_topic,
+        thermal_topic=args.thermal_topic,
+        every=args.every,
+        jobs=args.jobs,
+        cache=None if args.no_cache else Cache.default_folder(),
+        timing=not args.no_timing,
+        command=command_of(args),
+    )
+
+
+def _collection(args: argparse.Namespace) -> int:
+    for option in ('stems', 'without', 'fused', 'sheet', 'labels', 'masks'):
+        if getattr(args, option):
+            raise UserError(f'--{option} is of folders of pairs; leave it out with --bags')
+    if not 0 < args.sample <= 1 or (args.limit is not None and args.limit < 1):
+        raise UserError('--sample is a share over 0 and up to 1, --limit at least 1')
+    from ..evaluate.collection.archive import Choice
+    from ..evaluate.collection.workers import cluster, local
+
+    executor = partial(cluster, args.cluster) if args.cluster else partial(local, args.jobs)
+    choice = Choice(args.sample, args.seed, args.limit)
+    found = evaluate_collection(
+        _job(args), expand(args.bags), args.out, executor, args.stretch, choice
+    )
+    whole = found.results['all']
+    if args.json:
+        print(json.dumps(found.results, indent=2))
+    else:
+        print(
+            f'{found.results["bags"]} bags, {found.results["hours"]:.2f} hours: {whole["pairs"]} '
+            f'pairs, {whole["measured"]} measured, {whole["lost"]} frames lost; '
+            f'{len(found.results["left_out"])} bags left out'
+        )
+        for name, value in found.cost.items():
+            print(f'  {name}: {value}')
+        print(f'look at: {args.out}/report.html, {args.out}/frames.parquet')
+    return 0
+
+
 def run(args: argparse.Namespace) -> int:
     if (args.detector is None) != (args.labels is None):
         raise UserError('--detector and --labels go together, with --data')
@@ -110,32 +181,11 @@ def run(args: argparse.Namespace) -> int:
     if (args.segmenter is None) != (args.masks is None):
         raise UserError('--segmenter and --masks go together, with --data')
     masks = MaskJob(args.segmenter, args.masks) if args.segmenter else None
+    if args.bags:
+        return _collection(args)
     sheet = [SheetRow.parse(text) for text in args.sheet.split(',')] if args.sheet else []
     make_folder(args.out)  # before any work: it may not be writable
-    found = evaluate(
-        Job(
-            data=args.data,
-            bag=args.bag,
-            stems=args.stems,
-            without=args.without,
-            models=tuple(args.models.split(',')),
-            fused=tuple(args.fused),
-            baselines=not args.no_baselines,
-            parameters=options.parameters(args),
-            definition=args.definition,
-            metrics=tuple(args.metrics.split(',')) if args.metrics else (),
-            protocol=args.protocol,
-            rgb_topic=args.rgb_topic,
-            thermal_topic=args.thermal_topic,
-            every=args.every,
-            jobs=args.jobs,
-            cache=None if args.no_cache else Cache.default_folder(),
-            timing=not args.no_timing,
-            boxes=boxes or None,
-            masks=masks,
-            command=command_of(args),
-        )
-    )
+    found = evaluate(replace(_job(args), boxes=boxes or None, masks=masks))
     for result in found.left_out:
         print(f'{result.stem} is left out: {result.message}', file=sys.stderr)
     found.write(args.out, sheet)

@@ -182,13 +182,8 @@ def evaluate(job: Job) -> Evaluation:
         job.masks.segmenter, allow_unlisted=unlisted
     )
     detector = job.boxes and detection.open_detector(job.boxes.detector, unlisted)
-    rows = contenders(
-        list(job.models), list(job.fused), job.baselines, unlisted, settings.model.mask_scale
-    )
-    preparation, limit = Preparation.of(settings), settings.input.max_pixels
-    own = tuple(OWN[name] for name in metrics if name in OWN)
-    plan = Plan(tuple(rows), definition, metrics, preparation, job.cache, limit, own)
-    meter = Meter(plan)
+    plan = plan_of(job, settings)
+    rows, meter = plan.contenders, Meter(plan)
     source = _on_folders(job, plan, meter) if job.data else _on_bag(job, settings, meter)
     left_out = [result for result in source.measured if result.message]
     if len(left_out) == len(source.measured):
@@ -203,6 +198,21 @@ def evaluate(job: Job) -> Evaluation:
     seen = _detect(job.boxes, detector, found, timing, source.picture) if job.boxes else []
     segmented = _segment(job.masks, segmenter, found, source.picture) if job.masks else []
     return Evaluation(found, timing, left_out, source.picture, seen, segmented)
+
+
+def plan_of(job: Job, settings: Settings) -> Plan:
+    """What a job measures. Raises UserError."""
+    definition, metrics = _metrics(job)
+    rows = contenders(
+        list(job.models),
+        list(job.fused),
+        job.baselines,
+        settings.model.allow_unlisted,
+        settings.model.mask_scale,
+    )
+    preparation, limit = Preparation.of(settings), settings.input.max_pixels
+    own = tuple(OWN[name] for name in metrics if name in OWN)
+    return Plan(tuple(rows), definition, metrics, preparation, job.cache, limit, own)
 
 
 def _metrics(job: Job) -> tuple[str, tuple[str, ...]]:

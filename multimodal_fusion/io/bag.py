@@ -4,7 +4,7 @@ import itertools
 import struct
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from ..errors import BadImage, UserError, told
 from . import mcap_files
 from .bag_topics import IMAGE_TYPES, BagTopics, choose
+from .places import reaching, remote
 
 INFO_TYPE = 'sensor_msgs/msg/CameraInfo'
 _LOOKED_AT = 2000  # image messages at most, to see which encoding each topic has
@@ -46,16 +47,29 @@ class Topic:
 class Bag:
     """A bag opened for reading. Raises UserError if it is none.
 
-    path: the bag's folder, or its .mcap or .db3 file. An MCAP file without its end (the recorder
-    was killed, the disk was full) is read as far as it goes; ``warning`` says so.
+    path: the bag's folder, or its .mcap or .db3 file; a remote one is MCAP (see `places`), of which
+    only what is asked for is read. An MCAP file without its end (the recorder was killed, the disk
+    was full) is read as far as it goes; ``warning`` says so. start: nanoseconds of recording.
     """
+
+    topics: list[Topic]
+    start: int
+    duration: float
+    count: int
 
     def __init__(self, path: Path):
         rosbag2, _ = rosbags()
-        if not path.exists():
-            raise UserError(f'the bag {path} does not exist')
+        with reaching(path) if remote(path) else nullcontext():
+            if not path.exists():
+                raise UserError(f'the bag {path} does not exist')
         self.path, self.warning = path, ''
         self._files: list[Path] = []  # read without rosbags
+        self._reader = None
+        if remote(path):
+            with reaching(path):
+                self._index()
+            self.types = {topic.name: topic.type for topic in self.topics}
+            return
         try:
             for file in self._mcap_files():
                 mcap_files.check(file)
@@ -65,7 +79,7 @@ class Bag:
                 Topic(c.topic, c.msgtype, c.msgdef.data, c.digest, c.ext.offered_qos_profiles)
                 for c in self._reader.connections
             ]
-            self.duration = self._reader.duration * 1e-9
+            self.start, self.duration = self._reader.start_time, self._reader.duration * 1e-9
             self.count = self._reader.message_count
         except Exception as error:  # rosbags raises its own and the storage's exceptions
             self._reader = None
@@ -85,28 +99,58 @@ class Bag:
                 f'{self.path} is not a rosbag2 that can be read: {told(error)}'
             ) from error
         self.topics, self.count = list(found.values()), len(times)
-        self.duration = (max(times) - min(times)) * 1e-9
+        self.start, self.duration = min(times), (max(times) - min(times)) * 1e-9
         if not all(map(mcap_files.is_whole, self._files)):
             self.warning = (
                 f'{self.path} is cut off or damaged ({told(error)}); the {self.count} messages '
                 'that can be read are used'
             )
 
-    def _mcap_files(self) -> list[Path]:
-        files = sorted(self.path.glob('*.mcap')) if self.path.is_dir() else [self.path]
-        return [file for file in files if file.suffix == '.mcap' and file.is_file()]
+    def _index(self) -> None:
+        """Know remote MCAP files by their index."""
+        self._files = self._mcap_files()
+        if not self._files:
+            raise UserError(f'{self.path} holds no .mcap; a remote bag of another kind is not read')
+        found: dict[str, Topic] = {}
+        spans, self.count = [], 0
+        for file in self._files:
+            try:
+                summary = mcap_files.check(file)
+            except ValueError as error:
+                raise UserError(
+                    f'{file} cannot be read by its index: {error}; fetch it and give the local file'
+                ) from error
+            for channel in summary.channels.values():
+                schema = summary.schemas.get(channel.schema_id)
+                found.setdefault(channel.topic, _topic(schema, channel))
+            if summary.statistics is not None and summary.statistics.message_count:
+                self.count += summary.statistics.message_count
+                spans += [
+                    summary.statistics.message_start_time, summary.statistics.message_end_time
+                ]  # fmt: skip
+        if not spans:
+            raise UserError(f'{self.path} holds no messages')
+        self.topics, self.start = list(found.values()), min(spans)
+        self.duration = (max(spans) - min(spans)) * 1e-9
 
-    def _salvage(self) -> Iterator[tuple[Topic, int, bytes]]:
+    def _mcap_files(self) -> list[Path]:
+        files = [self.path]
+        if self.path.suffix != '.mcap' and self.path.is_dir():
+            files = sorted(self.path.glob('*.mcap'))
+        return [
+            file for file in files if file.suffix == '.mcap' and (remote(file) or file.is_file())
+        ]
+
+    def _salvage(
+        self,
+        topics: tuple[str, ...] | None = None,
+        start: int | None = None,
+        stop: int | None = None,
+    ) -> Iterator[tuple[Topic, int, bytes]]:
         """The messages of MCAP files, as far as they go."""
         for file in self._files:
-            for schema, channel, time, raw in mcap_files.messages(file):
-                topic = Topic(
-                    channel.topic,
-                    schema.name if schema else 'unknown',
-                    schema.data.decode(errors='replace') if schema else None,
-                    channel.metadata.get('topic_type_hash', ''),
-                )
-                yield topic, time, raw
+            for schema, channel, time, raw in mcap_files.messages(file, topics, start, stop):
+                yield _topic(schema, channel), time, raw
 
     def __enter__(self) -> 'Bag':
         return self
@@ -115,19 +159,26 @@ class Bag:
         if self._reader is not None:
             self._reader.close()
 
-    def messages(self, topics: tuple[str, ...] | None = None) -> Iterator[tuple[str, int, bytes]]:
+    def messages(
+        self,
+        topics: tuple[str, ...] | None = None,
+        start: int | None = None,
+        stop: int | None = None,
+    ) -> Iterator[tuple[str, int, bytes]]:
         """(topic, time of recording in nanoseconds, serialized message) in order of time.
 
-        topics: all of them by default. Raises UserError at a damaged part.
+        topics: all of them by default. start, stop: nanoseconds, stop itself left out. Raises
+        UserError at a damaged part.
         """
         if self._reader is None:
-            for topic, time, raw in self._salvage():
-                if topics is None or topic.name in topics:
-                    yield topic.name, time, raw
+            for topic, time, raw in self._salvage(topics, start, stop):
+                yield topic.name, time, raw
             return
         chosen = [c for c in self._reader.connections if topics is None or c.topic in topics]
+        if not chosen:  # none would mean all of them
+            return
         try:
-            for connection, time, raw in self._reader.messages(connections=chosen):
+            for connection, time, raw in self._reader.messages(chosen, start, stop):
                 yield connection.topic, time, raw
         except (GeneratorExit, UserError):
             raise
@@ -164,6 +215,16 @@ class Bag:
             if self.types.get(f'{base}/camera_info') == INFO_TYPE:
                 return f'{base}/camera_info'
         return None
+
+
+def _topic(schema: Any, channel: Any) -> Topic:
+    """Of MCAP's own records."""
+    return Topic(
+        channel.topic,
+        schema.name if schema else 'unknown',
+        schema.data.decode(errors='replace') if schema else None,
+        channel.metadata.get('topic_type_hash', ''),
+    )
 
 
 class BagWriter:

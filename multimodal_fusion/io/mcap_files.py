@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from ..errors import UserError, told
+from .places import reaching, read_at, remote
 
 _MAGIC = b'\x89MCAP0\r\n'
 _LARGE = 64 * 2**20  # bytes of a chunk, from which on it must have been worth compressing
@@ -26,12 +27,14 @@ def _mcap():
     return mcap
 
 
-def check(path: Path) -> None:
-    """Raises ValueError where a file has no end, or an index that leads to no chunks of messages.
+def check(path: Path) -> Any:
+    """The index of a file: channels, schemas, statistics. Raises ValueError where it has no end, or
+    an index that leads to no chunks of messages.
 
-    rosbags would search such a chunk byte by byte, whatever it unpacks to.
+    rosbags would search such a chunk byte by byte, whatever it unpacks to. Of remote files the
+    chunks themselves are not looked at.
     """
-    with path.open('rb') as file:
+    with read_at(path) as file:
         file.seek(max(0, path.stat().st_size - len(_MAGIC)))
         if file.read() != _MAGIC:
             raise ValueError('it has no end')
@@ -41,10 +44,14 @@ def check(path: Path) -> None:
             if summary is None:
                 raise ValueError('it has no index')
             for chunk in summary.chunk_indexes:
-                file.seek(chunk.chunk_start_offset + 9 + 40 + len(chunk.compression))
+                if not remote(path):
+                    file.seek(chunk.chunk_start_offset + 9 + 40 + len(chunk.compression))
                 _check_size(chunk.uncompressed_size, chunk.compressed_size)
-                if chunk.compression == 'zstd':
+                if chunk.compression == 'zstd' and not remote(path):
                     _check_zstd(file.read(min(chunk.compressed_size, _HEAD)), chunk.compressed_size)
+            return summary
+        except UserError:
+            raise
         except Exception as error:  # mcap and struct raise whatever the damage leads them into
             raise ValueError(f'its index is damaged: {told(error)}') from error
 
@@ -82,37 +89,60 @@ def is_whole(path: Path) -> bool:
         return False
 
 
-def messages(path: Path) -> Iterator[tuple[Any, Any, int, bytes]]:
+def messages(
+    path: Path,
+    topics: Collection[str] | None = None,
+    start: int | None = None,
+    stop: int | None = None,
+) -> Iterator[tuple[Any, Any, int, bytes]]:
     """(schema or None, channel, time of recording, serialized message): in order of time from a
-    whole file, else in that of the file, until it breaks off.
+    whole file, of which only what is asked for is read, else in that of the file, until it breaks
+    off. topics: all by default. start, stop: nanoseconds, stop itself left out.
 
     Raises UserError for a file that holds something else than ROS 2 messages.
     """
-    for schema, channel, message in _whole(path) if is_whole(path) else _beginning(path):
+    whole = is_whole(path)
+    found = _whole(path, topics, start, stop) if whole else _beginning(path)
+    for schema, channel, message in found:
         if channel.message_encoding not in ('cdr', ''):
             raise UserError(
                 f'{path} holds {channel.message_encoding} messages on {channel.topic}, expected '
                 f'those of ROS 2 (cdr){_CONVERT.get(channel.message_encoding, "")}'
             )
-        yield schema, channel, message.log_time, message.data
+        if topics is not None and channel.topic not in topics:
+            continue
+        if (start is None or message.log_time >= start) and (
+            stop is None or message.log_time < stop
+        ):
+            yield schema, channel, message.log_time, message.data
 
 
 _CONVERT = {'ros1': ': convert it with "rosbags-convert" or "mcap convert"'}
 
 
-def _whole(path: Path) -> Iterator[tuple[Any, Any, Any]]:
-    with path.open('rb') as file:
+def _whole(
+    path: Path, topics: Collection[str] | None, start: int | None, stop: int | None
+) -> Iterator[tuple[Any, Any, Any]]:
+    with read_at(path) as file:
         try:
-            yield from _reader(path, file).iter_messages(log_time_order=True)
+            yield from _reader(path, file).iter_messages(
+                topics=None if topics is None else list(topics),
+                start_time=start,
+                end_time=stop,
+                log_time_order=True,
+            )
         except Exception:  # as above; what came before is used
-            return
+            if not remote(path):
+                return
+            with reaching(path):
+                raise
 
 
 def _beginning(path: Path) -> Iterator[tuple[Any, Any, Any]]:
     stream_reader = _mcap().stream_reader
     schemas: dict[int, Any] = {}
     channels: dict[int, Any] = {}
-    with path.open('rb') as file:
+    with read_at(path) as file:
         try:
             reader = stream_reader.StreamReader(
                 file, emit_chunks=True, record_size_limit=path.stat().st_size

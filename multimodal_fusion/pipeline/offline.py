@@ -41,7 +41,9 @@ class Offline:
     """Plays a bag through receiving and pairing.
 
     settings: as of the node; but no frame is given up for waiting, however late the other stream
-    was recorded (up to a minute). refused: {reason: count} of messages and pairs that could not be
+    was recorded (up to a minute). wait: how long frames wait, seconds, where that is known already.
+    span: nanoseconds of recording, all by default. refused: {reason: count} of messages and pairs
+    that could not be
     used, as the node would count them; told: {reason: sentence} of the first of each.
     """
 
@@ -51,12 +53,14 @@ class Offline:
         topics: BagTopics,
         settings: Settings,
         pipeline: Pipeline | None = None,
+        wait: float | None = None,
+        span: tuple[int | None, int | None] = (None, None),
     ):
+        self.span = span
         self.bag, self.topics, self.settings = bag, topics, settings
         self.pipeline = pipeline or build(settings)
-        sync = settings.sync
-        wait = max(sync.max_wait, lateness(bag, topics, settings) * 1e-9 + sync.slop + 1.0)
-        patient = replace(sync, max_wait=wait, max_bytes=sys.maxsize)
+        wait = patience(bag, topics, settings) if wait is None else wait
+        patient = replace(settings.sync, max_wait=wait, max_bytes=sys.maxsize)
         self.receiver = Receiver(replace(settings, sync=patient), self.pipeline)
         names = {'rgb': topics.rgb, 'thermal': topics.thermal}
         self.health, self._now = Health(names, settings.stall, 0.0), 0.0
@@ -93,7 +97,7 @@ class Offline:
         """Every message of the two image topics and the others, in order of recording."""
         streams = {self.topics.rgb: 'rgb', self.topics.thermal: 'thermal'}
         store = type_store()
-        for topic, time, raw in self.bag.messages((*streams, *other)):
+        for topic, time, raw in self.bag.messages((*streams, *other), *self.span):
             step = Step(topic, time, raw)
             self._now = time * 1e-9
             if topic in streams:
@@ -152,6 +156,12 @@ class Offline:
         for pair in pairs:
             self.health.paired(pair.gap, self._now, replaced=0)
         return pairs
+
+
+def patience(bag: Bag, topics: BagTopics, settings: Settings) -> float:
+    """Seconds that frames of a bag wait for a partner, so that none is given up."""
+    sync = settings.sync
+    return max(sync.max_wait, lateness(bag, topics, settings) * 1e-9 + sync.slop + 1.0)
 
 
 def lateness(bag: Bag, topics: BagTopics, settings: Settings) -> int:

@@ -35,7 +35,7 @@ def write_report(
     view = View(results, timing)
     gallery = Gallery.of(view, picture)
     curves = curve_values(view) if view.sequence and view.images else None
-    page = _environment().get_template('page.html')
+    page = environment().get_template('page.html')
     html = page.render(
         view=view,
         results=results,
@@ -53,7 +53,7 @@ def write_report(
     Path(path).write_text(html, encoding='utf-8')
 
 
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
     """Every name that results hold is escaped; only our own charts are markup."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader(__package__),

@@ -1,0 +1,1 @@
+"""Many bags, cut into stretches, measured by processes or a cluster, told in one table."""

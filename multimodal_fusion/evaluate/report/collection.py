@@ -1,0 +1,139 @@
+"""The report of a collection of bags: one HTML file that opens however many bags there are."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ...io.whole_files import whole_file
+from .charts.svg import drawing, line, tag, text
+from .page import environment
+
+MOST = 200  # bags that are shown one by one, the worst first; the table has all
+CELLS = 240  # of a bag in the map of losses, at most
+_CELL, _ROW, _NAMES = 5.0, 12.0, 230.0
+
+
+def write_collection(
+    path: Path,
+    results: dict[str, Any],
+    cost: dict[str, Any],
+    worst: Sequence[tuple[str, int, float, float, bytes]],
+) -> None:
+    """worst: (bag, number of the stretch, seconds since the bag began, value, JPEG)."""
+    bags = sorted(results['by_bag'].items(), key=lambda item: (-share(item[1]), item[0]))
+    pictures = [
+        (bag, number, seconds, value, base64.b64encode(jpeg).decode())
+        for bag, number, seconds, value, jpeg in worst
+    ]
+    html = (
+        environment()
+        .get_template('collection.html')
+        .render(
+            results=results,
+            cost=cost,
+            bags=bags[:MOST],
+            hidden=max(0, len(bags) - MOST),
+            left_out=sorted(results['left_out'].items())[:MOST],
+            worst=pictures,
+            share=share,
+            columns=shown_metrics(results),
+            loss_map=loss_map({bag: results['map'].get(bag, []) for bag, _ in bags[:MOST]}),
+            trend=trend(results['by_hour'], results['judged']),
+        )
+    )
+    with whole_file(path) as temporary:
+        temporary.write_text(html, encoding='utf-8')
+
+
+def share(group: dict[str, Any]) -> float:
+    """Of frames that were lost: losses over losses and frames of pairs."""
+    return group['lost'] / max(1, group['lost'] + 2 * group['pairs'])
+
+
+def shown_metrics(results: dict[str, Any]) -> list[str]:
+    """MODEL:METRIC of the model that is judged; of one without metrics none."""
+    model = results['judged'].rpartition(':')[0]
+    return [f'{model}:{metric}' for metric in results['metrics']][:8] if model else []
+
+
+def loss_map(strips: dict[str, list[list[int]]]) -> str:
+    """A row a bag, along its time: how much of it was lost. strips: {bag: [number, frames, lost]},
+    a stretch each."""
+    rows, wide = [], 0
+    for y, (bag, stretches) in enumerate(strips.items()):
+        group = -(-len(stretches) // CELLS) or 1
+        cells = []
+        for x in range(0, len(stretches), group):
+            part = stretches[x : x + group]
+            frames, lost = sum(p[1] for p in part), sum(p[2] for p in part)
+            of = lost / frames if frames else 1.0
+            cells.append(
+                tag(
+                    'rect',
+                    tag('title', f'{bag}, stretch {part[0][0]}: {lost} of {frames} frames lost'),
+                    x=_NAMES + x // group * _CELL,
+                    y=y * _ROW,
+                    width=_CELL - 0.5,
+                    height=_ROW - 1,
+                    fill='var(--freeze)' if lost else 'var(--grid)',
+                    fill_opacity=f'{min(1.0, 0.15 + 2 * of):.2f}' if lost else '1',
+                )
+            )
+        wide = max(wide, len(cells))
+        name = bag if len(bag) <= 38 else f'…{bag[-37:]}'
+        rows.append(
+            text(_NAMES - 6, y * _ROW + 9, name, 'small', text_anchor='end') + ''.join(cells)
+        )
+    return drawing(
+        _NAMES + max(wide, 40) * _CELL,
+        max(1, len(rows)) * _ROW,
+        'Where frames were lost',
+        ''.join(rows),
+    )
+
+
+def trend(hours: dict[str, dict[str, Any]], judged: str) -> str:
+    """The judged metric and the light over the hours of the day."""
+    width, height, left = 720.0, 180.0, 44.0
+    points = [(int(h), g) for h, g in hours.items()]
+
+    def curve(values: list[tuple[int, float]], class_: str) -> str:
+        if not values:
+            return ''
+        low, high = min(v for _, v in values), max(v for _, v in values)
+        span = high - low or 1.0
+        places = [
+            (left + h / 23 * (width - left - 10), height - 30 - (v - low) / span * (height - 60))
+            for h, v in values
+        ]
+        marks = ''.join(
+            tag(
+                'circle',
+                tag('title', f'{h:02d} h: {v:.4g}'),
+                cx=x,
+                cy=y,
+                r=3.0,
+                class_=class_,
+                fill='var(--c)',
+            )
+            for (x, y), (h, v) in zip(places, values, strict=True)
+        )
+        joined = ''.join(
+            line(*a, *b, f'curve {class_}', stroke='var(--c)')
+            for a, b in itertools.pairwise(places)
+        )
+        return joined + marks
+
+    metric = [(h, g['metrics'][judged]['mean']) for h, g in points if judged in g['metrics']]
+    light = [(h, g['luma']) for h, g in points if g['luma'] is not None]
+    axis = ''.join(
+        text(left + h / 23 * (width - left - 10), height - 8, f'{h:02d}', text_anchor='middle')
+        for h in range(0, 24, 3)
+    )
+    return drawing(
+        width, height, 'Over the hours of the day', curve(light, 'b1') + curve(metric, 'a0') + axis
+    )

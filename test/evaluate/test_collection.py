@@ -1,0 +1,257 @@
+"""Collections of bags: the same tables whoever measured them, and the pairs of the whole bag."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pyarrow.parquet as pq
+import pytest
+
+from multimodal_fusion.cli import main
+from multimodal_fusion.errors import UserError
+from multimodal_fusion.evaluate.collection.archive import Choice
+from multimodal_fusion.evaluate.collection.stretches import survey
+from multimodal_fusion.evaluate.collection.workers import cluster, run_all
+from multimodal_fusion.evaluate.report.collection import write_collection
+from multimodal_fusion.pipeline.settings import checked
+
+from ..helpers.bags import Planted, flight
+
+MODELS = ['--models', 'max', '--no-baselines', '--metrics', 'EN,SD', '--every', '0.5']
+SETTINGS = ['--set', 'sync.thermal_time_offset=0.12', '--set', 'thermal.memory=0.5']
+SHORT = Planted(seconds=12, freeze=(4, 5.5), jump_at=8, jump_back=5)
+
+
+@pytest.fixture(scope='module')
+def bags(tmp_path_factory):
+    """Twelve: MCAP, sqlite3, compressed, 16 bits, one cut off, one foreign, one that is no bag."""
+    folder = tmp_path_factory.mktemp('flights')
+    for number in range(6):
+        flight(folder / f'plain{number}', Planted(seconds=4 + number), rgb_rate=10 + 5 * number)
+    flight(folder / 'jump', SHORT)
+    flight(folder / 'sqlite', SHORT, plugin='SQLITE3')
+    flight(folder / 'compressed', Planted(seconds=5), compressed=True)
+    flight(folder / 'wide', Planted(seconds=6), bits=16)
+    whole = flight(folder / 'scratch', Planted(seconds=6))
+    content = next(whole.glob('*.mcap')).read_bytes()
+    (folder / 'cut.mcap').write_bytes(content[: len(content) * 2 // 3])
+    for file in whole.iterdir():
+        file.unlink()
+    whole.rmdir()
+    flight(folder / 'foreign', Planted(seconds=3), topics=('/a/left', '/b/right'))
+    (folder / 'none.mcap').write_bytes(b'not a bag' * 100)
+    return folder
+
+
+def evaluate(bags, out, *more):
+    return main(
+        [
+            'evaluate',
+            '--bags',
+            str(bags),
+            '--out',
+            str(out),
+            *MODELS,
+            *SETTINGS,
+            '--stretch',
+            '4',
+            *more,
+        ]
+    )
+
+
+def content(out):
+    results = json.loads((out / 'results.json').read_text())
+    del results['command']
+    return results, (out / 'frames.parquet').read_bytes()
+
+
+@pytest.fixture(scope='module')
+def one(bags, tmp_path_factory):
+    out = tmp_path_factory.mktemp('one')
+    assert evaluate(bags, out, '--jobs', '1') == 0
+    return out
+
+
+def test_what_a_collection_tells(one, bags, capsys):
+    results, _ = content(one)
+    assert results['bags'] == 13 and len(results['by_bag']) == 11
+    assert {Path(bag).name for bag in results['left_out']} == {'foreign', 'none.mcap'}
+    assert [Path(b).name for b in results['warnings']] == ['cut.mcap']
+    table = pq.read_table(one / 'frames.parquet').to_pydict()
+    pairs = [kind == 'pair' for kind in table['kind']]
+    assert sum(pairs) == results['all']['pairs'] > 500
+    assert results['all']['lost'] == len(pairs) - sum(pairs) == sum(results['lost'].values())
+    taken = [m for m, pair in zip(table['measured'], pairs, strict=True) if pair]
+    assert 0 < sum(taken) == results['all']['measured'] < sum(pairs) / 3
+    assert results['all']['frozen'] > 5 and results['lost']['clock reset'] == 2
+    assert set(results['by_light']) <= {'night', 'dusk', 'day'}
+    values = [v for v, m in zip(table['max:EN'], table['measured'], strict=True) if m]
+    mean = results['all']['metrics']['max:EN']['mean']
+    assert mean == pytest.approx(np.mean(values)) and 3 < mean < 8
+    html = (one / 'report.html').read_text()
+    assert html.count('<figure>') > 5 and 'foreign' in html and len(html) < 2_000_000
+    cost = json.loads((one / 'cost.json').read_text())
+    assert cost['frames/s of a core'] > 0 and cost['peak MB of a worker'] > 10
+
+
+def test_four_processes_give_the_same_bytes(one, bags, tmp_path):
+    assert evaluate(bags, tmp_path, '--jobs', '4') == 0
+    assert content(tmp_path) == content(one)
+
+
+def test_a_process_that_is_killed_costs_its_stretch_a_second_run(one, bags, tmp_path):
+    """kill -9 of the first worker that has worked for a moment."""
+    killed = []
+
+    def kill():
+        own = psutil.Process()
+        end = time.monotonic() + 60
+        while not killed and time.monotonic() < end:
+            if any((tmp_path / 'parts').glob('*.parquet')):
+                for child in own.children(recursive=True):
+                    if 'spawn_main' in ' '.join(child.cmdline()):
+                        child.kill()
+                        killed.append(child.pid)
+                        return
+            time.sleep(0.01)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    assert evaluate(bags, tmp_path, '--jobs', '2') == 0
+    thread.join()
+    assert killed and content(tmp_path) == content(one)
+
+
+def test_a_run_that_was_killed_goes_on(one, bags, tmp_path):
+    command = [
+        sys.executable, '-m', 'multimodal_fusion', 'evaluate', '--bags', str(bags), '--out',
+        str(tmp_path), *MODELS, *SETTINGS, '--stretch', '4', '--jobs', '1',
+    ]  # fmt: skip
+    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
+    parts = tmp_path / 'parts'
+    end = time.monotonic() + 120
+    while len(list(parts.glob('*.parquet'))) < 3 and time.monotonic() < end:
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    kept = {path: path.stat().st_mtime_ns for path in parts.glob('*.parquet')}
+    assert len(kept) >= 3 and not (tmp_path / 'results.json').exists()
+    assert evaluate(bags, tmp_path, '--jobs', '2') == 0
+    assert content(tmp_path) == content(one)
+    assert all(path.stat().st_mtime_ns == was for path, was in kept.items())
+
+
+def test_two_workers_of_dask_give_the_same_bytes(one, bags, tmp_path):
+    from distributed import LocalCluster
+
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, protocol='tcp'
+    ) as running:
+        assert evaluate(bags, tmp_path, '--cluster', running.scheduler_address) == 0
+    assert content(tmp_path) == content(one)
+
+
+def test_a_cluster_that_is_not_there(bags, tmp_path, capsys):
+    assert evaluate(bags, tmp_path, '--cluster', 'tcp://127.0.0.1:9') == 2
+    assert 'no scheduler answers at tcp://127.0.0.1:9' in capsys.readouterr().err
+    with pytest.raises(UserError, match='no scheduler answers'), cluster('nonsense://x'):
+        pass
+
+
+def test_stretches_have_the_pairs_of_the_whole_bag(tmp_path):
+    """Two minutes with a freeze and a jump, cut into 17 and not at all: the same pairs, frame by
+    frame, the same losses; metrics within a thousandth."""
+    bag = flight(tmp_path / 'bag', bits=16)
+    tables = {}
+    for length in ('7', '1000'):
+        command = ['evaluate', '--bags', str(bag), '--out', str(tmp_path / length), '--jobs', '1']
+        assert main([*command, *MODELS, *SETTINGS, '--stretch', length]) == 0
+        tables[length] = pq.read_table(tmp_path / length / 'frames.parquet').to_pydict()
+    cut, whole = tables.values()
+    assert len(set(cut['stretch'])) == 18 and set(whole['stretch']) == {0}
+    assert len(whole['time']) > 900 and True in whole['frozen']
+    for name in whole:
+        if name in ('stretch', 'max:EN', 'max:SD', 'bag'):
+            continue
+        assert cut[name] == whole[name], name
+    for name in ('max:EN', 'max:SD'):
+        a, b = (np.array(t[name], float) for t in (cut, whole))
+        assert np.array_equal(np.isnan(a), np.isnan(b)) and np.nanmax(np.abs(a / b - 1)) < 1e-3
+
+
+def test_a_cut_depends_on_the_bag_and_never_divides_a_cell(tmp_path):
+    bag = flight(tmp_path / 'bag', Planted(seconds=20))
+    found = survey(str(bag), checked({'thermal.memory': 0.0}), 4.0, 1.5)
+    assert not found.reason and len(found.stretches) == 5
+    lengths = {s.stop - s.start for s in found.stretches[:-1]}
+    assert lengths == {4_500_000_000}  # three cells of 1.5 s
+    assert all(
+        a.stop == b.start for a, b in zip(found.stretches, found.stretches[1:], strict=False)
+    )
+    early = {s.start - s.read_from for s in found.stretches if s.read_from > s.origin}
+    assert not early or min(early) > 3_000_000_000
+
+
+def test_a_choice_depends_on_names_and_seed(bags):
+    found = survey(str(bags / 'jump'), checked({}), 1.0, 0.5)
+    chosen = [Choice(0.4, seed).of(found.stretches) for seed in (1, 1, 2)]
+    assert chosen[0] == chosen[1] != chosen[2]
+    assert 0 < len(chosen[0]) < len(found.stretches)
+    assert Choice(limit=2).of(found.stretches) == list(found.stretches[:2])
+
+
+@pytest.mark.parametrize(
+    ('more', 'words'),
+    [
+        (['--sample', '0'], '--sample is a share over 0'),
+        (['--limit', '0'], '--limit at least 1'),
+        (['--stems', 'x'], '--stems is of folders of pairs'),
+        (['--stretch', '0.1'], '--stretch is 0.1 s'),
+    ],
+)
+def test_options_that_do_not_fit(bags, tmp_path, capsys, more, words):
+    assert evaluate(bags, tmp_path, *more) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_folder_of_another_run_is_left_alone(one, bags, capsys):
+    before = content(one)
+    assert evaluate(bags, one, '--set', 'sync.slop=0.01') == 2
+    assert 'holds a run with other models' in capsys.readouterr().err
+    assert content(one) == before
+
+
+def test_bags_and_bag_are_not_given_together(bags, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        evaluate(bags, tmp_path, '--bag', str(bags / 'jump'))
+    assert 'not allowed with' in capsys.readouterr().err
+
+
+def test_ten_thousand_bags_give_a_page_that_opens(one, tmp_path):
+    results, _ = content(one)
+    bag, group = next(iter(results['by_bag'].items()))
+    results['by_bag'] = {f'{bag}{n}': group for n in range(10_000)}
+    results['map'] = {f'{bag}{n}': [[k, 100, k % 3] for k in range(60)] for n in range(10_000)}
+    results['left_out'] = {f'{n}.mcap': f'{n}.mcap is cut' for n in range(3000)}
+    write_collection(tmp_path / 'report.html', results, {}, [])
+    assert (tmp_path / 'report.html').stat().st_size < 5_000_000
+
+
+def fails(task):
+    raise UserError(f'task {task}')
+
+
+def test_an_error_of_a_task_is_told(tmp_path):
+    from concurrent.futures import ThreadPoolExecutor
+
+    with pytest.raises(UserError, match='task 1'):
+        list(run_all(lambda: ThreadPoolExecutor(1), fails, [1]))
