@@ -76,9 +76,14 @@ def soak(bench: Bench, rate: float, minutes: float) -> dict:
 
 
 def _counts(bench: Bench) -> dict[str, int]:
-    """Of the node since it started."""
-    figures = bench.figures()
-    return {name: int(figures[name]) for name in _COUNTS}
+    """Of the node since it started, once it has counted all that was sent."""
+    before: dict[str, int] = {}
+    while True:
+        figures = bench.figures()
+        counts = {name: int(figures[name]) for name in _COUNTS}
+        if counts == before:
+            return counts
+        before = counts
 
 
 def soak_text(s: dict) -> str:

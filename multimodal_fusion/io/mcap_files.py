@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import IO, Any
 
@@ -101,20 +102,19 @@ def messages(
 
     Raises UserError for a file that holds something else than ROS 2 messages.
     """
-    whole = is_whole(path)
-    found = _whole(path, topics, start, stop) if whole else _beginning(path)
-    for schema, channel, message in found:
-        if channel.message_encoding not in ('cdr', ''):
-            raise UserError(
-                f'{path} holds {channel.message_encoding} messages on {channel.topic}, expected '
-                f'those of ROS 2 (cdr){_CONVERT.get(channel.message_encoding, "")}'
-            )
-        if topics is not None and channel.topic not in topics:
-            continue
-        if (start is None or message.log_time >= start) and (
-            stop is None or message.log_time < stop
-        ):
-            yield schema, channel, message.log_time, message.data
+    with reaching(path) if remote(path) else nullcontext():
+        found = _whole(path, topics, start, stop) if is_whole(path) else _beginning(path)
+        for schema, channel, message in found:
+            if channel.message_encoding not in ('cdr', ''):
+                raise UserError(
+                    f'{path} holds {channel.message_encoding} messages on {channel.topic}, '
+                    f'expected those of ROS 2 (cdr){_CONVERT.get(channel.message_encoding, "")}'
+                )
+            if topics is not None and channel.topic not in topics:
+                continue
+            time = message.log_time
+            if (start is None or time >= start) and (stop is None or time < stop):
+                yield schema, channel, time, message.data
 
 
 _CONVERT = {'ros1': ': convert it with "rosbags-convert" or "mcap convert"'}
@@ -132,9 +132,7 @@ def _whole(
                 log_time_order=True,
             )
         except Exception:  # as above; what came before is used
-            if not remote(path):
-                return
-            with reaching(path):
+            if remote(path):
                 raise
 
 
