@@ -6,12 +6,12 @@ import os
 import shlex
 import sys
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from ..errors import UserError
 from ..evaluate.average_precision import AT
 from ..evaluate.cache import Cache
+from ..evaluate.collection.archive import Choice
 from ..evaluate.collection.run import LENGTH, evaluate_collection
 from ..evaluate.metrics import DEFINITIONS
 from ..evaluate.run import BoxJob, Job, MaskJob, evaluate
@@ -32,10 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     data = parser.add_mutually_exclusive_group(required=True)
     data.add_argument('--data', type=Path, help='folder of a data set, such as DATA/vis, DATA/ir')
     data.add_argument('--bag', type=Path, help='rosbag2: folder, .mcap or .db3')
-    data.add_argument(
-        '--bags', metavar='PATTERN',
-        help='many: a pattern ("flights/**/*.mcap", s3://...), a folder, or a file of names',
-    )  # fmt: skip
+    options.add_bags(data, jobs=False)
     options.add_stems(parser)
     parser.add_argument('--out', '-o', type=Path, required=True, help='folder for the report')
     parser.add_argument('--models', default='default', help='names or .onnx paths, by comma')
@@ -67,9 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='of a bag: seconds between measured pairs (default: 1, more for over 5 minutes)',
     )
     many = parser.add_argument_group('collections (--bags; needs pyarrow)')
-    many.add_argument(
-        '--cluster', metavar='tcp://HOST:PORT', help="Dask's scheduler; else processes, see --jobs"
-    )
+    options.add_workers(many)
     many.add_argument(
         '--stretch', type=float, default=LENGTH, metavar='SECONDS',
         help=f'bags are cut into these (default: {LENGTH:g})',
@@ -145,13 +140,9 @@ def _collection(args: argparse.Namespace) -> int:
             raise UserError(f'--{option} is of folders of pairs; leave it out with --bags')
     if not 0 < args.sample <= 1 or (args.limit is not None and args.limit < 1):
         raise UserError('--sample is a share over 0 and up to 1, --limit at least 1')
-    from ..evaluate.collection.archive import Choice
-    from ..evaluate.collection.workers import cluster, local
-
-    executor = partial(cluster, args.cluster) if args.cluster else partial(local, args.jobs)
     choice = Choice(args.sample, args.seed, args.limit)
     found = evaluate_collection(
-        _job(args), expand(args.bags), args.out, executor, args.stretch, choice
+        _job(args), expand(args.bags), args.out, options.executor(args), args.stretch, choice
     )
     whole = found.results['all']
     if args.json:

@@ -1,11 +1,15 @@
 """Options that several commands share."""
 
 import argparse
+import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
 from ..host.progress import warn
+from ..host.workers import cluster, local
 from ..io.text_files import parse_yaml
 from ..pipeline.pipeline import Pipeline, build
 from ..pipeline.settings import TABLE, Settings, checked, from_file
@@ -75,6 +79,31 @@ def add_bag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--rgb-topic', help='of the bag, if its name does not tell')
     parser.add_argument('--thermal-topic', help='of the bag, if its name does not tell')
     add_parameters(parser, 'sync.slop', 'sync.thermal_time_offset')
+
+
+def add_bags(parser: argparse._ActionsContainer, jobs: bool = True) -> None:
+    """Many bags, and what works on them; see `executor`."""
+    parser.add_argument(
+        '--bags', metavar='PATTERN',
+        help='many: a pattern ("flights/**/*.mcap", s3://...), a folder, or a file of names',
+    )  # fmt: skip
+    if jobs:
+        add_workers(parser)
+        parser.add_argument('--jobs', type=int, default=os.cpu_count() or 1, help='processes')
+
+
+def add_workers(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        '--cluster', metavar='tcp://HOST:PORT',
+        help="with --bags: Dask's scheduler; else processes of this machine, see --jobs",
+    )  # fmt: skip
+
+
+def executor(args: argparse.Namespace) -> Callable[[], Any]:
+    """What makes the executor of --cluster or --jobs. Raises UserError."""
+    if args.jobs < 1:
+        raise UserError(f'--jobs is {args.jobs}; give at least 1')
+    return partial(cluster, args.cluster) if args.cluster else partial(local, args.jobs)
 
 
 def add_stems(parser: argparse.ArgumentParser) -> None:

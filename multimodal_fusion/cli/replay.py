@@ -2,14 +2,19 @@
 
 import argparse
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
+import cv2
+
 from ..errors import UserError
-from ..host.progress import warn
+from ..host.progress import progress, warn
+from ..host.workers import run_all
 from ..io.bag import Bag, open_bag
 from ..io.bag_topics import nearest_names
-from ..io.whole_files import make_folder
+from ..io.places import expand, place, size_of
+from ..io.whole_files import make_folder, room_for
 from ..pipeline.offline import Offline
 from ..pipeline.replay import replay
 from ..pipeline.timeline import Timeline
@@ -20,8 +25,12 @@ EXAMPLE = 'python -m multimodal_fusion replay flight1 -o flight1_fused --model l
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('bag', type=Path, help='rosbag2: folder, .mcap or .db3')
-    parser.add_argument('-o', '--output', type=Path, required=True, help='folder of the new bag')
+    parser.add_argument('bag', nargs='?', type=Path, help='rosbag2: folder, .mcap or .db3')
+    options.add_bags(parser)
+    parser.add_argument(
+        '-o', '--output', type=Path, required=True,
+        help='folder of the new bag; with --bags, of one folder for each',
+    )  # fmt: skip
     parser.add_argument('--topics', help='only these topics, by comma, are copied (default: all)')
     parser.add_argument('--exclude', default='', help='topics, by comma, that are not copied')
     parser.add_argument(
@@ -34,17 +43,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if (args.bag is None) == (args.bags is None):
+        raise UserError('give a bag, or --bags PATTERN for many, and not both')
+    if args.bags:
+        return _many(args)
     if args.output.exists():
         raise UserError(f'{args.output} exists already; name a new folder with -o')
+    fused = replay_one(str(args.bag), args.output, args)
+    print(f'{fused} fused images written to {args.output}')
+    if args.rerun:
+        print(f'look at it: rerun {args.rerun}')
+    return 0
+
+
+def replay_one(bag_: str, output: Path, args: argparse.Namespace) -> int:
+    """How many fused images a new bag has. Raises UserError."""
     settings = options.settings(args)
-    make_folder(args.output.parent)
+    make_folder(output.parent)
     # Written aside and renamed: a bag that was not finished never bears the name asked for.
     with (
-        open_bag(args.bag) as bag,
-        tempfile.TemporaryDirectory(dir=args.output.parent, prefix='.') as scratch,
+        open_bag(place(bag_)) as bag,
+        tempfile.TemporaryDirectory(dir=output.parent, prefix='.') as scratch,
     ):
         topics = bag.choose(args.rgb_topic, args.thermal_topic)
-        unfinished = Path(scratch) / args.output.name
+        unfinished = Path(scratch) / output.name
         timeline = Timeline(args.rerun) if args.rerun else None
         only, without = named(args.topics, bag) or set(bag.types), named(args.exclude, bag)
         fused, offline = replay(
@@ -59,11 +81,55 @@ def run(args: argparse.Namespace) -> int:
         if timeline is not None:
             timeline.close()
         report(offline)
-        shutil.move(Path(scratch) / args.output.name, args.output)
-    print(f'{fused} fused images written to {args.output}')
+        shutil.move(unfinished, output)
+    return fused
+
+
+def _many(args: argparse.Namespace) -> int:
+    """Each bag into a folder of its name; those that are there already stay. A bag that can't be
+    used is told and passed over."""
     if args.rerun:
-        print(f'look at it: rerun {args.rerun}')
-    return 0
+        raise UserError('--rerun is of one bag; leave it out with --bags')
+    bags = expand(args.bags)
+    outputs = _outputs(bags, make_folder(args.output))
+    left = [bag for bag in bags if not outputs[bag].exists()]
+    print(room_for(args.output, 2.0 * sum(size_of(bag) for bag in left)), file=sys.stderr)
+    failed, images = [], 0
+    tasks = [(bag, outputs[bag]) for bag in left]
+    for (bag, _), result in progress(
+        run_all(options.executor(args), _try, tasks, args), len(left), 'bags'
+    ):
+        if isinstance(result, str):
+            failed.append(f'{bag} is left out: {result}')
+        else:
+            images += result
+    for sentence in sorted(failed):
+        warn(sentence)
+    done = len(left) - len(failed)
+    print(
+        f'{done} of {len(bags)} bags written to {args.output}, {images} fused images; '
+        f'{len(bags) - len(left)} were there already, {len(failed)} left out'
+    )
+    return 2 if failed and not done and len(left) == len(bags) else 0
+
+
+def _try(task: tuple[str, Path], args: argparse.Namespace) -> int | str:
+    cv2.setNumThreads(1)
+    try:
+        return replay_one(*task, args)
+    except UserError as error:
+        return str(error)
+
+
+def _outputs(bags: list[str], folder: Path) -> dict[str, Path]:
+    """{bag: new folder}, by the last part of its name; by more of it where two are called alike."""
+    parts = {bag: bag.rstrip('/').split('/') for bag in bags}
+    for count in range(1, 1 + max(map(len, parts.values()))):
+        names = {bag: '_'.join(p[-count:]).removesuffix('.mcap').removesuffix('.db3')
+                 for bag, p in parts.items()}  # fmt: skip
+        if len(set(names.values())) == len(bags):
+            break
+    return {bag: folder / name.replace(':', '') for bag, name in names.items()}
 
 
 def named(text: str | None, bag: Bag) -> set[str]:

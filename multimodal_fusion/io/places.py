@@ -104,3 +104,13 @@ def _bag(path: Path) -> str:
     """The bag that a file belongs to: its folder, where that is one."""
     inside = path.suffix in BAG_SUFFIXES and (path.parent / 'metadata.yaml').exists()
     return str(path.parent if inside else path)
+
+
+def size_of(bag: str) -> int:
+    """Bytes of a bag; 0 where that can't be told. Raises UserError for one out of reach."""
+    path = place(bag)
+    if remote(bag):
+        with reaching(bag):
+            return path.stat().st_size if path.suffix in BAG_SUFFIXES else 0
+    files = path.rglob('*') if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())

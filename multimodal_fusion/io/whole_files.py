@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,3 +43,14 @@ def whole_file(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def room_for(folder: Path, wanted: float) -> str:
+    """An estimate in words. wanted: bytes. Raises UserError where the disk has less."""
+    free = shutil.disk_usage(folder).free
+    if wanted > free:
+        raise UserError(
+            f'about {wanted * 1e-9:.2f} GB would be written to {folder}, and {free * 1e-9:.2f} GB '
+            'are free: make room, or choose fewer'
+        )
+    return f'about {wanted * 1e-9:.2f} GB will be written, {free * 1e-9:.1f} GB are free'

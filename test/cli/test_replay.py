@@ -337,3 +337,39 @@ def test_a_chunk_that_unpacks_to_nothing_costs_nothing(tmp_path, capsys, size, w
     """A gigabyte of zeros in 40 kB: before, over a minute and 778 MB."""
     path = hostile.zeros_mcap(tmp_path / 'zeros.mcap', size, whole)
     refused(capsys, sentence, path, '-o', tmp_path / 'out')
+
+
+def test_many_bags_each_into_a_folder_of_its_name(tmp_path, capsys):
+    """Two of one name, and one that is none; a second call leaves what is there."""
+    for name in ('a/one', 'b/one', 'two'):
+        bags.flight(tmp_path / 'in' / name, bags.Planted(seconds=2))
+    (tmp_path / 'in' / 'none.mcap').write_bytes(b'nothing')
+    out = tmp_path / 'out'
+    command = (
+        'replay', '--bags', tmp_path / 'in', '-o', out, '--model', 'max', '--jobs', 2,
+        '--thermal-time-offset', 0.12,
+    )  # fmt: skip
+    assert cli.main([*map(str, command)]) == 0
+    told = capsys.readouterr()
+    assert '3 of 4 bags written' in told.out and 'none.mcap is left out' in told.err
+    assert 'GB are free' in told.err
+    assert {p.name for p in out.iterdir()} == {'a_one', 'b_one', 'in_two'}
+    alone = tmp_path / 'alone'
+    single = ['replay', str(tmp_path / 'in/two'), '-o', str(alone), '--model', 'max']
+    assert cli.main([*single, '--thermal-time-offset', '0.12']) == 0
+    assert bags.read(alone) == bags.read(out / 'in_two')
+    capsys.readouterr()
+    assert cli.main([*map(str, command)]) == 0
+    assert '0 of 4 bags written' in (told := capsys.readouterr().out) and '3 were there' in told
+
+
+def test_a_bag_or_many_and_room_for_them(tmp_path, capsys, monkeypatch):
+    bag = bags.flight(tmp_path / 'bag', bags.Planted(seconds=1))
+    assert cli.main(['replay', '-o', str(tmp_path / 'x')]) == 2
+    assert 'give a bag, or --bags PATTERN' in capsys.readouterr().err
+    import shutil
+
+    small = shutil.disk_usage(tmp_path)._replace(free=10)
+    monkeypatch.setattr(shutil, 'disk_usage', lambda _: small)
+    assert cli.main(['replay', '--bags', str(bag), '-o', str(tmp_path / 'x')]) == 2
+    assert 'would be written to' in capsys.readouterr().err

@@ -18,8 +18,8 @@ from multimodal_fusion.cli import main
 from multimodal_fusion.errors import UserError
 from multimodal_fusion.evaluate.collection.archive import Choice
 from multimodal_fusion.evaluate.collection.stretches import survey
-from multimodal_fusion.evaluate.collection.workers import cluster, run_all
 from multimodal_fusion.evaluate.report.collection import write_collection
+from multimodal_fusion.host.workers import cluster, run_all
 from multimodal_fusion.pipeline.settings import checked
 
 from ..helpers.bags import Planted, flight

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,13 +20,13 @@ from typing import Any
 
 from ...errors import UserError
 from ...host.progress import progress, warn
+from ...host.workers import run_all
 from ...io.bag_topics import BagTopics
 from ...io.text_files import read_text
 from ...io.whole_files import make_folder, whole_file
 from ..metrics import METRICS
 from .measure import Measuring, Part, measure_stretch
 from .stretches import Stretch, Survey, survey
-from .workers import run_all
 
 WORST = 24  # pictures
 
@@ -181,17 +180,6 @@ def try_stretch(stretch: Stretch, measuring: Measuring) -> Part | str:
         return measure_stretch(stretch, measuring)
     except UserError as error:
         return str(error)
-
-
-def space_for(path: Path, wanted: float) -> None:
-    """wanted: bytes. Raises UserError where there is less room."""
-    free = shutil.disk_usage(path).free
-    print(f'about {wanted * 1e-6:.0f} MB will be written to {path}; {free * 1e-6:.0f} MB are free')
-    if wanted > free:
-        raise UserError(
-            f'about {wanted * 1e-9:.1f} GB would be written to {path}, and {free * 1e-9:.1f} GB '
-            'are free: make room, or choose fewer'
-        )
 
 
 def _fingerprint(measuring: Measuring, length: float) -> str:

@@ -8,7 +8,7 @@ from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, as
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from ...errors import UserError, told
+from ..errors import UserError, told
 
 Task = TypeVar('Task')
 ATTEMPTS = 3  # of what was under way when a process died
