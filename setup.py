@@ -74,6 +74,7 @@ TEST = [
     's3fs',
     'distributed',
     'moto[server]',
+    'webdataset',
     'scikit-image',
     'scikit-learn',
     'sewar',

@@ -19,9 +19,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parts = parser.add_subparsers(
         dest='part', required=True, metavar='pack | preview | annotate | embed'
     )
-    pack = parts.add_parser('pack', help='write the grey training crops as one file')
+    pack = parts.add_parser('pack', help='write the training crops as one file, or as shards')
     pack.add_argument('--data', type=Path, required=True, help='train/{vis,ir} and val/{vis,ir}')
-    pack.add_argument('--out', type=Path, required=True, help='the file, .zip')
+    pack.add_argument(
+        '--out', type=Path, required=True, help='the file, .zip; of --shards the folder'
+    )
+    pack.add_argument(
+        '--shards', action='store_true',
+        help='a folder of tar shards (WebDataset) instead, for sets that do not fit into memory',
+    )  # fmt: skip
+    pack.add_argument('--count', type=int, help='with --shards: so many crops')
+    pack.add_argument(
+        '--shard-mb', type=float, default=64.0, help='with --shards: MB of one (default: 64)'
+    )
+    pack.add_argument('--colour', action='store_true', help='with --shards: visible in colour')
     pack.add_argument('--side', type=int, default=192, help='of the crops, pixels (default: 192)')
     preview = parts.add_parser('preview', help='a sheet of the pairs that mobilefuse learns from')
     preview.add_argument('--data', type=Path, required=True, help='images/ and masks/')
@@ -63,6 +74,17 @@ def _pack(args: argparse.Namespace) -> dict:
     from ..train.data.packed import pack
 
     chosen = Selection.read(args.stems, args.without)
+    if args.shards:
+        from ..train.data.shards import pack_shards
+
+        if args.shard_mb <= 0:
+            raise UserError(f'--shard-mb is {args.shard_mb:g}; give more than 0')
+        return pack_shards(
+            args.data, args.out, args.side, args.count, round(args.shard_mb * 1e6),
+            colour=args.colour, selection=chosen,
+        )  # fmt: skip
+    if args.count is not None or args.colour:
+        raise UserError('--count and --colour go with --shards')
     return pack(args.data, args.out, args.side, selection=chosen)
 
 

@@ -43,7 +43,7 @@ def pack(
     turns = max(1, round(area / side**2 / len(data.train)))
     for _ in range(turns):
         for pair in data.train:
-            crop = _crop(pair, side, random)
+            crop = crop_of(pair, side, random)
             encoded = _encode(crop)
             size += len(encoded) + 250  # the directory of the archive, generously
             if size > limit:
@@ -97,7 +97,8 @@ def load_packed(path: Path, selection: Selection = ALL) -> Folders:
     return Folders(train, validation, description, digest([Path(path), *stems]))
 
 
-def _crop(pair: ImagePair, side: int, random: np.random.Generator) -> ImagePair:
+def crop_of(pair: ImagePair, side: int, random: np.random.Generator) -> ImagePair:
+    """A square crop anywhere in a pair, which goes in whole where it is smaller."""
     sides = [min(side, length) for length in pair.thermal.shape]
     top, left = (
         random.integers(length - part + 1)

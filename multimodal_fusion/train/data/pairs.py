@@ -82,21 +82,37 @@ class Crops:
 
     ``crops(step)`` depends on the seed, the process and the step alone, so that a resumed run goes
     on with the very batches it would have had. Pairs are drawn evenly, so day and night as often as
-    they are.
+    they are; those of shards in passes, of which each process of ``world`` has its share.
     """
 
-    def __init__(self, pairs: Sequence[ImagePair], side: int, batch: int, seed: int, rank: int = 0):
+    def __init__(
+        self,
+        pairs: Sequence[ImagePair],
+        side: int,
+        batch: int,
+        seed: int,
+        rank: int = 0,
+        world: int = 1,
+    ):
         self.pairs, self.side, self.batch = pairs, side, batch
         self.key = (seed,) if rank == 0 else (seed, rank)
+        self._passes = None
+        if hasattr(pairs, 'shard_of'):
+            from .shards import Passes
+
+            self._passes = Passes(pairs, seed, rank, world)
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
         """Thermal and visible of one batch: float (N, 1 or 3, side, side) in [0, 1]."""
         random = np.random.default_rng((*self.key, step))
-        crops = np.stack([self._crop(random) for _ in range(self.batch)])
+        if self._passes is None:
+            pairs = (self.pairs[random.integers(len(self.pairs))] for _ in range(self.batch))
+        else:
+            pairs = (self.pairs[n] for n in self._passes.batch(step, self.batch))
+        crops = np.stack([self._crop(pair, random) for pair in pairs])
         return to_unit(crops[:, :1]), to_unit(crops[:, 1:])
 
-    def _crop(self, random: np.random.Generator) -> np.ndarray:
-        pair = self.pairs[random.integers(len(self.pairs))]
+    def _crop(self, pair: ImagePair, random: np.random.Generator) -> np.ndarray:
         top, left = (random.integers(length - self.side + 1) for length in pair.thermal.shape)
         window = np.s_[top : top + self.side, left : left + self.side]
         crop = np.concatenate((pair.thermal[window][None], channels(pair.visible[window])))
@@ -105,6 +121,8 @@ class Crops:
 
 
 def stems_of(pairs: Sequence[ImagePair]) -> list[str]:
+    if hasattr(pairs, 'stems'):
+        return pairs.stems()
     return [one.stem for one in (pairs.files if isinstance(pairs, Streamed) else pairs)]
 
 
@@ -113,7 +131,7 @@ def large_enough(pairs: Sequence[ImagePair], side: int) -> Sequence[ImagePair]:
 
     Raises UserError if none is left.
     """
-    shapes = pairs.shapes if isinstance(pairs, Streamed) else [p.thermal.shape for p in pairs]
+    shapes = getattr(pairs, 'shapes', None) or [p.thermal.shape for p in pairs]
     good = [i for i, shape in enumerate(shapes) if min(shape) >= side]
     if not good:
         raise UserError(
@@ -148,10 +166,14 @@ def load_folders(
     """The pairs of a folder laid out as `LAYOUT`, or of a flat one. Raises UserError.
 
     A flat folder (vis and ir directly in it) is split: of its pairs in an order drawn by the seed,
-    every tenth is for validation. colour: visible as RGB, not luma. selection: its ``without`` is
-    of all pairs, its ``stems`` of those that are trained on.
+    every tenth is for validation. A folder of shards has both. colour: visible as RGB, not luma.
+    selection: its ``without`` is of all pairs, its ``stems`` of those that are trained on.
     """
+    from .shards import is_sharded, load_shards  # which are made of these
+
     folder = Path(folder)
+    if is_sharded(folder):
+        return load_shards(folder, selection, colour)
     if any((folder / split).is_dir() for split in ('train', 'val')) or not folder.is_dir():
         parts = [
             load_pairs(folder / 'train', colour, selection.choose),
@@ -171,7 +193,7 @@ def load_folders(
 
 
 def _chosen(pairs: Sequence[ImagePair], numbers: Sequence[int]) -> Sequence[ImagePair]:
-    if isinstance(pairs, Streamed):
+    if hasattr(pairs, 'chosen'):
         return pairs.chosen(numbers)
     return [pairs[i] for i in numbers]
 

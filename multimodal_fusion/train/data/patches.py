@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..config import Positive, Section, Share
 from .pairs import ImagePair, to_unit
+from .shards import Shards, in_passes
 
 
 class Augmentation(Section):
@@ -55,6 +56,7 @@ class Patches:
         self.augmentation = augmentation
         self.order = _balanced(pairs, count, seed) if augmentation.balance else None
         self.own = np.arange(rank, count, world)
+        self._pass: tuple[int, np.ndarray] | None = None  # the newest
 
     def __len__(self) -> int:
         return len(self.own)
@@ -62,16 +64,28 @@ class Patches:
     def batch(self, step: int, size: int) -> Batch:
         """The patches of a step; what is left at the end of a pass comes in the next one."""
         passes, place = divmod(step, len(self) // size)
-        shuffled = np.random.default_rng((self.seed, self.rank, passes)).permutation(len(self))
-        keys = shuffled[place * size : (place + 1) * size]
+        if self._pass is None or self._pass[0] != passes:
+            self._pass = passes, self._shuffled(passes)
+        keys = self._pass[1][place * size : (place + 1) * size]
         pixels = np.stack([self.pixels(self.own[key]) for key in keys])
         return Batch(keys, to_unit(pixels[:, :1]), to_unit(pixels[:, 1:]))
+
+    def _shuffled(self, passes: int) -> np.ndarray:
+        """The order of a pass; of shards it goes by them."""
+        random = np.random.default_rng((self.seed, self.rank, passes))
+        if not isinstance(self.pairs, Shards):
+            return random.permutation(len(self))
+        places = [self._place(number) for number in self.own]
+        return in_passes(self.pairs.shard_of(np.array(places)), random)
+
+    def _place(self, number: int) -> int:
+        """The pair that a patch is of."""
+        return number % len(self.pairs) if self.order is None else self.order[number]
 
     def pixels(self, number: int) -> np.ndarray:
         """Thermal and visible of one patch of the whole set: uint8 (2, side, side)."""
         random = np.random.default_rng((self.seed, 1 << 32, number))
-        place = number % len(self.pairs) if self.order is None else self.order[number]
-        pair = self.pairs[place]
+        pair = self.pairs[self._place(number)]
         top, left = (random.integers(length - self.side + 1) for length in pair.thermal.shape)
         window = np.s_[top : top + self.side, left : left + self.side]
         crop = np.stack((pair.thermal[window], pair.visible[window]))

@@ -144,7 +144,9 @@ class Fusion(PairMethod):
         self.data, self.fingerprint = pairs.description, pairs.fingerprint
         train = large_enough(pairs.train, settings.patch)
         self.crops = engine.batches(
-            Crops(train, settings.patch, engine.batch, engine.config.seed, engine.rank)
+            Crops(
+                train, settings.patch, engine.batch, engine.config.seed, engine.rank, engine.world
+            )
         )
         network = self.made(settings)
         self.data += begin_from(engine.config.start, network, self.code(settings))
