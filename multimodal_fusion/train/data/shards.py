@@ -35,7 +35,9 @@ FORMAT = 1
 INDEX = 'index.npz'
 SHARD = 64_000_000  # bytes
 WINDOW = 8  # shards that are shuffled together
-_FAST = [cv2.IMWRITE_PNG_COMPRESSION, 1]
+_FAST = [
+    cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE,
+]  # fmt: skip
 
 
 class Entry(NamedTuple):
