@@ -86,11 +86,8 @@ def expand(text: str) -> list[str]:
 
 def _matching(pattern: str) -> list[str]:
     if remote(pattern):
-        base = place(pattern)
-        if not any(sign in pattern for sign in '*?['):
-            return [pattern]
         with reaching(pattern):
-            return [f'{base.protocol}://{found}' for found in base.fs.glob(base.path)]
+            return _matching_remote(pattern)
     if any(sign in pattern for sign in '*?['):
         return [_bag(Path(found)) for found in glob.glob(pattern, recursive=True)]
     path = Path(pattern)
@@ -98,6 +95,27 @@ def _matching(pattern: str) -> list[str]:
         inside = [f for suffix in BAG_SUFFIXES for f in path.rglob(f'*{suffix}')]
         return [_bag(f) for f in inside]
     return [pattern]
+
+
+def _matching_remote(pattern: str) -> list[str]:
+    base = place(pattern)
+    files, inside = base.fs, base.path.rstrip('/')
+    whole: dict[str, bool] = {}  # folders that are bags
+
+    def is_bag(folder: str) -> bool:
+        if folder not in whole:
+            whole[folder] = files.exists(f'{folder}/metadata.yaml')
+        return whole[folder]
+
+    if any(sign in pattern for sign in '*?['):
+        found = files.glob(base.path)
+    elif pattern.endswith(BAG_SUFFIXES) or is_bag(inside):
+        return [pattern.rstrip('/')]
+    else:
+        found = files.glob(f'{inside}/**/*.mcap')
+    parents = {path: path.rpartition('/')[0] for path in found}
+    bags = {parent if is_bag(parent) else path for path, parent in parents.items()}
+    return [f'{base.protocol}://{bag}' for bag in bags]
 
 
 def _bag(path: Path) -> str:

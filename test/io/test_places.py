@@ -152,6 +152,15 @@ def test_patterns_and_lists_of_remote_bags(wire, tmp_path):
         upload(wire, bag, key)
     both = ['s3://flights/x/one.mcap', 's3://flights/x/y/two.mcap']
     assert expand('s3://flights/x/**/*.mcap') in (both, both[1:])
+    assert expand('s3://flights/x/') == both
+    wire.client.put_object(Bucket='flights', Key='x/y/metadata.yaml', Body=b'')
+    import s3fs
+
+    s3fs.S3FileSystem.clear_instance_cache()
+    assert expand('s3://flights/x') == [both[0], 's3://flights/x/y']  # a folder that is a bag
+    assert expand('s3://flights/x/y/') == ['s3://flights/x/y']
+    with pytest.raises(UserError, match='matches no bag'):
+        expand('s3://flights/nothing/')
     listed = tmp_path / 'bags.txt'
     listed.write_text(f'# mine\ns3://flights/x/one.mcap\n\n{bag}\n')
     assert expand(str(listed)) == sorted([str(bag), 's3://flights/x/one.mcap'])
@@ -217,3 +226,20 @@ def test_a_cut_connection_is_tried_again_and_then_told(wire, tmp_path, monkeypat
 def test_a_protocol_that_nobody_speaks():
     with pytest.raises(UserError, match='nowhere://x'):
         Bag(place('nowhere://x/one.mcap'))
+
+
+def test_a_collection_on_an_object_store(wire, tmp_path, capsys):
+    """The same frames as of the local files."""
+    import json
+
+    from multimodal_fusion.cli import main
+
+    words = ('--models', 'max', '--no-baselines', '--metrics', 'EN', '--jobs', '1')
+    for number in range(2):
+        upload(wire, flight(tmp_path / f'in/{number}', Planted(seconds=3)), f'fleet/{number}.mcap')
+    found = []
+    for bags in ('s3://flights/fleet/*.mcap', str(tmp_path / 'in')):
+        out = tmp_path / f'out{len(found)}'
+        assert main(['evaluate', '--bags', bags, '--out', str(out), *words]) == 0
+        found.append(json.loads((out / 'results.json').read_text())['all'])
+    assert found[0] == found[1] and found[0]['pairs'] > 40

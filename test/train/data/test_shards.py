@@ -1,5 +1,10 @@
 """Shards: what goes in comes out, passes go by shards and share them, damage is told."""
 
+import os
+import socket
+import subprocess
+import sys
+
 import cv2
 import numpy as np
 import pytest
@@ -157,3 +162,38 @@ def test_the_command_and_a_run(folder, tmp_path, capsys):
         'mmdrfuse.validation_pairs=2', 'mmdrfuse.validation_side=64',
     ]  # fmt: skip
     assert main(run) == 0
+
+
+def test_two_hosts_share_shards_under_torchrun(folder, tmp_path):
+    """Two nodes of one process each, at 127.0.0.2 and 127.0.0.3: one run."""
+    pack_shards(folder, tmp_path / 'shards', 64, count=40, shard=60_000)
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.2', 0))
+        port = probe.getsockname()[1]
+
+    def both(*more):
+        words = [
+            'train', 'mmdrfuse_plus', '--data', str(tmp_path / 'shards'),
+            '--out', str(tmp_path / 'run'), 'batch=4', 'evaluate_every=2', 'mmdrfuse.patch=48',
+            'mmdrfuse.patches=40', 'mmdrfuse.validation_pairs=2', 'mmdrfuse.validation_side=64',
+            *more,
+        ]  # fmt: skip
+        nodes = [
+            subprocess.Popen(
+                [
+                    sys.executable, '-m', 'torch.distributed.run', '--nnodes', '2',
+                    '--nproc-per-node', '1', '--node-rank', str(rank), '--master-addr', '127.0.0.2',
+                    '--master-port', str(port), '--local-addr', f'127.0.0.{2 + rank}',
+                    '-m', 'multimodal_fusion', *words,
+                ],
+                env={**os.environ, 'OMP_NUM_THREADS': '1', 'GLOO_SOCKET_IFNAME': 'lo'},
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            )
+            for rank in range(2)
+        ]  # fmt: skip
+        said = [node.communicate(timeout=240)[0] for node in nodes]
+        assert [node.returncode for node in nodes] == [0, 0], said
+
+    both('steps=4')
+    rows = (tmp_path / 'run' / 'metrics.csv').read_text().splitlines()
+    assert len(rows) == 4  # a heading, and steps 0, 2 and 4
