@@ -108,7 +108,7 @@ class Crops:
         if self._passes is None:
             pairs = (self.pairs[random.integers(len(self.pairs))] for _ in range(self.batch))
         else:
-            pairs = self.pairs.many(self._passes.batch(step, self.batch))
+            pairs = (self.pairs[n] for n in self._passes.batch(step, self.batch))
         crops = np.stack([self._crop(pair, random) for pair in pairs])
         return to_unit(crops[:, :1]), to_unit(crops[:, 1:])
 

@@ -67,11 +67,7 @@ class Patches:
         if self._pass is None or self._pass[0] != passes:
             self._pass = passes, self._shuffled(passes)
         keys = self._pass[1][place * size : (place + 1) * size]
-        numbers = [int(self.own[key]) for key in keys]
-        places = [self._place(number) for number in numbers]
-        at_once = isinstance(self.pairs, Shards)
-        pairs = self.pairs.many(places) if at_once else [self.pairs[place] for place in places]
-        pixels = np.stack(list(map(self._pixels, numbers, pairs)))
+        pixels = np.stack([self.pixels(self.own[key]) for key in keys])
         return Batch(keys, to_unit(pixels[:, :1]), to_unit(pixels[:, 1:]))
 
     def _shuffled(self, passes: int) -> np.ndarray:
@@ -88,10 +84,8 @@ class Patches:
 
     def pixels(self, number: int) -> np.ndarray:
         """Thermal and visible of one patch of the whole set: uint8 (2, side, side)."""
-        return self._pixels(number, self.pairs[self._place(number)])
-
-    def _pixels(self, number: int, pair: ImagePair) -> np.ndarray:
         random = np.random.default_rng((self.seed, 1 << 32, number))
+        pair = self.pairs[self._place(number)]
         top, left = (random.integers(length - self.side + 1) for length in pair.thermal.shape)
         window = np.s_[top : top + self.side, left : left + self.side]
         crop = np.stack((pair.thermal[window], pair.visible[window]))

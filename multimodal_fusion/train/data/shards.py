@@ -16,7 +16,6 @@ import io
 import os
 import tarfile
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,7 +35,6 @@ FORMAT = 1
 INDEX = 'index.npz'
 SHARD = 64_000_000  # bytes
 WINDOW = 8  # shards that are shuffled together
-_THREADS = 4
 _FAST = [
     cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE,
 ]  # fmt: skip
@@ -150,7 +148,6 @@ class Shards(Sequence[ImagePair]):
         self.folder, self._index, self._numbers = folder, index, numbers
         self.shapes = [tuple(map(int, shape)) for shape in index['shape'][numbers]]
         self._files: dict[int, int] = {}
-        self._pool: ThreadPoolExecutor | None = None
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -164,12 +161,6 @@ class Shards(Sequence[ImagePair]):
         if visible.ndim == 3:
             visible = np.ascontiguousarray(visible[..., ::-1])
         return ImagePair(stem, thermal, visible)
-
-    def many(self, places: Sequence[int]) -> list[ImagePair]:
-        """Pairs side by side: decoding leaves Python to itself."""
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1))
-        return list(self._pool.map(self.__getitem__, places))
 
     def chosen(self, places) -> Shards:
         """Some of them."""
@@ -198,7 +189,7 @@ class Shards(Sequence[ImagePair]):
         return image
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, '_files': {}, '_pool': None}  # each process has its own
+        return {**self.__dict__, '_files': {}}  # files are opened in each process
 
 
 def in_passes(shards: np.ndarray, random: np.random.Generator, window: int = WINDOW) -> np.ndarray:
