@@ -32,6 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     pack.add_argument(
         '--shard-mb', type=float, default=64.0, help='with --shards: MB of one (default: 64)'
     )
+    pack.add_argument(
+        '--png', action='store_true', help='with --shards: half of the room, slower to read'
+    )
     pack.add_argument('--colour', action='store_true', help='with --shards: visible in colour')
     pack.add_argument('--side', type=int, default=192, help='of the crops, pixels (default: 192)')
     preview = parts.add_parser('preview', help='a sheet of the pairs that mobilefuse learns from')
@@ -81,10 +84,10 @@ def _pack(args: argparse.Namespace) -> dict:
             raise UserError(f'--shard-mb is {args.shard_mb:g}; give more than 0')
         return pack_shards(
             args.data, args.out, args.side, args.count, round(args.shard_mb * 1e6),
-            colour=args.colour, selection=chosen,
+            colour=args.colour, kind='png' if args.png else 'npy', selection=chosen,
         )  # fmt: skip
-    if args.count is not None or args.colour:
-        raise UserError('--count and --colour go with --shards')
+    if args.count is not None or args.colour or args.png:
+        raise UserError('--count, --colour and --png go with --shards')
     return pack(args.data, args.out, args.side, selection=chosen)
 
 

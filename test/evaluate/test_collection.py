@@ -150,13 +150,28 @@ def test_a_run_that_was_killed_goes_on(one, bags, tmp_path):
     assert all(path.stat().st_mtime_ns == was for path, was in kept.items())
 
 
-def test_two_workers_of_dask_give_the_same_bytes(one, bags, tmp_path):
+def test_two_workers_of_dask_give_the_same_bytes_though_one_is_killed(one, bags, tmp_path):
+    """kill -9 of a worker once a stretch is done; Dask runs again what it had."""
     from distributed import LocalCluster
+
+    killed = []
+
+    def kill(nanny):
+        end = time.monotonic() + 60
+        while not killed and time.monotonic() < end:
+            if any((tmp_path / 'parts').glob('*.parquet')):
+                os.kill(nanny.process.process.pid, signal.SIGKILL)
+                killed.append(nanny)
+            time.sleep(0.01)
 
     with LocalCluster(
         n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, protocol='tcp'
     ) as running:
+        thread = threading.Thread(target=kill, args=(next(iter(running.workers.values())),))
+        thread.start()
         assert evaluate(bags, tmp_path, '--cluster', running.scheduler_address) == 0
+        thread.join()
+    assert killed
     assert content(tmp_path) == content(one)
 
 

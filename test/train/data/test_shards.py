@@ -40,9 +40,9 @@ def folder(tmp_path):
     return tmp_path / 'data'
 
 
-@pytest.fixture
-def shards(folder, tmp_path):
-    facts = pack_shards(folder, tmp_path / 'shards', 48, count=60, shard=40_000)
+@pytest.fixture(params=['npy', 'png'])
+def shards(folder, tmp_path, request):
+    facts = pack_shards(folder, tmp_path / 'shards', 48, count=60, shard=40_000, kind=request.param)
     assert facts['crops'] == 60 and facts['shards'] > 5
     return tmp_path / 'shards'
 
@@ -68,14 +68,16 @@ def test_other_readers_of_the_layout_read_them(shards):
     files = sorted(map(str, shards.glob('train-*.tar')))
     samples = list(webdataset.WebDataset(files, shardshuffle=False).decode('l8'))
     ours = load_shards(shards).train
+    kind = next(key for key in samples[0] if key.startswith('thermal.')).rpartition('.')[2]
     assert len(samples) == 60
     for sample, pair in zip(samples, ours, strict=True):
-        assert np.array_equal(np.asarray(sample['thermal.png']), pair.thermal)
-        assert np.array_equal(np.asarray(sample['visible.png']), pair.visible)
+        assert np.array_equal(np.asarray(sample[f'thermal.{kind}']), pair.thermal)
+        assert np.array_equal(np.asarray(sample[f'visible.{kind}']), pair.visible)
 
 
-def test_colour(folder, tmp_path):
-    pack_shards(folder, tmp_path / 'colour', 48, count=10, colour=True)
+@pytest.mark.parametrize('kind', ['npy', 'png'])
+def test_colour(folder, tmp_path, kind):
+    pack_shards(folder, tmp_path / 'colour', 48, count=10, colour=True, kind=kind)
     pair = load_folders(tmp_path / 'colour', colour=True).train[0]
     assert pair.visible.shape == (48, 48, 3)
     source = load_folders(folder, colour=True).train[0]
