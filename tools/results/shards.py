@@ -2,15 +2,15 @@
 
     python -m tools.results.shards --data DATA --scratch /tmp/shards --count 20000
 
-The same crops twice: as shards, and as a folder that is read into memory. Runs of both in turns;
-the time of a step is that between a short run and a long one.
+The same crops twice: as shards, and as a folder that is read into memory. Runs of both in turns, by
+their own clock, which begins when all is loaded.
 """
 
 import argparse
+import csv
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import cv2
@@ -19,7 +19,7 @@ import numpy as np
 from multimodal_fusion.host.progress import progress
 from multimodal_fusion.train.data.shards import load_shards, pack_shards
 
-SHORT, LONG = 20, 220  # steps
+STEPS = 300
 
 
 def explode(shards: Path, folder: Path) -> None:
@@ -34,22 +34,23 @@ def explode(shards: Path, folder: Path) -> None:
                 cv2.imwrite(str(path), image, [cv2.IMWRITE_PNG_COMPRESSION, 1])
 
 
-def run(data: Path, out: Path, steps: int, workers: int) -> tuple[float, float]:
-    """(seconds, peak MB) of a run."""
+def run(data: Path, out: Path) -> tuple[float, float]:
+    """(seconds a step, peak MB) of a run."""
     command = [
         sys.executable, '-m', 'multimodal_fusion', 'train', 'mmdrfuse_plus', '--data', str(data),
-        '--out', str(out), f'steps={steps}', 'evaluate_every=100000', 'mmdrfuse.patches=20000',
-        'mmdrfuse.validation_pairs=2', f'workers={workers}',
+        '--out', str(out), f'steps={STEPS}', 'evaluate_every=100000', 'mmdrfuse.patches=20000',
+        'mmdrfuse.validation_pairs=2',
     ]  # fmt: skip
     watched = (
         'import resource, subprocess, sys; code = subprocess.call(sys.argv[1:]); '
         'print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024); sys.exit(code)'
     )
-    start = time.monotonic()
     done = subprocess.run(
         [sys.executable, '-c', watched, *command], check=True, capture_output=True, text=True
     )
-    return time.monotonic() - start, float(done.stdout.split()[-1])
+    with (out / 'metrics.csv').open(newline='') as file:
+        last = list(csv.DictReader(file))[-1]
+    return float(last['seconds']) / int(last['step']), float(done.stdout.split()[-1])
 
 
 def main() -> None:
@@ -58,7 +59,6 @@ def main() -> None:
     parser.add_argument('--scratch', type=Path, required=True)
     parser.add_argument('--count', type=int, default=20000)
     parser.add_argument('--rounds', type=int, default=3)
-    parser.add_argument('--workers', type=int, default=0)
     args = parser.parse_args()
     shards, files = args.scratch / 'shards', args.scratch / 'files'
     if not shards.exists():
@@ -71,9 +71,8 @@ def main() -> None:
     for number in range(args.rounds):
         for name, data in (('shards', shards), ('memory', files)):
             out = args.scratch / f'run-{name}-{number}'
-            short, _ = run(data, Path(f'{out}-short'), SHORT, args.workers)
-            long, peak = run(data, out, LONG, args.workers)
-            found[name]['step s'].append((long - short) / (LONG - SHORT))
+            each, peak = run(data, out)
+            found[name]['step s'].append(each)
             found[name]['peak MB'].append(peak)
             print(name, found[name], file=sys.stderr)
     medians = {

@@ -66,9 +66,9 @@ def pack_shards(
     """Write crops of all training pairs; they take turns, each time at another place.
 
     side: of the crops, pixels; smaller images go in whole. count: of crops; by default as many as
-    the area of the images holds. shard: bytes of one, about. kind: ``npy``, which is read at once, or
-    ``png``, which takes half of the room and a millisecond a crop. Returns what was written. Raises
-    UserError.
+    the area of the images holds. shard: bytes of one, about. kind: ``npy``, which is read at once,
+    or ``png``, which takes half of the room and a millisecond a crop. Returns what was written.
+    Raises UserError.
     """
     data = load_folders(folder, colour=colour, selection=selection)
     random = np.random.default_rng(seed)
