@@ -50,8 +50,10 @@ class Bag:
     path: the bag's folder, or its .mcap or .db3 file; a remote one is MCAP (see `places`), of which
     only what is asked for is read. An MCAP file without its end (the recorder was killed, the disk
     was full) is read as far as it goes; ``warning`` says so. start: nanoseconds of recording.
+    indexed: whether a part of it can be read without what comes before.
     """
 
+    indexed = True
     topics: list[Topic]
     start: int
     duration: float
@@ -88,7 +90,7 @@ class Bag:
 
     def _recover(self, error: Exception) -> None:
         """Read MCAP files that rosbags refuses: without a profile, or cut off."""
-        self._files = self._mcap_files()
+        self._files, self.indexed = self._mcap_files(), False
         found: dict[str, Topic] = {}
         times: list[int] = []
         for topic, time, _ in self._salvage():
@@ -188,10 +190,10 @@ class Bag:
                 'save the rest'
             ) from error
 
-    def choose(self, rgb: str | None, thermal: str | None) -> BagTopics:
+    def choose(self, rgb: str | None, thermal: str | None, quiet: bool = False) -> BagTopics:
         """The two image topics: as named, or told by `bag_topics`, and said. Raises UserError."""
         chosen = choose(self.types, self._encodings(), rgb, thermal, self.path)
-        if rgb is None or thermal is None:
+        if not quiet and (rgb is None or thermal is None):
             print(f'{self.path}: rgb {chosen.rgb}, thermal {chosen.thermal}', file=sys.stderr)
         return chosen
 

@@ -158,20 +158,22 @@ class Offline:
         return pairs
 
 
-def patience(bag: Bag, topics: BagTopics, settings: Settings) -> float:
-    """Seconds that frames of a bag wait for a partner, so that none is given up."""
+def patience(bag: Bag, topics: BagTopics, settings: Settings, stop: int | None = None) -> float:
+    """Seconds that frames of a bag wait for a partner, so that none is given up. stop: as of
+    `lateness`."""
     sync = settings.sync
-    return max(sync.max_wait, lateness(bag, topics, settings) * 1e-9 + sync.slop + 1.0)
+    return max(sync.max_wait, lateness(bag, topics, settings, stop) * 1e-9 + sync.slop + 1.0)
 
 
-def lateness(bag: Bag, topics: BagTopics, settings: Settings) -> int:
-    """By how many nanoseconds of stamps one stream was recorded behind the other, at most."""
+def lateness(bag: Bag, topics: BagTopics, settings: Settings, stop: int | None = None) -> int:
+    """By how many nanoseconds of stamps one stream was recorded behind the other, at most. stop:
+    nanoseconds of recording up to which it is looked at; all by default."""
     other = {topics.rgb: topics.thermal, topics.thermal: topics.rgb}
     offset = {topics.rgb: 0, topics.thermal: round(settings.sync.thermal_time_offset * 1e9)}
     newest: dict[str, int] = {}
     most = 0
     try:
-        for topic, time, raw in bag.messages(tuple(other)):
+        for topic, time, raw in bag.messages(tuple(other), None, stop):
             try:
                 stamp = (header_stamp(raw) or time) + offset[topic]
             except (struct.error, IndexError):

@@ -207,5 +207,7 @@ def tell(failed: Sequence[str], surveys: Sequence[Survey]) -> None:
     for one in surveys:
         if one.reason:
             warn(f'left out: {one.reason}')
+        elif one.warning:
+            warn(one.warning)
     for sentence in failed:
         warn(f'not measured: {sentence}')

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from ...errors import UserError
-from ...io.bag import open_bag
+from ...io.bag import Bag
 from ...io.pixels import letterbox, luma, side_by_side
 from ...io.places import place
 from ...pipeline.offline import Offline, Step
@@ -117,10 +117,12 @@ def measure_stretch(stretch: Stretch, measuring: Measuring) -> Part:
     """Raises UserError where the bag can't be read any more."""
     clock = _Clock()
     rows = _Rows(measuring.columns())
-    facts: dict[str, Any] = {'pairs': 0, 'measured': 0, 'frames': Counter(), 'lost': Counter()}
-    worst: tuple[float, float, bytes] | None = None
+    facts: dict[str, Any] = {
+        'pairs': 0, 'measured': 0, 'unusable': 0, 'frames': Counter(), 'lost': Counter(),
+    }  # fmt: skip
+    worst: tuple[float, float, Sources] | None = None
     meter, cells = _meter(measuring, clock), set()
-    with open_bag(place(stretch.bag)) as bag:
+    with Bag(place(stretch.bag)) as bag:
         offline = Offline(
             bag, stretch.topics, measuring.settings, build(measuring.settings), stretch.wait,
             (stretch.read_from, stretch.stop),
@@ -165,12 +167,15 @@ def measure_stretch(stretch: Stretch, measuring: Measuring) -> Part:
                         facts['measured'] += 1
                         found = _badness(values, measuring.judged)
                         if found is not None and (worst is None or found > worst[0]):
-                            worst = found, since, _picture(meter, measuring, sources)
+                            worst = found, since, sources
                 except UserError as error:
                     row['reason'] = str(error)[:200]
-                    facts['lost']['pair not measured'] += 1
+                    facts['unusable'] += 1
     facts = {k: dict(sorted(v.items())) if isinstance(v, Counter) else v for k, v in facts.items()}
-    return Part(rows.table(), facts, clock.cost(facts), worst)
+    shown = None
+    if worst is not None:
+        shown = (*worst[:2], _picture(meter, measuring, worst[2]))
+    return Part(rows.table(), facts, clock.cost(facts), shown)
 
 
 def _measured(meter: _TimedMeter, sources: Sources, stem: str) -> dict[str, float | None]:

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass, replace
 
 from ...errors import UserError
-from ...io.bag import Bag, open_bag
+from ...io.bag import Bag
 from ...io.bag_topics import BagTopics
 from ...io.places import place
 from ...pipeline.offline import patience
@@ -20,6 +20,7 @@ from ...pipeline.settings import Settings
 
 FORGOTTEN = 10.0  # time constants after which what was is forgotten: within 5e-5
 SECOND = 1_000_000_000
+LOOKED_AT = 60.0  # seconds of a bag, by which it is told how late one stream was recorded
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,10 @@ def survey(bag: str, settings: Settings, length: float, every: float) -> Survey:
     length: seconds of a stretch. every: seconds between measured pairs, which no cut divides.
     """
     try:
-        with open_bag(place(bag)) as opened:
-            topics = opened.choose(None, None)
-            wait = patience(opened, topics, settings)
+        with Bag(place(bag)) as opened:
+            topics = opened.choose(None, None, quiet=True)
+            stop = opened.start + round(LOOKED_AT * SECOND)
+            wait = patience(opened, topics, settings, stop)
             found = cut(bag, opened, topics, settings, wait, length, every)
             return Survey(bag, found, opened.duration, opened.warning)
     except UserError as error:
@@ -81,8 +83,9 @@ def cut(
     memory = make_pairer(replace(sync, max_wait=wait)).memory
     early = max(memory, FORGOTTEN * settings.thermal.memory, 2 * settings.stall.freeze_after)
     whole = length if every <= 0 else math.ceil(length / every - 1e-9) * every
-    step = round(whole * SECOND)
     end = bag.start + round(bag.duration * SECOND) + 1
+    # A bag without an index is read from its beginning each time: it is one stretch.
+    step = round(whole * SECOND) if bag.indexed else end - bag.start
     starts = range(bag.start, end, step)
     return tuple(
         Stretch(

@@ -67,7 +67,7 @@ def summarise(archive: Archive, surveys: Sequence[Survey], stretches: Sequence[S
     does not grow with the collection but by a row a bag."""
     names = archive.measuring.columns()
     whole, bags, hours, lights = _Sum(), dict[str, _Sum](), dict[str, _Sum](), dict[str, _Sum]()
-    lost = Counter[str]()
+    lost, unusable = Counter[str](), 0
     strips: dict[str, list[list[int]]] = {}
     for stretch, table in zip(_done(archive, stretches), archive.tables(stretches), strict=True):
         columns = {
@@ -90,6 +90,7 @@ def summarise(archive: Archive, surveys: Sequence[Survey], stretches: Sequence[S
         facts = archive.facts(stretch)
         assert facts is not None
         lost.update(facts['facts']['lost'])
+        unusable += facts['facts']['unusable']
         frames = sum(facts['facts']['frames'].values())
         strips.setdefault(stretch.bag, []).append(
             [stretch.number, frames, sum(facts['facts']['lost'].values())]
@@ -101,6 +102,7 @@ def summarise(archive: Archive, surveys: Sequence[Survey], stretches: Sequence[S
         'hours': round(sum(s.duration for s in surveys) / 3600, 4),
         'stretches': len(stretches),
         'lost': dict(sorted(lost.items())),
+        'pairs_unusable': unusable,
         'all': whole.told(),
         'by_bag': {bag: one.told() for bag, one in sorted(bags.items())},
         'by_hour': {hour: one.told() for hour, one in sorted(hours.items())},

@@ -166,6 +166,7 @@ def test_the_command_and_a_run(folder, tmp_path, capsys):
     assert main(run) == 0
 
 
+@pytest.mark.slow
 def test_two_hosts_share_shards_under_torchrun(folder, tmp_path):
     """Two nodes of one process each, at 127.0.0.2 and 127.0.0.3: one run."""
     pack_shards(folder, tmp_path / 'shards', 64, count=40, shard=60_000)
