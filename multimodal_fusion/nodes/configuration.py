@@ -6,7 +6,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rcl_interfaces.msg import SetParametersResult
@@ -63,6 +63,11 @@ class Configuration:
                 raise Interrupted
         pipeline = loading.result()
         self.current = Setup(settings, pipeline, _receiver(settings, pipeline))
+
+    def begin_anew(self) -> None:
+        """Forget the frames that wait, and the counts of others: topics are opened again."""
+        setup = self.current
+        self.current = replace(setup, receiver=_receiver(setup.settings, setup.pipeline))
 
     def change(self, parameters: Iterable[Parameter]) -> SetParametersResult:
         """Check all changes together and apply them between two frames, or say why not."""

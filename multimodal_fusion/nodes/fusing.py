@@ -56,6 +56,7 @@ class Fusing:
 
     def __init__(self, node: Node, configuration: Configuration):
         self._node, self._configuration = node, configuration
+        configuration.begin_anew()
         self._before = _entities(node)
         self._frame_ids: dict[str, str] = {}  # the newest of each stream
         self._newest: dict[str, Frame] = {}

@@ -6,6 +6,7 @@ from lifecycle_msgs.srv import ChangeState, GetState
 
 from multimodal_fusion.io import messages
 
+from .faults import adds_up
 from .frames import START, scene
 from .harness import running, wait_for
 
@@ -81,6 +82,7 @@ def test_driven_by_a_manager_twice_around():
             wait_for(lambda: not ports(rig, space), 'topics to be closed')
             assert manager.activate()
             fuse_until_it_comes(rig, sent)
+            adds_up(node)  # of this activation alone
             assert manager.deactivate() and manager.cleanup()
             assert manager.state() == State.PRIMARY_STATE_UNCONFIGURED
         assert node.stop() == 0
