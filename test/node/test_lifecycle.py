@@ -82,6 +82,7 @@ def test_driven_by_a_manager_twice_around():
             wait_for(lambda: not ports(rig, space), 'topics to be closed')
             assert manager.activate()
             fuse_until_it_comes(rig, sent)
+            rig.statuses.clear()
             adds_up(node)  # of this activation alone
             assert manager.deactivate() and manager.cleanup()
             assert manager.state() == State.PRIMARY_STATE_UNCONFIGURED
