@@ -57,7 +57,9 @@ def fuse_until_it_comes(rig, sent):
 
 
 def ports(rig, namespace):
-    """Topics and services of the node, but for those that every managed node has."""
+    """Topics of the node, but for those that every managed node has."""
+    known = rig.get_node_names_and_namespaces
+    wait_for(lambda: ('fusion_node', namespace) in known(), 'the node in the graph')
     topics = {
         name for name, _ in rig.get_subscriber_names_and_types_by_node('fusion_node', namespace)
     }
