@@ -3,7 +3,7 @@
 Subscribes  range              sensor_msgs/Range          if registration.distance_from is range
             depth/image_raw    16UC1 (mm) or 32FC1 (m)    if it is depth
             depth/camera_info
-            /tf, /tf_static    if registration.pose_from is tf
+            /tf, /tf_static    if registration.file is empty
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class GeometryPorts:
             return ''
         kind = settings.distance_from
         told = [self._distance(kind)] if kind != 'parameter' else []
-        if settings.pose_from == 'tf':
+        if not settings.file:
             told.append(self._look_up())
         return '; '.join(filter(None, [registration.missing(), *told]))
 
@@ -119,9 +119,9 @@ class GeometryPorts:
                 import tf2_ros
             except ImportError:
                 return (
-                    'registration.pose_from is tf, and tf2_ros is not installed: install it '
-                    '(apt install ros-$ROS_DISTRO-tf2-ros-py), or set registration.pose_from to '
-                    'file'
+                    'registration.file is empty, so tf has to tell how the cameras stand, and '
+                    'tf2_ros is not installed: install ros-$ROS_DISTRO-tf2-ros-py from apt, or set '
+                    'registration.file'
                 )
             self._buffer = tf2_ros.Buffer()
             self._listener = tf2_ros.TransformListener(self._buffer, self._node)

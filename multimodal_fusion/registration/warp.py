@@ -16,7 +16,6 @@ from .plane import KnownRig, through_plane
 from .stored import Stored, check_matrix, grid
 
 MODES = ('none', 'resize', 'homography', 'calibrated')
-POSES = ('file', 'tf')
 DISTANCES = ('parameter', 'range', 'depth')
 _IDENTITY = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
 
@@ -37,14 +36,9 @@ class RegistrationSettings:
     )
     file: str = option(
         '',
-        'Of modes homography and calibrated: a file of "multimodal_fusion calibrate", for images '
-        'of any size that show the same. ~/save_registration writes it.',
-    )
-    pose_from: str = option(
-        'file',
-        'Of mode calibrated: how the cameras stand to each other, by the file, or by tf from the '
-        'frame_id of thermal to that of RGB.',
-        choices=POSES,
+        'Of mode homography: a file of "multimodal_fusion calibrate", for images of any size that '
+        'show the same; ~/save_registration writes it. Of mode calibrated: how the cameras stand '
+        'to each other; without it tf tells.',
     )
     distance: float = option(
         10.0,
@@ -113,13 +107,7 @@ class Registration:
     def of(cls, settings: RegistrationSettings, known: KnownRig | None = None) -> Registration:
         """known: of a registration before. Raises UserError."""
         known = known or KnownRig()
-        if settings.mode == 'calibrated' and settings.pose_from == 'file':
-            if not settings.file:
-                raise UserError(
-                    'registration.mode is calibrated, and nothing says how the cameras stand to '
-                    'each other: set registration.file ("multimodal_fusion calibrate --target KIND '
-                    '--square METRES --intrinsics" writes one), or registration.pose_from to tf'
-                )
+        if settings.mode == 'calibrated' and settings.file:
             stored = Stored.read(settings.file)
             if stored.pose is None:
                 raise UserError(
@@ -172,8 +160,8 @@ class Registration:
             return ''
         lenses = [n for n in ('rgb', 'thermal') if n not in self.known.lenses]
         lacks = [f'camera_info of {" and ".join(lenses)}'] if lenses else []
-        if self.settings.pose_from == 'tf' and self.known.pose is None:
-            lacks.append('the transform between the cameras')
+        if not self.settings.file and self.known.pose is None:
+            lacks.append('the transform between the cameras (tf, or registration.file)')
         if not lacks:
             return ''
         return (
@@ -184,10 +172,8 @@ class Registration:
     def _calibrated(self) -> np.ndarray:
         if sentence := self.missing():
             raise UserError(sentence)
-        pose = self.known.pose if self.settings.pose_from == 'tf' else None
-        if pose is None:
-            assert self.stored is not None and self.stored.pose is not None
-            pose = self.stored.pose
+        pose = self.stored.pose if self.stored is not None else self.known.pose
+        assert pose is not None
         lenses = self.known.lenses
         return through_plane(lenses['thermal'], lenses['rgb'], pose, self.distance())
 

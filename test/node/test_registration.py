@@ -143,5 +143,5 @@ def test_two_calibrated_cameras_and_a_range_finder(tmp_path):
         assert 'the plane is taken to be at registration.distance (60 m)' in node.log
         wait_for(lambda: shown(40, 3.0), 'the distance that is measured')
         wait_for(lambda: shown(26, 10.0), 'another one')
-        assert rig.set_parameter('registration.pose_from', 'tf') == (True, '')
+        assert rig.set_parameter('registration.file', '') == (True, '')
         wait_for(lambda: shown(0, 10.0) or 'tf2_ros is not installed' in node.log, 'a word on tf')
