@@ -340,7 +340,8 @@ class Pairer:
                 if not decided:
                     break
                 pairs.append(self._take(r, t))
-            elif over or _passed(rgb, thermal, t - skew, reach or self.slop + 1):
+            elif over or (rgb.newest is not None and rgb.newest >= t - skew):
+                # RGB has come by without it. While RGB is held up on its way, nothing is lost yet.
                 self._give_up('thermal', t)
             else:  # whatever the rhythm was: rates change
                 break

@@ -397,3 +397,22 @@ def test_a_rate_that_rises_costs_no_pair():
         made += pairer.push('thermal', round(time * MS), i)
         made += pairer.push('rgb', round((time + 0.4) * MS), i)
     assert [(p.rgb, p.thermal) for p in made] == [(i, i) for i in range(40)]
+
+
+@pytest.mark.parametrize('held', ['rgb', 'thermal'])
+@pytest.mark.parametrize('milliseconds', [20, 50, 100, 300, 1000])
+def test_a_stream_that_is_held_up_on_its_way_costs_no_pair(held, milliseconds):
+    """At 30 Hz, after twenty seconds without a hitch: late, and all at once."""
+    events = []
+    for i in range(1200):
+        for delay, name in ((3.0, 'rgb'), (0.0, 'thermal')):
+            arrival = i * 1000 / 30 + delay
+            if name == held and 20_000 <= arrival < 20_000 + milliseconds:
+                arrival = 20_000 + milliseconds + i * 1e-3
+            events.append((arrival, name, round(i * 1000 / 30 * MS)))
+    pairer, made = Pairer(), []
+    for _, name, stamp in sorted(events):
+        made += pairer.push(name, stamp, stamp)
+    assert len(made) >= 1199  # the last may still wait
+    assert all(pair.rgb == pair.thermal for pair in made)
+    assert not any(pairer.counters.unpaired.values()) and not any(pairer.counters.waited.values())
