@@ -160,7 +160,7 @@ class Registration:
             return ''
         lenses = [n for n in ('rgb', 'thermal') if n not in self.known.lenses]
         lacks = [f'camera_info of {" and ".join(lenses)}'] if lenses else []
-        if not self.settings.file and self.known.pose is None:
+        if self.stored is None and self.known.pose is None:
             lacks.append('the transform between the cameras (tf, or registration.file)')
         if not lacks:
             return ''

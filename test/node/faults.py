@@ -30,6 +30,7 @@ class Cameras:
         self.fields: dict[str, dict] = {}
         self.still: set[str] = set()
         self._done = threading.Event()
+        self.lock = threading.Lock()  # held while a publisher is used or destroyed
         self._scenes = scenes or [scene(i) for i in range(30)]
         self._threads = [threading.Thread(target=self._run, args=(n,)) for n in self.rates]
         for thread in self._threads:
@@ -51,8 +52,9 @@ class Cameras:
         moment = int(now * 30 // 10**9) % 30
         pixels = self._scenes[moment][name == 'thermal']
         pixels = self.pixels.get(name, lambda p, n: p)(pixels, number)
-        if pixels is not None and name in self.rig.outputs:
-            self.rig.send(name, pixels, max(stamp, 0), **self.fields.get(name, {}))
+        with self.lock:
+            if pixels is not None and name in self.rig.outputs:
+                self.rig.send(name, pixels, max(stamp, 0), **self.fields.get(name, {}))
 
     def stop(self):
         self._done.set()

@@ -37,7 +37,8 @@ def until(node, name, more=3):
 def test_a_driver_killed_and_started_again(name):
     with under_fault() as (node, cameras):
         cameras.still.add(name)
-        node.rig.destroy_publisher(node.rig.outputs.pop(name))
+        with cameras.lock:
+            node.rig.destroy_publisher(node.rig.outputs.pop(name))
         node.wait_for_log(f'{name} is silent')
         publisher(node.rig, name)
 
@@ -103,13 +104,15 @@ def test_qos_that_does_not_fit_on_the_way_in_and_out():
     def listen(rig):
         rig.create_subscription(Image, 'fused/image_raw', rig.fused.append, qos('best_effort', 50))
 
-    with under_fault(parameters, prepare=listen, listen=False) as (node, _):
+    with under_fault(parameters, prepare=listen, listen=False) as (node, cameras):
         rig = node.rig
         rig.create_subscription(Image, 'fused/image_raw', lambda m: None, qos('reliable', 5))
         node.wait_for_log('a subscriber of')
-        publisher(rig, 'thermal', 'best_effort')
+        with cameras.lock:
+            publisher(rig, 'thermal', 'best_effort')
         node.wait_for_log('set qos.reliability to best_effort, or change the publisher')
-        publisher(rig, 'thermal', 'reliable')
+        with cameras.lock:
+            publisher(rig, 'thermal', 'reliable')
 
 
 def test_simulated_time_that_is_paused_and_loops():

@@ -61,8 +61,9 @@ class Soak:
 
     def restarted(self):
         name = self.stream()
-        self.rig.destroy_publisher(self.rig.outputs.pop(name))
         self.cameras.still.add(name)
+        with self.cameras.lock:
+            self.rig.destroy_publisher(self.rig.outputs.pop(name))
         return lambda: publisher(self.rig, name)
 
     def frozen(self):
