@@ -245,6 +245,12 @@ def test_a_folder_of_another_run_is_left_alone(one, bags, capsys):
     assert content(one) == before
 
 
+def test_topics_are_chosen_by_name(bags, tmp_path):
+    names = ('--rgb-topic', '/a/left', '--thermal-topic', '/b/right', '--jobs', '1')
+    assert evaluate(bags / 'foreign', tmp_path, *names) == 0
+    assert content(tmp_path)[0]['all']['pairs'] > 20
+
+
 def test_bags_and_bag_are_not_given_together(bags, tmp_path, capsys):
     with pytest.raises(SystemExit):
         evaluate(bags, tmp_path, '--bag', str(bags / 'jump'))

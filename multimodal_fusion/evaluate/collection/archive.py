@@ -77,7 +77,10 @@ class Archive:
     def survey(self, bags: Sequence[str], executor: Callable[[], Any]) -> list[Survey]:
         """Look at every bag that was not looked at yet, and keep what was found."""
         new = [bag for bag in bags if bag not in self._surveys]
-        common = self.measuring.settings, self.length, self.measuring.every
+        measuring = self.measuring
+        common = (
+            measuring.settings, self.length, measuring.every, measuring.rgb, measuring.thermal,
+        )  # fmt: skip
         try:
             for bag, found in progress(run_all(executor, survey, new, *common), len(new), 'bags'):
                 self._surveys[bag] = found
@@ -191,6 +194,7 @@ def _fingerprint(measuring: Measuring, length: float) -> str:
         'settings': measuring.settings.flat(),
         'every': measuring.every,
         'stretch': length,
+        'topics': [measuring.rgb, measuring.thermal],
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 

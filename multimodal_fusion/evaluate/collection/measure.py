@@ -46,12 +46,15 @@ bag began. stamp: nanoseconds, of RGB. thermal_p1, thermal_p99: percentiles of t
 @dataclass(frozen=True)
 class Measuring:
     """What is measured of every stretch. Picklable. every: seconds between pairs whose metrics are
-    taken. judged: MODEL:METRIC by which the worst pair of a stretch is told; empty for none."""
+    taken. rgb, thermal: topics, where they are named. judged: MODEL:METRIC by which the worst pair
+    of a stretch is told; empty for none."""
 
     plan: Plan
     settings: Settings
     every: float
     judged: str
+    rgb: str | None = None
+    thermal: str | None = None
 
     def columns(self) -> list[str]:
         plan = self.plan

@@ -58,7 +58,8 @@ def evaluate_collection(
     plan = plan_of(replace(job, cache=None), settings)
     own = next((c for c in plan.contenders if not c.baseline), plan.contenders[0])
     judged = f'{own.name}:{plan.metrics[0]}' if plan.metrics else ''
-    measuring = Measuring(plan, settings, EVERY if job.every is None else job.every, judged)
+    every = EVERY if job.every is None else job.every
+    measuring = Measuring(plan, settings, every, judged, job.rgb_topic, job.thermal_topic)
     archive = Archive(out, measuring, length)
     surveys = archive.survey(bags, executor)
     stretches = (choice or Choice()).of([s for one in surveys for s in one.stretches])

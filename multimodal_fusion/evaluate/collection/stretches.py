@@ -54,14 +54,22 @@ class Survey:
     reason: str = ''
 
 
-def survey(bag: str, settings: Settings, length: float, every: float) -> Survey:
+def survey(
+    bag: str,
+    settings: Settings,
+    length: float,
+    every: float,
+    rgb: str | None = None,
+    thermal: str | None = None,
+) -> Survey:
     """Choose topics and cut a bag; one that can't be used is left out with the reason.
 
-    length: seconds of a stretch. every: seconds between measured pairs, which no cut divides.
+    length: seconds of a stretch. every: seconds between measured pairs, which no cut divides. rgb,
+    thermal: topics, where their names do not tell.
     """
     try:
         with Bag(place(bag)) as opened:
-            topics = opened.choose(None, None, quiet=True)
+            topics = opened.choose(rgb, thermal, quiet=True)
             stop = opened.start + round(LOOKED_AT * SECOND)
             wait = patience(opened, topics, settings, stop)
             found = cut(bag, opened, topics, settings, wait, length, every)
