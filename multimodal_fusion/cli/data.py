@@ -5,8 +5,12 @@ import json
 from pathlib import Path
 
 from ..errors import UserError
+from ..evaluate.collection.stretches import EVERY, Cutting
+from ..evaluate.collection.tasks import Collection
 from ..host.share import share_file
+from ..io.datasets import find_pairs
 from ..io.stems import Selection
+from ..pipeline.preparation import Preparation
 from ..train import require_extra
 from . import options
 
@@ -43,8 +47,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     preview.add_argument('--config', type=Path, help='default: config/train/mobilefuse.yaml')
     preview.add_argument('--rows', type=int, default=12, help='pairs on the sheet (default: 12)')
     annotate = parts.add_parser('annotate', help='one JSON line a pair: what is wrong with it')
-    annotate.add_argument('--data', type=Path, required=True, help='a folder of pairs')
-    annotate.add_argument('--out', type=Path, required=True, help='the file, .jsonl')
+    data = annotate.add_mutually_exclusive_group(required=True)
+    data.add_argument('--data', type=Path, help='a folder of pairs')
+    options.add_bags(data)
+    options.add_sets(data)
+    annotate.add_argument(
+        '--out', type=Path, required=True, help='the file, .jsonl; of --bags and --sets a folder'
+    )
     annotate.add_argument(
         '--captioner',
         type=Path,
@@ -52,6 +61,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='folder of a vision-language model for transformers, such as Qwen2-VL, that is asked '
         '(default: simple measures)',
     )
+    annotate.add_argument(
+        '--every',
+        type=float,
+        default=EVERY,
+        help=f'of bags: seconds between pairs (default: {EVERY:g})',
+    )
+    options.add_jobs(annotate)
+    options.add_collection(annotate)
+    options.add_pipeline(annotate)
+    options.add_bag(annotate)
     embed = parts.add_parser('embed', help='the words of the text prior as vectors, for training')
     embed.add_argument('--out', type=Path, required=True, help='the file, .npz')
     embed.add_argument(
@@ -109,31 +128,21 @@ def _preview(args: argparse.Namespace) -> dict:
 
 
 def _annotate(args: argparse.Namespace) -> dict:
-    from ..host.progress import progress
-    from ..io.datasets import find_pairs, usable
-    from ..io.image_files import read_thermal, read_visible
-    from ..io.whole_files import whole_file
-    from ..pipeline.preparation import Preparation
-    from ..train.data.captions import Captioner, named
-    from ..train.data.text import Annotation, analyse
+    from ..train.data.annotate import annotate_collection, annotate_folder
 
+    if args.data is None:
+        if args.stems or args.without:
+            raise UserError('--stems and --without are of one folder of pairs: give --data')
+        cutting = Cutting(
+            options.settings(args), args.stretch, args.every, args.rgb_topic, args.thermal_topic
+        )
+        return annotate_collection(
+            Collection.find(args.bags, args.sets), args.out, cutting, options.executor(args),
+            options.choice(args), args.captioner,
+        )  # fmt: skip
     pairs = Selection.read(args.stems, args.without).choose(find_pairs(args.data).pairs, args.data)
-
-    captioner = Captioner(args.captioner) if args.captioner else None
-
-    def line(files) -> Annotation:
-        visible, counts = read_visible(files.visible), read_thermal(files.thermal)
-        thermal = Preparation().still(counts, visible.shape[:2])
-        if captioner is None:
-            return Annotation.of(files.stem, analyse(visible, thermal))
-        caption = captioner(visible, thermal)
-        return Annotation(files.stem, caption, tuple(named(caption)))
-
-    lines = usable(progress(pairs, unit='pairs'), line, args.data)
-    with whole_file(args.out) as temporary:
-        temporary.write_text(''.join(f'{one.line()}\n' for one in lines))
-    spoilt = sum(bool(one.found) for one in lines)
-    return {'file': str(args.out), 'pairs': len(lines), 'with faults': spoilt}
+    preparation = Preparation.of(options.settings(args, pairs[0].thermal))
+    return annotate_folder(pairs, args.data, args.out, preparation, args.captioner)
 
 
 def _embed(args: argparse.Namespace) -> dict:

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import shlex
 import sys
 from dataclasses import replace
@@ -11,13 +10,12 @@ from pathlib import Path
 from ..errors import UserError
 from ..evaluate.average_precision import AT
 from ..evaluate.cache import Cache
-from ..evaluate.collection.archive import Choice
-from ..evaluate.collection.run import LENGTH, evaluate_collection
+from ..evaluate.collection.run import evaluate_collection
+from ..evaluate.collection.tasks import Collection
 from ..evaluate.metrics import DEFINITIONS
 from ..evaluate.run import BoxJob, Job, MaskJob, evaluate
 from ..evaluate.sheet import SheetRow
 from ..evaluate.summary import PROTOCOLS
-from ..io.places import expand
 from ..io.whole_files import make_folder
 from . import options
 
@@ -32,7 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     data = parser.add_mutually_exclusive_group(required=True)
     data.add_argument('--data', type=Path, help='folder of a data set, such as DATA/vis, DATA/ir')
     data.add_argument('--bag', type=Path, help='rosbag2: folder, .mcap or .db3')
-    options.add_bags(data, jobs=False)
+    options.add_bags(data)
+    options.add_sets(data)
     options.add_stems(parser)
     parser.add_argument('--out', '-o', type=Path, required=True, help='folder for the report')
     parser.add_argument('--models', default='default', help='names or .onnx paths, by comma')
@@ -57,21 +56,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='also sheet.jpg: these images, by comma, of every method; STEM:X:Y shows what is '
         'around a place at full size',
     )
-    parser.add_argument('--jobs', type=int, default=os.cpu_count() or 1, help='processes')
+    options.add_jobs(parser)
     parser.add_argument(
         '--every',
         type=float,
         help='of a bag: seconds between measured pairs (default: 1, more for over 5 minutes)',
     )
-    many = parser.add_argument_group('collections (--bags; needs pyarrow)')
-    options.add_workers(many)
-    many.add_argument(
-        '--stretch', type=float, default=LENGTH, metavar='SECONDS',
-        help=f'bags are cut into these (default: {LENGTH:g})',
-    )  # fmt: skip
-    many.add_argument('--limit', type=int, help='this many stretches at most')
-    many.add_argument('--sample', type=float, default=1.0, help='a share of the stretches, 0 to 1')
-    many.add_argument('--seed', type=int, default=0, help='of --sample (default: 0)')
+    options.add_collection(parser)
     boxes = parser.add_argument_group('detection (needs pycocotools)')
     boxes.add_argument(
         '--detector',
@@ -137,21 +128,24 @@ def _job(args: argparse.Namespace) -> Job:
 def _collection(args: argparse.Namespace) -> int:
     for option in ('stems', 'without', 'fused', 'sheet', 'labels', 'masks'):
         if getattr(args, option):
-            raise UserError(f'--{option} is of folders of pairs; leave it out with --bags')
-    if not 0 < args.sample <= 1 or (args.limit is not None and args.limit < 1):
-        raise UserError('--sample is a share over 0 and up to 1, --limit at least 1')
-    choice = Choice(args.sample, args.seed, args.limit)
+            raise UserError(f'--{option} is of one folder of pairs: give it with --data')
     found = evaluate_collection(
-        _job(args), expand(args.bags), args.out, options.executor(args), args.stretch, choice
+        _job(args),
+        Collection.find(args.bags, args.sets),
+        args.out,
+        options.executor(args),
+        args.stretch,
+        options.choice(args),
     )
-    whole = found.results['all']
+    whole, kind = found.results['all'], found.results['of']
     if args.json:
         print(json.dumps(found.results, indent=2))
     else:
         print(
-            f'{found.results["bags"]} bags, {found.results["hours"]:.2f} hours: {whole["pairs"]} '
-            f'pairs, {whole["measured"]} measured, {whole["lost"]} frames lost; '
-            f'{len(found.results["left_out"])} bags left out'
+            f'{found.results[f"{kind}s"]} {kind.replace("_", " ")}s, '
+            f'{found.results["hours"]:.2f} hours: '
+            f'{whole["pairs"]} pairs, {whole["measured"]} measured, {whole["lost"]} frames lost; '
+            f'{len(found.results["left_out"])} left out'
         )
         for name, value in found.cost.items():
             print(f'  {name}: {value}')
@@ -172,7 +166,7 @@ def run(args: argparse.Namespace) -> int:
     if (args.segmenter is None) != (args.masks is None):
         raise UserError('--segmenter and --masks go together, with --data')
     masks = MaskJob(args.segmenter, args.masks) if args.segmenter else None
-    if args.bags:
+    if args.bags or args.sets:
         return _collection(args)
     sheet = [SheetRow.parse(text) for text in args.sheet.split(',')] if args.sheet else []
     make_folder(args.out)  # before any work: it may not be writable

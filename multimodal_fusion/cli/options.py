@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from ..evaluate.collection.stretches import LENGTH
+from ..evaluate.collection.tasks import Choice
 from ..host.progress import warn
 from ..host.workers import cluster, local
 from ..io.text_files import parse_yaml
@@ -81,22 +83,49 @@ def add_bag(parser: argparse.ArgumentParser) -> None:
     add_parameters(parser, 'sync.slop', 'sync.thermal_time_offset')
 
 
-def add_bags(parser: argparse._ActionsContainer, jobs: bool = True) -> None:
-    """Many bags, and what works on them; see `executor`."""
+def add_bags(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         '--bags', metavar='PATTERN',
         help='many: a pattern ("flights/**/*.mcap", s3://...), a folder, or a file of names',
     )  # fmt: skip
-    if jobs:
-        add_workers(parser)
-        parser.add_argument('--jobs', type=int, default=os.cpu_count() or 1, help='processes')
+
+
+def add_sets(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        '--sets', metavar='PATTERN',
+        help='many folders as of --data: a pattern ("share/*", s3://...), a folder of them, or a '
+        'file of names',
+    )  # fmt: skip
 
 
 def add_workers(parser: argparse._ActionsContainer) -> None:
+    """What works on a collection; see `executor`."""
     parser.add_argument(
         '--cluster', metavar='tcp://HOST:PORT',
-        help="with --bags: Dask's scheduler; else processes of this machine, see --jobs",
+        help="of a collection: Dask's scheduler; else processes of this machine, see --jobs",
     )  # fmt: skip
+
+
+def add_jobs(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument('--jobs', type=int, default=os.cpu_count() or 1, help='processes')
+
+
+def add_collection(parser: argparse.ArgumentParser) -> None:
+    """How a collection is cut, and which parts of it are worked on; see `collection`."""
+    many = parser.add_argument_group('collections (--bags, --sets)')
+    add_workers(many)
+    many.add_argument(
+        '--stretch', type=float, default=LENGTH, metavar='SECONDS',
+        help=f'bags are cut into these (default: {LENGTH:g})',
+    )  # fmt: skip
+    many.add_argument('--limit', type=int, help='this many stretches at most')
+    many.add_argument('--sample', type=float, default=1.0, help='a share of the stretches, 0 to 1')
+    many.add_argument('--seed', type=int, default=0, help='of --sample (default: 0)')
+
+
+def choice(args: argparse.Namespace) -> Choice:
+    """Raises UserError."""
+    return Choice(args.sample, args.seed, args.limit)
 
 
 def executor(args: argparse.Namespace) -> Callable[[], Any]:

@@ -27,6 +27,8 @@ EXAMPLE = 'python -m multimodal_fusion replay flight1 -o flight1_fused --model l
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('bag', nargs='?', type=Path, help='rosbag2: folder, .mcap or .db3')
     options.add_bags(parser)
+    options.add_workers(parser)
+    options.add_jobs(parser)
     parser.add_argument(
         '-o', '--output', type=Path, required=True,
         help='folder of the new bag; with --bags, of one folder for each',

@@ -1,10 +1,12 @@
 """rosbag2 files (MCAP or sqlite3) without ROS: what is in them, and messages in and out."""
 
 import itertools
+import shutil
 import struct
 import sys
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,8 @@ from typing import Any
 from ..errors import BadImage, UserError, told
 from . import mcap_files
 from .bag_topics import IMAGE_TYPES, BagTopics, choose
-from .places import reaching, remote
+from .places import BLOCK, reaching, remote
+from .whole_files import room_for
 
 INFO_TYPE = 'sensor_msgs/msg/CameraInfo'
 _LOOKED_AT = 2000  # image messages at most, to see which encoding each topic has
@@ -47,10 +50,10 @@ class Topic:
 class Bag:
     """A bag opened for reading. Raises UserError if it is none.
 
-    path: the bag's folder, or its .mcap or .db3 file; a remote one is MCAP (see `places`), of which
-    only what is asked for is read. An MCAP file without its end (the recorder was killed, the disk
-    was full) is read as far as it goes; ``warning`` says so. start: nanoseconds of recording.
-    indexed: whether a part of it can be read without what comes before.
+    path: the bag's folder, or its .mcap or .db3 file; of a remote one (see `places`) only what is
+    asked for is read, by the index of MCAP; without one it is fetched whole. An MCAP file without
+    its end (the recorder was killed, the disk was full) is read as far as it goes; ``warning`` says
+    so. start: nanoseconds of recording. indexed: whether a part of it can be read alone.
     """
 
     indexed = True
@@ -60,33 +63,37 @@ class Bag:
     count: int
 
     def __init__(self, path: Path):
-        rosbag2, _ = rosbags()
-        with reaching(path) if remote(path) else nullcontext():
+        rosbags()
+        with reaching(path):
             if not path.exists():
                 raise UserError(f'the bag {path} does not exist')
         self.path, self.warning = path, ''
+        self._at = path  # where it is read
         self._files: list[Path] = []  # read without rosbags
-        self._reader = None
-        if remote(path):
-            with reaching(path):
-                self._index()
-            self.types = {topic.name: topic.type for topic in self.topics}
-            return
+        self._reader: Any = None
+        self._scratch: tempfile.TemporaryDirectory | None = None
+        if not (remote(path) and self._index()):
+            self._open()
+        self.types = {topic.name: topic.type for topic in self.topics}
+
+    def _open(self) -> None:
+        rosbag2, _ = rosbags()
+        if remote(self.path):
+            self._fetch()
         try:
             for file in self._mcap_files():
                 mcap_files.check(file)
-            self._reader = rosbag2.Reader(path)
-            self._reader.open()
+            reader = rosbag2.Reader(self._at)
+            reader.open()
             self.topics = [
                 Topic(c.topic, c.msgtype, c.msgdef.data, c.digest, c.ext.offered_qos_profiles)
-                for c in self._reader.connections
+                for c in reader.connections
             ]
-            self.start, self.duration = self._reader.start_time, self._reader.duration * 1e-9
-            self.count = self._reader.message_count
+            self.start, self.duration = reader.start_time, reader.duration * 1e-9
+            self.count = reader.message_count
+            self._reader = reader
         except Exception as error:  # rosbags raises its own and the storage's exceptions
-            self._reader = None
             self._recover(error)
-        self.types = {topic.name: topic.type for topic in self.topics}
 
     def _recover(self, error: Exception) -> None:
         """Read MCAP files that rosbags refuses: without a profile, or cut off."""
@@ -108,20 +115,19 @@ class Bag:
                 'that can be read are used'
             )
 
-    def _index(self) -> None:
-        """Know remote MCAP files by their index."""
-        self._files = self._mcap_files()
-        if not self._files:
-            raise UserError(f'{self.path} holds no .mcap; a remote bag of another kind is not read')
+    def _index(self) -> bool:
+        """Know remote MCAP files by their index. False where there is none."""
         found: dict[str, Topic] = {}
         spans, self.count = [], 0
-        for file in self._files:
+        with reaching(self.path):
+            self._files = self._mcap_files()
             try:
-                summary = mcap_files.check(file)
+                summaries = [mcap_files.check(file) for file in self._files]
             except ValueError as error:
-                raise UserError(
-                    f'{file} cannot be read by its index: {error}; fetch it and give the local file'
-                ) from error
+                if isinstance(error, UserError):
+                    raise
+                return False
+        for summary in summaries:
             for channel in summary.channels.values():
                 schema = summary.schemas.get(channel.schema_id)
                 found.setdefault(channel.topic, _topic(schema, channel))
@@ -131,14 +137,31 @@ class Bag:
                     summary.statistics.message_start_time, summary.statistics.message_end_time
                 ]  # fmt: skip
         if not spans:
-            raise UserError(f'{self.path} holds no messages')
+            return False
         self.topics, self.start = list(found.values()), min(spans)
         self.duration = (max(spans) - min(spans)) * 1e-9
+        return True
+
+    def _fetch(self) -> None:
+        """Copy a remote bag into a folder that goes with this object."""
+        self.indexed = False  # each look at a part of it would fetch it again
+        self._scratch = tempfile.TemporaryDirectory(prefix='bag-')
+        self._at = Path(self._scratch.name) / self.path.name
+        with reaching(self.path):
+            if self.path.is_dir():
+                copies = {f: self._at / f.name for f in self.path.iterdir() if f.is_file()}
+                self._at.mkdir()
+            else:
+                copies = {self.path: self._at}
+            room_for(Path(self._scratch.name), sum(file.stat().st_size for file in copies))
+            for file, copy in copies.items():
+                with file.open('rb') as source, copy.open('wb') as target:
+                    shutil.copyfileobj(source, target, BLOCK)
 
     def _mcap_files(self) -> list[Path]:
-        files = [self.path]
-        if self.path.suffix != '.mcap' and self.path.is_dir():
-            files = sorted(self.path.glob('*.mcap'))
+        files = [self._at]
+        if self._at.suffix != '.mcap' and self._at.is_dir():
+            files = sorted(self._at.glob('*.mcap'))
         return [
             file for file in files if file.suffix == '.mcap' and (remote(file) or file.is_file())
         ]
@@ -160,6 +183,8 @@ class Bag:
     def __exit__(self, *_) -> None:
         if self._reader is not None:
             self._reader.close()
+        if self._scratch is not None:
+            self._scratch.cleanup()
 
     def messages(
         self,

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from ..errors import BadImage, UserError
 from .image_files import IMAGE_SUFFIXES
+from .places import matching, patterns, place, reaching
 
 
 @dataclass(frozen=True)
@@ -66,19 +67,58 @@ class PairSet:
 
 def find_pairs(data: Path) -> PairSet:
     """The pairs of a data set in a known layout. Raises UserError that says what is there."""
-    if not data.is_dir():
-        raise UserError(f'the data folder {data} does not exist or is not a folder')
+    with reaching(data):
+        if not data.is_dir():
+            raise UserError(f'the data folder {data} does not exist or is not a folder')
+        if found := layout_of(data):
+            layout, visible, thermal = found
+            pairs, alone = match_by_stem(visible, thermal)
+            return PairSet(layout.name, pairs, alone)
+        held = ', '.join(sorted(path.name for path in data.iterdir() if path.is_dir()))
+    known = ', '.join(dict.fromkeys(f'{x.visible} + {x.thermal}' for x in LAYOUTS))
+    raise UserError(
+        f'{data} holds {held or "no folder"}; expected one folder of visible and one of thermal '
+        f'images, named as in {known}'
+    )
+
+
+def layout_of(data: Path) -> tuple[Layout, Path, Path] | None:
+    """The layout of a folder, with its two folders of images; None for another folder."""
     for layout in LAYOUTS:
         visible, thermal = (below(data, path) for path in (layout.visible, layout.thermal))
         if visible and thermal:
-            pairs, alone = match_by_stem(visible, thermal)
-            return PairSet(layout.name, pairs, alone)
-    found = ', '.join(sorted(path.name for path in data.iterdir() if path.is_dir())) or 'no folder'
-    known = ', '.join(dict.fromkeys(f'{x.visible} + {x.thermal}' for x in LAYOUTS))
-    raise UserError(
-        f'{data} holds {found}; expected one folder of visible and one of thermal images, named as '
-        f'in {known}'
-    )
+            return layout, visible, thermal
+    return None
+
+
+def find_sets(text: str) -> list[str]:
+    """The data sets of a pattern (``share/*``), below a folder, or that a text file names, a line
+    each; here or remote (see `places`); sorted, each once. Raises UserError where there are
+    none."""
+    found: set[str] = set()
+    for pattern in patterns(text):
+        names = matching(pattern)
+        for name in names:
+            with reaching(name):
+                below = _sets_below(place(name.rstrip('/')))
+            # What is named itself and is none is told when it is read.
+            found |= set(below or ([name] if names == [pattern] else []))
+    if not found:
+        raise UserError(
+            f'{text} gives no data set: give a pattern in quotes ("share/*"), a folder of data '
+            'sets, or a text file with one a line'
+        )
+    return sorted(found)
+
+
+def _sets_below(folder: Path, deep: int = 3) -> list[str]:
+    """The folder itself where it is a data set, else those in it. deep: levels."""
+    if not folder.is_dir():
+        return []
+    if layout_of(folder):
+        return [str(folder)]
+    inside = [f for f in folder.iterdir() if deep and not f.name.startswith('.')]
+    return [name for f in inside for name in _sets_below(f, deep - 1)]
 
 
 def below(folder: Path, path: str) -> Path | None:
@@ -98,10 +138,8 @@ def images_in(folder: Path) -> dict[str, Path]:
     """The image files of a folder by stem, sorted. Raises UserError if there are none."""
     if not folder.is_dir():
         raise UserError(f'{folder} is not a folder')
-    try:
+    with reaching(folder):
         entries = sorted(folder.iterdir())
-    except OSError as error:
-        raise UserError(f'{folder} cannot be read: {error.strerror}') from error
     found: dict[str, Path] = {}
     for path in entries:
         if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith('.'):

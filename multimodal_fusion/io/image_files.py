@@ -12,6 +12,7 @@ from ..errors import BadImage, UserError
 from .image_codec import MAX_PIXELS, decode
 from .orientation import orientation, upright
 from .pixels import luma
+from .places import reaching, remote
 from .radiometric import Radiometric, photo_of, radiometric
 from .whole_files import whole_file
 
@@ -81,7 +82,10 @@ def _counts(path: Path, pixels: np.ndarray) -> np.ndarray:
 
 
 def _content(path: Path) -> np.ndarray:
-    """uint8 (N,). Raises BadImage."""
+    """uint8 (N,). Raises BadImage, and Unreachable for a remote one."""
+    if remote(path):
+        with reaching(path):
+            return np.frombuffer(path.read_bytes(), np.uint8)
     if path.exists() and not path.is_file():
         raise BadImage('encoding', f'{path} is no regular file; give an image')
     try:

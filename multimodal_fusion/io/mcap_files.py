@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from contextlib import nullcontext
 from pathlib import Path
 from typing import IO, Any
 
@@ -54,6 +53,8 @@ def check(path: Path) -> Any:
         except UserError:
             raise
         except Exception as error:  # mcap and struct raise whatever the damage leads them into
+            if remote(path) and isinstance(error, OSError):
+                raise
             raise ValueError(f'its index is damaged: {told(error)}') from error
 
 
@@ -102,7 +103,7 @@ def messages(
 
     Raises UserError for a file that holds something else than ROS 2 messages.
     """
-    with reaching(path) if remote(path) else nullcontext():
+    with reaching(path):
         found = _whole(path, topics, start, stop) if is_whole(path) else _beginning(path)
         for schema, channel, message in found:
             if channel.message_encoding not in ('cdr', ''):

@@ -20,6 +20,10 @@ BAG_SUFFIXES = ('.mcap', '.db3')
 BLOCK = 2**20  # bytes that a remote file is read by, so that an index does not fetch what it skips
 
 
+class Unreachable(UserError):  # noqa: N818 (as BadImage)
+    """A place that can't be reached now: trying again may help."""
+
+
 def remote(text: str | Path) -> bool:
     return '://' in str(text)
 
@@ -42,22 +46,25 @@ def place(text: str) -> Any:
 
 @contextmanager
 def reaching(text: Any) -> Iterator[None]:
-    """Whatever goes wrong on the way to a remote place is one sentence: raises UserError."""
+    """Whatever goes wrong on the way to a place is one sentence: raises Unreachable."""
     try:
         yield
     except (UserError, GeneratorExit):
         raise
     except FileNotFoundError as error:
-        raise UserError(f'{text} is not there (any more)') from error
+        raise Unreachable(f'{text} is not there (any more)') from error
     except PermissionError as error:
-        raise UserError(
-            f'no access to {text} ({told(error)}): give credentials as its protocol wants them '
-            '(AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of s3)'
+        hint = (
+            ': give credentials as its protocol wants them (AWS_ACCESS_KEY_ID and '
+            'AWS_SECRET_ACCESS_KEY of s3)'
+        )
+        raise Unreachable(
+            f'no access to {text} ({told(error)}){hint if remote(text) else ""}'
         ) from error
     except ImportError as error:
-        raise UserError(f'{text}: its protocol needs a package: {told(error)}') from error
+        raise Unreachable(f'{text}: its protocol needs a package: {told(error)}') from error
     except Exception as error:  # each protocol has its own; they have tried again themselves
-        raise UserError(f'{text} cannot be reached: {told(error)}') from error
+        raise Unreachable(f'{text} cannot be reached: {told(error)}') from error
 
 
 def read_at(path: Any) -> Any:
@@ -68,60 +75,59 @@ def read_at(path: Any) -> Any:
 def expand(text: str) -> list[str]:
     """The bags of a pattern (``flights/**/*.mcap``), of a folder of bags, or of a text file that
     names them, a line each; sorted, each once. Raises UserError where there are none."""
-    listed = not remote(text) and Path(text).is_file() and Path(text).suffix not in BAG_SUFFIXES
-    if listed:
-        lines = read_text(Path(text), 'the list of bags').splitlines()
-        patterns = [s for line in lines if (s := line.strip()) and not s.startswith('#')]
-    else:
-        patterns = [text]
-    found = {bag for pattern in patterns for bag in _matching(pattern)}
+    found = {bag for pattern in patterns(text, BAG_SUFFIXES) for bag in _matching(pattern)}
     if not found:
-        where = 'names' if listed else 'matches'
         raise UserError(
-            f'{text} {where} no bag: give a pattern in quotes ("flights/**/*.mcap"), a folder of '
+            f'{text} gives no bag: give a pattern in quotes ("flights/**/*.mcap"), a folder of '
             'bags, or a text file with one a line'
         )
     return sorted(found)
 
 
+def patterns(text: str, suffixes: tuple[str, ...] = ()) -> list[str]:
+    """The lines of a text file; else the text itself. suffixes: of files that are none. Raises
+    UserError."""
+    path = Path(text)
+    if remote(text) or not path.is_file() or path.suffix in suffixes:
+        return [text]
+    lines = map(str.strip, read_text(path, 'the list of names').splitlines())
+    return [line for line in lines if line and not line.startswith('#')]
+
+
+def matching(pattern: str) -> list[str]:
+    """Files and folders of a pattern; of what is no pattern itself. Raises UserError."""
+    if not any(sign in pattern for sign in '*?['):
+        return [pattern]
+    if not remote(pattern):
+        return glob.glob(pattern, recursive=True)
+    with reaching(pattern):
+        base = place(pattern)
+        return [base.fs.unstrip_protocol(found) for found in base.fs.glob(base.path)]
+
+
 def _matching(pattern: str) -> list[str]:
-    if remote(pattern):
+    found = matching(pattern)
+    if found == [pattern]:
+        if pattern.endswith(BAG_SUFFIXES):
+            return found
         with reaching(pattern):
-            return _matching_remote(pattern)
-    if any(sign in pattern for sign in '*?['):
-        return [_bag(Path(found)) for found in glob.glob(pattern, recursive=True)]
-    path = Path(pattern)
-    if path.is_dir() and not (path / 'metadata.yaml').exists():
-        inside = [f for suffix in BAG_SUFFIXES for f in path.rglob(f'*{suffix}')]
-        return [_bag(f) for f in inside]
-    return [pattern]
-
-
-def _matching_remote(pattern: str) -> list[str]:
-    base = place(pattern)
-    files, inside = base.fs, base.path.rstrip('/')
+            folder = place(pattern)
+            if folder.is_dir() and not (folder / 'metadata.yaml').exists():
+                found = [str(f) for suffix in BAG_SUFFIXES for f in folder.rglob(f'*{suffix}')]
     whole: dict[str, bool] = {}  # folders that are bags
 
-    def is_bag(folder: str) -> bool:
-        if folder not in whole:
-            whole[folder] = files.exists(f'{folder}/metadata.yaml')
-        return whole[folder]
+    def bag_of(name: str) -> str:
+        """The bag that a file belongs to: its folder, where that is one."""
+        if not name.endswith(BAG_SUFFIXES):
+            return name.rstrip('/')
+        folder = place(name).parent
+        key = str(folder).rstrip('/')
+        if key not in whole:
+            with reaching(key):
+                whole[key] = (folder / 'metadata.yaml').exists()
+        return key if whole[key] else name
 
-    if any(sign in pattern for sign in '*?['):
-        found = files.glob(base.path)
-    elif pattern.endswith(BAG_SUFFIXES) or is_bag(inside):
-        return [pattern.rstrip('/')]
-    else:
-        found = files.glob(f'{inside}/**/*.mcap')
-    parents = {path: path.rpartition('/')[0] for path in found}
-    bags = {parent if is_bag(parent) else path for path, parent in parents.items()}
-    return [f'{base.protocol}://{bag}' for bag in bags]
-
-
-def _bag(path: Path) -> str:
-    """The bag that a file belongs to: its folder, where that is one."""
-    inside = path.suffix in BAG_SUFFIXES and (path.parent / 'metadata.yaml').exists()
-    return str(path.parent if inside else path)
+    return [bag_of(name) for name in found]
 
 
 def size_of(bag: str) -> int:

@@ -50,7 +50,11 @@ def room_for(folder: Path, wanted: float) -> str:
     free = shutil.disk_usage(folder).free
     if wanted > free:
         raise UserError(
-            f'about {wanted * 1e-9:.2f} GB would be written to {folder}, and {free * 1e-9:.2f} GB '
-            'are free: make room, or choose fewer'
+            f'about {_told(wanted)} would be written to {folder}, and {_told(free)} are free: make '
+            'room, or choose fewer'
         )
-    return f'about {wanted * 1e-9:.2f} GB will be written, {free * 1e-9:.1f} GB are free'
+    return f'about {_told(wanted)} will be written, {_told(free)} are free'
+
+
+def _told(size: float) -> str:
+    return f'{size * 1e-9:.2f} GB' if size >= 1e9 else f'{size * 1e-6:.1f} MB'

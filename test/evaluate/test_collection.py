@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import threading
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import psutil
 import pyarrow.parquet as pq
@@ -16,13 +18,14 @@ import pytest
 
 from multimodal_fusion.cli import main
 from multimodal_fusion.errors import UserError
-from multimodal_fusion.evaluate.collection.archive import Choice
-from multimodal_fusion.evaluate.collection.stretches import survey
+from multimodal_fusion.evaluate.collection import chunks
+from multimodal_fusion.evaluate.collection.stretches import Cutting
+from multimodal_fusion.evaluate.collection.tasks import Choice, survey
 from multimodal_fusion.evaluate.report.collection import write_collection
 from multimodal_fusion.host.workers import cluster, run_all
 from multimodal_fusion.pipeline.settings import checked
 
-from ..helpers.bags import Planted, flight
+from ..helpers.bags import Planted, flight, scene
 
 MODELS = ['--models', 'max', '--no-baselines', '--metrics', 'EN,SD', '--every', '0.5']
 SETTINGS = ['--set', 'sync.thermal_time_offset=0.12', '--set', 'thermal.memory=0.5']
@@ -96,6 +99,7 @@ def test_what_a_collection_tells(one, bags, capsys):
     values = [v for v, m in zip(table['max:EN'], table['measured'], strict=True) if m]
     mean = results['all']['metrics']['max:EN']['mean']
     assert mean == pytest.approx(np.mean(values)) and 3 < mean < 8
+    assert results['by_day'].keys() == {'2023-11-14'} and results['by_hour'].keys() == {'22'}
     html = (one / 'report.html').read_text()
     assert html.count('<figure>') > 5 and 'foreign' in html and len(html) < 2_000_000
     cost = json.loads((one / 'cost.json').read_text())
@@ -205,23 +209,21 @@ def test_stretches_have_the_pairs_of_the_whole_bag(tmp_path):
 
 def test_a_cut_depends_on_the_bag_and_never_divides_a_cell(tmp_path):
     bag = flight(tmp_path / 'bag', Planted(seconds=20))
-    found = survey(str(bag), checked({'thermal.memory': 0.0}), 4.0, 1.5)
-    assert not found.reason and len(found.stretches) == 5
-    lengths = {s.stop - s.start for s in found.stretches[:-1]}
+    found = survey(str(bag), Cutting(checked({'thermal.memory': 0.0}), 4.0, 1.5), sets=False)
+    assert not found.reason and len(found.tasks) == 5
+    lengths = {s.stop - s.start for s in found.tasks[:-1]}
     assert lengths == {4_500_000_000}  # three cells of 1.5 s
-    assert all(
-        a.stop == b.start for a, b in zip(found.stretches, found.stretches[1:], strict=False)
-    )
-    early = {s.start - s.read_from for s in found.stretches if s.read_from > s.origin}
+    assert all(a.stop == b.start for a, b in zip(found.tasks, found.tasks[1:], strict=False))
+    early = {s.start - s.read_from for s in found.tasks if s.read_from > s.origin}
     assert not early or min(early) > 3_000_000_000
 
 
 def test_a_choice_depends_on_names_and_seed(bags):
-    found = survey(str(bags / 'jump'), checked({}), 1.0, 0.5)
-    chosen = [Choice(0.4, seed).of(found.stretches) for seed in (1, 1, 2)]
+    found = survey(str(bags / 'jump'), Cutting(checked({}), 1.0, 0.5), sets=False)
+    chosen = [Choice(0.4, seed).of(found.tasks) for seed in (1, 1, 2)]
     assert chosen[0] == chosen[1] != chosen[2]
-    assert 0 < len(chosen[0]) < len(found.stretches)
-    assert Choice(limit=2).of(found.stretches) == list(found.stretches[:2])
+    assert 0 < len(chosen[0]) < len(found.tasks)
+    assert Choice(limit=2).of(found.tasks) == list(found.tasks[:2])
 
 
 @pytest.mark.parametrize(
@@ -229,7 +231,7 @@ def test_a_choice_depends_on_names_and_seed(bags):
     [
         (['--sample', '0'], '--sample is a share over 0'),
         (['--limit', '0'], '--limit at least 1'),
-        (['--stems', 'x'], '--stems is of folders of pairs'),
+        (['--stems', 'x'], '--stems is of one folder of pairs'),
         (['--stretch', '0.1'], '--stretch is 0.1 s'),
     ],
 )
@@ -255,6 +257,87 @@ def test_bags_and_bag_are_not_given_together(bags, tmp_path, capsys):
     with pytest.raises(SystemExit):
         evaluate(bags, tmp_path, '--bag', str(bags / 'jump'))
     assert 'not allowed with' in capsys.readouterr().err
+
+
+def sets(folder, names=('a/one', 'b/two'), pairs=5):
+    """Data sets of as many pairs, one after the other; a stem without partner, a broken image."""
+    for number, name in enumerate(names):
+        for kind in ('vis', 'ir'):
+            (folder / name / kind).mkdir(parents=True)
+        for i in range(pairs):
+            images = scene(10 * number + i)
+            for kind, pixels in zip(('vis', 'ir'), images, strict=True):
+                cv2.imwrite(str(folder / name / kind / f'{i:03d}.png'), pixels)
+    cv2.imwrite(str(folder / names[0] / 'vis/alone.png'), images[0])
+    (folder / names[1] / 'ir/001.png').write_bytes(b'no picture')
+    return folder
+
+
+def evaluate_sets(where, out, *more):
+    words = ['evaluate', '--sets', str(where), '--out', str(out), '--models', 'max,laplacian']
+    return main([*words, '--no-baselines', '--metrics', 'EN,SSIM', *more])
+
+
+def test_data_sets_are_cut_into_chunks(tmp_path, monkeypatch):
+    monkeypatch.setattr(chunks, 'PAIRS', 2)
+    share = sets(tmp_path / 'share')
+    found, alone = chunks.chunks_of(str(share / 'a/one'))
+    assert [(c.first, c.last, c.count) for c in found] == [(0, 2, 5), (2, 4, 5), (4, 5, 5)]
+    assert [p.stem for c in found for p in c.pairs()] == [f'{i:03d}' for i in range(5)]
+    assert alone == ['alone']
+
+
+def test_data_sets_give_what_each_gives_alone(tmp_path, capsys):
+    share = sets(tmp_path / 'share')
+    assert evaluate_sets(share, tmp_path / 'out', '--jobs', '1') == 0
+    told = capsys.readouterr()
+    assert '2 data sets' in told.out and 'will be written' in told.err
+    assert '1 images have no partner (alone)' in told.err
+    results, _ = content(tmp_path / 'out')
+    assert results['of'] == 'data_set' and results['data_sets'] == 2
+    assert results['all']['pairs'] == 10 and results['pairs_unusable'] == 1
+    table = pq.read_table(tmp_path / 'out/frames.parquet').to_pydict()
+    assert table['stem'] == [f'{i:03d}' for i in range(5)] * 2
+    broken = [r for r in table['reason'] if r]
+    assert len(broken) == 1 and '001.png' in broken[0]
+    for name, group in results['by_data_set'].items():
+        words = ['--models', 'max,laplacian', '--no-baselines', '--metrics', 'EN,SSIM', '--json']
+        assert main(['evaluate', '--data', name, '--out', str(tmp_path / 'x'), *words]) == 0
+        alone = json.loads(capsys.readouterr().out)
+        for model in ('max', 'laplacian'):
+            for metric in ('EN', 'SSIM'):
+                mean = alone['summary'][model][metric]['mean']
+                assert group['metrics'][f'{model}:{metric}']['mean'] == pytest.approx(mean)
+    html = (tmp_path / 'out/report.html').read_text()
+    assert '2 data sets' in html and html.count('<figure>') == 2
+
+
+def test_a_set_that_changed_is_told(tmp_path, capsys):
+    share = sets(tmp_path / 'share')
+    assert evaluate_sets(share, tmp_path / 'out', '--jobs', '1', '--limit', '1') == 0
+    for kind in ('vis', 'ir'):
+        cv2.imwrite(str(share / 'b/two' / kind / '009.png'), scene(1)[kind == 'ir'])
+    assert evaluate_sets(share, tmp_path / 'out', '--jobs', '1') == 0
+    assert 'b/two had 5 pairs and has 6 now: give another --out' in capsys.readouterr().err
+
+
+def test_sets_that_are_none(tmp_path, capsys):
+    listed = tmp_path / 'sets.txt'
+    listed.write_text(f'# mine\n{tmp_path}/nowhere\n')
+    assert evaluate_sets(listed, tmp_path / 'out') == 2
+    assert 'none of the 1 data sets gave a pair: the data folder' in capsys.readouterr().err
+    assert evaluate_sets(tmp_path / 'x*', tmp_path / 'out') == 2
+    assert 'gives no data set' in capsys.readouterr().err
+    assert evaluate_sets(tmp_path, tmp_path / 'out', '--stems', 'x') == 2
+    assert '--stems is of one folder of pairs' in capsys.readouterr().err
+
+
+def test_a_disk_that_is_too_small_is_told_before(bags, tmp_path, monkeypatch, capsys):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, 'disk_usage', lambda path: usage._replace(free=1000))
+    assert evaluate(bags / 'jump', tmp_path, '--jobs', '1') == 2
+    assert 'and 0.0 MB are free: make room' in capsys.readouterr().err
+    assert not list((tmp_path / 'parts').iterdir())
 
 
 def test_ten_thousand_bags_give_a_page_that_opens(one, tmp_path):

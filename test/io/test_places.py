@@ -13,7 +13,7 @@ from multimodal_fusion.io.places import expand, place
 from multimodal_fusion.pipeline.offline import Offline
 from multimodal_fusion.pipeline.settings import checked
 
-from ..helpers.bags import Planted, flight
+from ..helpers.bags import Planted, flight, scene
 
 
 class Wire:
@@ -159,8 +159,9 @@ def test_patterns_and_lists_of_remote_bags(wire, tmp_path):
     s3fs.S3FileSystem.clear_instance_cache()
     assert expand('s3://flights/x') == [both[0], 's3://flights/x/y']  # a folder that is a bag
     assert expand('s3://flights/x/y/') == ['s3://flights/x/y']
-    with pytest.raises(UserError, match='matches no bag'):
-        expand('s3://flights/nothing/')
+    with pytest.raises(UserError, match='gives no bag'):
+        expand('s3://flights/x/*.db3')
+    assert expand('s3://flights/nothing/') == ['s3://flights/nothing']  # told when it is opened
     listed = tmp_path / 'bags.txt'
     listed.write_text(f'# mine\ns3://flights/x/one.mcap\n\n{bag}\n')
     assert expand(str(listed)) == sorted([str(bag), 's3://flights/x/one.mcap'])
@@ -173,11 +174,11 @@ def test_patterns_and_folders_here(tmp_path):
     assert expand(str(tmp_path / 'in')) == sorted(map(str, (one, two, loose)))
     assert expand(str(tmp_path / 'in/**/*.mcap')) == sorted(map(str, (one, two, loose)))
     assert expand(str(one)) == [str(one)]
-    with pytest.raises(UserError, match='matches no bag'):
+    with pytest.raises(UserError, match='gives no bag'):
         expand(str(tmp_path / '*.mcap'))
     empty = tmp_path / 'bags.txt'
     empty.write_text('# nothing\n')
-    with pytest.raises(UserError, match='names no bag'):
+    with pytest.raises(UserError, match='gives no bag'):
         expand(str(empty))
 
 
@@ -221,6 +222,105 @@ def test_a_cut_connection_is_tried_again_and_then_told(wire, tmp_path, monkeypat
     s3fs.S3FileSystem.clear_instance_cache()
     with pytest.raises(UserError, match=r's3://flights/one.mcap cannot be reached: '):
         fused(place('s3://flights/one.mcap'))
+
+
+@pytest.mark.parametrize('kind', ['sqlite3', 'cut off', 'folder'])
+def test_a_remote_bag_without_an_index_is_fetched_whole(wire, tmp_path, kind):
+    """As the same bag here; what was fetched is gone afterwards."""
+    plugin = 'MCAP' if kind == 'cut off' else 'SQLITE3'
+    folder = flight(tmp_path / 'bag', Planted(seconds=8), plugin=plugin)
+    file = next(f for f in folder.iterdir() if f.suffix in ('.mcap', '.db3'))
+    if kind == 'cut off':
+        file.write_bytes(file.read_bytes()[: file.stat().st_size * 2 // 3])
+    names = list(folder.iterdir()) if kind == 'folder' else [file]
+    for name in names:
+        wire.client.upload_file(str(name), 'flights', f'x/{name.name}')
+    there = expand('s3://flights/x/')
+    assert there == ['s3://flights/x' if kind == 'folder' else f's3://flights/x/{file.name}']
+    local, _ = fused(folder if kind == 'folder' else file)
+    remote, _ = fused(place(there[0]))
+    assert len(remote) == len(local) > 10 and all(map(np.array_equal, remote, local))
+    with Bag(place(there[0])) as bag:
+        assert not bag.indexed and bag.warning.startswith('s3://') == (kind == 'cut off')
+        scratch = bag._at.parent
+        assert scratch.exists()
+    assert not scratch.exists()
+
+
+def test_a_remote_file_that_is_no_bag(wire, tmp_path):
+    wire.client.put_object(Bucket='flights', Key='none.mcap', Body=b'not a bag' * 100)
+    with pytest.raises(UserError, match=r's3://flights/none.mcap is not a rosbag2'):
+        Bag(place('s3://flights/none.mcap'))
+
+
+@pytest.fixture
+def web(tmp_path):
+    """A web server that gives parts of files."""
+    import asyncio
+
+    from aiohttp import web
+
+    started, loop = threading.Event(), asyncio.new_event_loop()
+    ports = []
+
+    async def serve():
+        app = web.Application()
+        app.router.add_static('/', tmp_path, show_index=True)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        site = web.TCPSite(runner, '127.0.0.1', 0)
+        await site.start()
+        ports.append(site._server.sockets[0].getsockname()[1])
+        started.set()
+
+    def run():
+        loop.run_until_complete(serve())
+        loop.run_forever()
+
+    threading.Thread(target=run, daemon=True).start()
+    assert started.wait(20)
+    yield f'http://127.0.0.1:{ports[0]}'
+    loop.call_soon_threadsafe(loop.stop)
+
+
+def test_a_bag_on_a_web_server(web, tmp_path):
+    file = next(flight(tmp_path / 'bag', Planted(seconds=3)).glob('*.mcap'))
+    name = f'{web}/bag/{file.name}'
+    assert expand(name) == [name]
+    assert expand(f'{web}/bag') == [f'{web}/bag']
+    local, _ = fused(file)
+    for there in (name, f'{web}/bag'):
+        remote, _ = fused(place(there))
+        assert len(remote) == len(local) > 20 and all(map(np.array_equal, remote, local))
+    with pytest.raises(UserError, match='does not exist'):
+        Bag(place(f'{web}/bag/none.mcap'))
+
+
+def test_data_sets_of_a_protocol(wire, tmp_path, capsys):
+    """The same numbers as of the files here; one that vanishes ends its chunk, not the others."""
+    import json
+
+    import cv2
+
+    from multimodal_fusion.cli import main
+    from multimodal_fusion.io.datasets import find_sets
+
+    for name in ('one', 'two'):
+        for kind, index in (('vis', 0), ('ir', 1)):
+            (tmp_path / 'share' / name / kind).mkdir(parents=True)
+            for i in range(3):
+                file = tmp_path / 'share' / name / kind / f'{i}.png'
+                cv2.imwrite(str(file), scene(i + 7 * len(name))[index])
+                wire.client.upload_file(str(file), 'flights', f'share/{name}/{kind}/{i}.png')
+    both = ['s3://flights/share/one', 's3://flights/share/two']
+    assert find_sets('s3://flights/share') == find_sets('s3://flights/share/*') == both
+    found = []
+    for sets in ('s3://flights/share', str(tmp_path / 'share')):
+        words = ['--models', 'max', '--no-baselines', '--metrics', 'EN', '--jobs', '1']
+        out = tmp_path / f'out{len(found)}'
+        assert main(['evaluate', '--sets', sets, '--out', str(out), *words]) == 0
+        found.append(json.loads((out / 'results.json').read_text())['all'])
+    assert found[0] == found[1] and found[0]['pairs'] == 6
 
 
 def test_a_protocol_that_nobody_speaks():

@@ -1,62 +1,34 @@
-"""A collection measured: what is done is kept, and put together the same way whoever did it.
+"""A collection worked through: what is done is kept, and is the same whoever did it.
 
-OUT/manifest.json   what is measured, and each bag as it was cut
-OUT/parts/          a Parquet table of each stretch that is done, with its counts
-OUT/worst/          pictures of the worst pairs
-OUT/frames.parquet  all of them, in the order of bags and time
-OUT/results.json    what they come to; the same for the same bags and code
-OUT/cost.json       seconds and megabytes, which differ from run to run
-OUT/report.html
+OUT/manifest.json   what is done, and each source as it was cut
+OUT/parts/          what came of each task that is done
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
 from ...host.progress import progress, warn
 from ...host.workers import run_all
-from ...io.bag_topics import BagTopics
 from ...io.text_files import read_text
 from ...io.whole_files import make_folder, whole_file
-from ..metrics import METRICS
-from .measure import Measuring, Part, measure_stretch
-from .stretches import Stretch, Survey, survey
-
-WORST = 24  # pictures
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Which stretches: a share of them, drawn by a seed, and so many at most; all by default."""
-
-    sample: float = 1.0
-    seed: int = 0
-    limit: int | None = None
-
-    def of(self, stretches: Sequence[Stretch]) -> list[Stretch]:
-        """In order. Whether one is drawn depends on its name and the seed alone."""
-        chosen = [s for s in stretches if self._draw(s) < self.sample]
-        return chosen[: self.limit]
-
-    def _draw(self, stretch: Stretch) -> float:
-        text = f'{self.seed} {stretch.bag} {stretch.number}'
-        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], 'big') / 2**48
+from .tasks import Choice, Collection, Duty, Survey, Task, survey
 
 
 class Archive:
-    """The folder of a run. Raises UserError where it holds another one."""
+    """The folder of a duty. Raises UserError where it holds another one's."""
 
-    def __init__(self, out: Path, measuring: Measuring, length: float):
-        self.out, self.measuring, self.length = make_folder(out), measuring, length
+    def __init__(self, out: Path, duty: Duty):
+        self.out, self.duty = make_folder(out), duty
         self._path, self._parts = out / 'manifest.json', make_folder(out / 'parts')
-        self._worst_folder = make_folder(out / 'worst')
-        self._what = _fingerprint(measuring, length)
+        content = {**duty.identity(), 'stretch': duty.cutting.length}
+        text = json.dumps(content, sort_keys=True, default=str)
+        self._what = hashlib.sha256(text.encode()).hexdigest()
         self._surveys: dict[str, Survey] = {}
         if self._path.exists():
             self._read()
@@ -65,7 +37,8 @@ class Archive:
         try:
             content = json.loads(read_text(self._path, 'the manifest'))
             what = content['what']
-            self._surveys = {s['bag']: _survey_of(s) for s in content['bags']}
+            if what == self._what:
+                self._surveys = {s['source']: Survey.of(s) for s in content['sources']}
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f'{self._path} is damaged ({error}): give another --out') from error
         if what != self._what:
@@ -74,139 +47,59 @@ class Archive:
                 'another --out, or remove it'
             )
 
-    def survey(self, bags: Sequence[str], executor: Callable[[], Any]) -> list[Survey]:
-        """Look at every bag that was not looked at yet, and keep what was found."""
-        new = [bag for bag in bags if bag not in self._surveys]
-        measuring = self.measuring
-        common = (
-            measuring.settings, self.length, measuring.every, measuring.rgb, measuring.thermal,
-        )  # fmt: skip
+    def look(self, collection: Collection, executor: Callable[[], Any]) -> list[Survey]:
+        """Survey every source that was not looked at yet, and keep what was found. executor: makes
+        the context of a `concurrent.futures.Executor`."""
+        new = [name for name in collection.names if name not in self._surveys]
+        found = run_all(executor, survey, new, self.duty.cutting, collection.sets)
         try:
-            for bag, found in progress(run_all(executor, survey, new, *common), len(new), 'bags'):
-                self._surveys[bag] = found
+            for name, one in progress(found, len(new), 'looked at'):
+                self._surveys[name] = one
         finally:
-            content = {'what': self._what, 'bags': [asdict(s) for s in self._surveys.values()]}
+            # What can't be used now may be another time.
+            kept = [one.content() for one in self._surveys.values() if not one.reason]
             with whole_file(self._path) as temporary:
-                temporary.write_text(json.dumps(content) + '\n')
-        return [self._surveys[bag] for bag in bags]
+                temporary.write_text(json.dumps({'what': self._what, 'sources': kept}) + '\n')
+        return [self._surveys[name] for name in collection.names]
 
-    def measure(self, stretches: Sequence[Stretch], executor: Callable[[], Any]) -> list[str]:
-        """Measure what was not measured yet; returns what could not be, a sentence each."""
-        left = [s for s in stretches if not self._part(s).exists()]
-        found = run_all(executor, try_stretch, left, self.measuring)
+    def work_through(
+        self, surveys: Sequence[Survey], choice: Choice, executor: Callable[[], Any]
+    ) -> tuple[list[Task], list[str]]:
+        """Do what was not done yet. Returns the tasks that were chosen and are done, in order, and
+        a sentence for each that could not be, which is told, too."""
+        chosen = choice.of([task for one in surveys for task in one.tasks])
+        left = [task for task in chosen if not self.done(task)]
         failed = []
-        for stretch, result in progress(found, len(left), 'stretches'):
+        for task, result in progress(
+            run_all(executor, try_task, left, self.duty), len(left), 'stretches'
+        ):
             if isinstance(result, str):
-                failed.append(f'{stretch.bag}, stretch {stretch.number}: {result}')
+                failed.append(f'{task.source}, stretch {task.number}: {result}')
                 continue
-            self._keep(stretch, result)
-        return sorted(failed)
+            last = result.pop(self.duty.suffix)  # the task is done when it is there
+            for suffix, content in [*result.items(), (self.duty.suffix, last)]:
+                with whole_file(self.part(task, suffix)) as temporary:
+                    temporary.write_bytes(content)
+        _tell(sorted(failed), surveys)
+        return [task for task in chosen if self.done(task)], sorted(failed)
 
-    def _part(self, stretch: Stretch) -> Path:
-        name = hashlib.sha256(stretch.bag.encode()).hexdigest()[:16]
-        return self._parts / f'{name}-{stretch.key}.parquet'
+    def done(self, task: Task) -> bool:
+        return self.part(task, self.duty.suffix).exists()
 
-    def _keep(self, stretch: Stretch, part: Part) -> None:
-        path = self._part(stretch)
-        worst = None
-        if part.worst is not None:
-            worst = part.worst[:2]
-            with whole_file(self._worst_folder / f'{path.stem}.jpg') as temporary:
-                temporary.write_bytes(part.worst[2])
-        facts = {'facts': part.facts, 'cost': part.cost, 'worst': worst}
-        with whole_file(path.with_suffix('.json')) as temporary:
-            temporary.write_text(json.dumps(facts))
-        with whole_file(path) as temporary:  # last: the stretch is done when it is there
-            temporary.write_bytes(part.table)
-
-    def facts(self, stretch: Stretch) -> dict[str, Any] | None:
-        """``facts``, ``cost`` and ``worst`` of a stretch that is done."""
-        path = self._part(stretch)
-        return json.loads(path.with_suffix('.json').read_text()) if path.exists() else None
-
-    def pictures(self, stretches: Sequence[Stretch]) -> list[tuple[str, int, float, float, bytes]]:
-        """(bag, number, seconds since the bag began, value, JPEG) of worst pairs."""
-        higher = METRICS[self.measuring.judged.rpartition(':')[2]].higher_is_better
-        found = []
-        for stretch in stretches:
-            facts = self.facts(stretch)
-            if facts is not None:
-                badness, seconds = facts['worst']
-                jpeg = (self._worst_folder / f'{self._part(stretch).stem}.jpg').read_bytes()
-                value = -badness if higher else badness
-                found.append((stretch.bag, stretch.number, seconds, value, jpeg))
-        return found
-
-    def tables(self, stretches: Sequence[Stretch]) -> Iterator[Any]:
-        """The tables of pyarrow of what is done, in order."""
-        import pyarrow.parquet as pq
-
-        for stretch in stretches:
-            path = self._part(stretch)
-            if path.exists():
-                yield pq.read_table(path)
-
-    def put_together(self, stretches: Sequence[Stretch]) -> Path:
-        """frames.parquet, a group of rows a stretch."""
-        import pyarrow.parquet as pq
-
-        path, writer = self.out / 'frames.parquet', None
-        with whole_file(path) as temporary:
-            try:
-                for table in self.tables(stretches):
-                    if writer is None:
-                        writer = pq.ParquetWriter(temporary, table.schema, compression='zstd')
-                    writer.write_table(table)
-            finally:
-                if writer is not None:
-                    writer.close()
-        return path
-
-    def keep_worst(self, stretches: Sequence[Stretch]) -> list[Stretch]:
-        """The stretches with the worst pairs; the pictures of others are removed."""
-        values = []
-        for stretch in stretches:
-            facts = self.facts(stretch)
-            if facts and facts['worst']:
-                values.append((-facts['worst'][0], stretch.bag, stretch.number, stretch))
-        chosen = [stretch for *_, stretch in sorted(values, key=lambda v: v[:3])[:WORST]]
-        names = {self._part(stretch).stem for stretch in chosen}
-        for path in self._worst_folder.glob('*.jpg'):
-            if path.stem not in names:
-                path.unlink()
-        return chosen
+    def part(self, task: Task, suffix: str) -> Path:
+        name = hashlib.sha256(task.source.encode()).hexdigest()[:16]
+        return self._parts / f'{name}-{task.number:05d}{suffix}'
 
 
-def try_stretch(stretch: Stretch, measuring: Measuring) -> Part | str:
-    """A part, or why there is none."""
+def try_task(task: Task, duty: Duty) -> dict[str, bytes] | str:
+    """What came of it, or why nothing did."""
     try:
-        return measure_stretch(stretch, measuring)
+        return duty.do(task)
     except UserError as error:
         return str(error)
 
 
-def _fingerprint(measuring: Measuring, length: float) -> str:
-    plan = measuring.plan
-    content = {
-        'contenders': [c.identity for c in plan.contenders],
-        'definition': plan.definition,
-        'metrics': plan.metrics,
-        'settings': measuring.settings.flat(),
-        'every': measuring.every,
-        'stretch': length,
-        'topics': [measuring.rgb, measuring.thermal],
-    }
-    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def _survey_of(content: dict[str, Any]) -> Survey:
-    stretches = tuple(
-        Stretch(**{**s, 'topics': BagTopics(**s['topics'])}) for s in content.pop('stretches')
-    )
-    return Survey(stretches=stretches, **content)
-
-
-def tell(failed: Sequence[str], surveys: Sequence[Survey]) -> None:
+def _tell(failed: Sequence[str], surveys: Sequence[Survey]) -> None:
     """What was left out, a warning each."""
     for one in surveys:
         if one.reason:
@@ -214,4 +107,4 @@ def tell(failed: Sequence[str], surveys: Sequence[Survey]) -> None:
         elif one.warning:
             warn(one.warning)
     for sentence in failed:
-        warn(f'not measured: {sentence}')
+        warn(f'not done: {sentence}')

@@ -1,98 +1,242 @@
-"""What one stretch of a bag tells: a row of every pair and of every loss, in a Parquet table."""
+"""What one task tells: a row of every pair and of every loss, in a Parquet table."""
 
 from __future__ import annotations
 
 import io
+import json
 import math
 import resource
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
 
 from ...errors import UserError
-from ...io.bag import Bag
+from ...io.image_files import read_thermal, read_visible
 from ...io.pixels import letterbox, luma, side_by_side
-from ...io.places import place
+from ...io.places import Unreachable
 from ...pipeline.offline import Offline, Step
-from ...pipeline.pipeline import build
-from ...pipeline.settings import Settings
+from ...pipeline.preparation import Preparation
+from ...pipeline.settings import checked
+from ...pipeline.temperature import told_by
 from ..bags import decode
 from ..contenders import Contender
 from ..measure import Meter, Plan, Sources
 from ..metrics import METRICS
-from .stretches import SECOND, Stretch
+from .chunks import Chunk
+from .stretches import SECOND, Cells, Cutting, Stretch, played
+from .tasks import Task
 
 LIGHTS = (('night', 40.0), ('dusk', 90.0), ('day', 256.0))
 """By the mean luma of the visible image, 0 to 255: up to which it is which."""
 _SMALL = 240, 320  # pixels of each image in a picture
 FIXED = (
-    'bag', 'stretch', 'kind', 'stream', 'reason', 'time', 'stamp', 'gap_ms', 'frozen', 'luma',
+    'stretch', 'kind', 'stream', 'reason', 'stem', 'time', 'stamp', 'gap_ms', 'frozen', 'luma',
     'light', 'thermal_p1', 'thermal_p99', 'measured',
 )  # fmt: skip
-"""Columns beside those of metrics, which are called MODEL:METRIC.
+"""Columns beside the source (``bag`` or ``data_set``) and metrics, which are called MODEL:METRIC.
 
-kind: ``pair`` or ``lost``. stream, reason: of what was lost. time: seconds of recording since the
-bag began. stamp: nanoseconds, of RGB. thermal_p1, thermal_p99: percentiles of the counts.
+stretch: number of the task. kind: ``pair`` or ``lost``. stream, reason: of what was lost; reason
+also of a pair that could not be measured. stem: of a pair of files. time: seconds of recording
+since the bag began. stamp: nanoseconds, of RGB. thermal_p1, thermal_p99: percentiles of the counts.
 """
+_TYPES = {
+    'stretch': 'int32',
+    'stamp': 'int64',
+    'frozen': 'bool',
+    'measured': 'bool',
+} | dict.fromkeys(('kind', 'stream', 'reason', 'stem', 'light'), 'string')
 
 
 @dataclass(frozen=True)
 class Measuring:
-    """What is measured of every stretch. Picklable. every: seconds between pairs whose metrics are
-    taken. rgb, thermal: topics, where they are named. judged: MODEL:METRIC by which the worst pair
-    of a stretch is told; empty for none."""
+    """What is measured. Picklable.
 
+    kind: of the sources, `tasks.Collection.kind`. parameters: those that a user gave. judged:
+    MODEL:METRIC by which worst pairs are told.
+    """
+
+    suffix: ClassVar[str] = '.parquet'
     plan: Plan
-    settings: Settings
-    every: float
+    cutting: Cutting
+    kind: str
     judged: str
-    rgb: str | None = None
-    thermal: str | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
     def columns(self) -> list[str]:
         plan = self.plan
         return [f'{c.name}:{m}' for c in plan.contenders for m in plan.metrics]
 
+    def identity(self) -> dict[str, Any]:
+        plan, cutting = self.plan, self.cutting
+        return {
+            'contenders': [c.identity for c in plan.contenders],
+            'definition': plan.definition,
+            'metrics': plan.metrics,
+            'settings': cutting.settings.flat(),
+            'every': cutting.every,
+            'topics': [cutting.rgb, cutting.thermal],
+            'kind': self.kind,
+        }
 
-@dataclass
-class Part:
-    """What a stretch gave. table: Parquet. facts: counts, for the summary. cost: seconds of each
-    stage, frames and bytes, which differ from run to run. worst: value and time of the worst
-    measured pair, and its picture as a JPEG; None where nothing was measured."""
+    def do(self, task: Task) -> dict[str, bytes]:
+        """.parquet: the table. .json: ``facts``, the counts; ``cost``, which differs from run to
+        run; ``judged``, count and sum; ``worst``, its value and where it is. .jpg: the worst pair.
+        """
+        taken = _Taken(task, self)
+        if isinstance(task, Chunk):
+            _measure_pairs(task, self, taken)
+        else:
+            _measure_stretch(task, self, taken)
+        return taken.files()
 
-    table: bytes
-    facts: dict[str, Any]
-    cost: dict[str, float]
-    worst: tuple[float, float, bytes] | None = None
+
+def _measure_stretch(stretch: Stretch, measuring: Measuring, taken: _Taken) -> None:
+    cells, clock = Cells(measuring.cutting.every), taken.clock
+    with played(stretch, measuring.cutting.settings) as offline:
+        lost = _Lost(offline)
+        for step in clock.reading(offline.steps()):
+            since = (step.time - stretch.origin) / SECOND
+            inside = step.time >= stretch.start
+            clock.bytes += len(step.raw)
+            if inside:
+                taken.frames[lost.stream(step)] += 1
+            for stream, reason, count in lost.since_last():
+                if inside:
+                    taken.lose(stream, reason, count, since)
+            for pair in step.pairs:
+                due = cells.take(since)
+                if not inside:
+                    continue
+                row = taken.pair(
+                    time=since,
+                    stamp=pair.rgb_stamp,
+                    gap_ms=pair.gap * 1e-6,
+                    frozen=pair.thermal.thermal.frozen > 0,
+                )
+                with taken.usable(row):
+                    with clock('decode'):
+                        sources = decode(offline, pair)
+                        row |= _exposure(sources, pair.thermal.thermal.counts)
+                    if due:
+                        taken.measure(row, sources, f'{since:.1f} s')
 
 
-@dataclass
-class _Rows:
-    columns: list[str]
-    rows: list[dict[str, Any]] = field(default_factory=list)
+def _measure_pairs(chunk: Chunk, measuring: Measuring, taken: _Taken) -> None:
+    pairs, plan = chunk.pairs(), measuring.plan
+    # A file may tell how its counts are temperatures.
+    told = told_by(pairs[0].thermal, measuring.parameters)
+    preparation = plan.preparation
+    if told:
+        preparation = Preparation.of(checked({**told, **measuring.parameters}))
+    for files in pairs:
+        taken.frames.update(rgb=1, thermal=1)
+        row = taken.pair(stem=files.stem)
+        with taken.usable(row):
+            with taken.clock('decode'):
+                visible = read_visible(files.visible, plan.max_pixels)
+                counts = read_thermal(files.thermal, plan.max_pixels)
+                sources = Sources(visible, preparation.still(counts, visible.shape[:2]))
+                row |= _exposure(sources, counts)
+            taken.clock.bytes += visible.nbytes + counts.nbytes
+            taken.measure(row, sources, files.stem)
 
-    def table(self) -> bytes:
+
+class _Taken:
+    """What was taken of a task so far."""
+
+    def __init__(self, task: Task, measuring: Measuring):
+        self._task, self._measuring = task, measuring
+        self._fixed = {measuring.kind: task.source, 'stretch': task.number}
+        self._rows: list[dict[str, Any]] = []
+        self.frames, self._lost = Counter[str](), Counter[str]()
+        self._unusable = self._measured = 0
+        self._judged: list[float] = []
+        self._worst: tuple[float, str, Sources] | None = None
+        self.clock = _Clock()
+        self._meter = _meter(measuring, self.clock)
+
+    def lose(self, stream: str, reason: str, count: int, since: float) -> None:
+        self._lost[f'{stream} {reason}'.strip()] += count
+        row = {**self._fixed, 'kind': 'lost', 'stream': stream, 'reason': reason, 'time': since}
+        self._rows += [row] * count
+
+    def pair(self, **values: Any) -> dict[str, Any]:
+        """The row of a pair, to be added to."""
+        row = {**self._fixed, 'kind': 'pair', 'measured': False, **values}
+        self._rows.append(row)
+        return row
+
+    @contextmanager
+    def usable(self, row: dict[str, Any]) -> Iterator[None]:
+        """A pair that can't be used is told in its row; a place out of reach ends the task."""
+        try:
+            yield
+        except Unreachable:
+            raise
+        except UserError as error:
+            row['reason'] = str(error)[:200]
+            self._unusable += 1
+
+    def measure(self, row: dict[str, Any], sources: Sources, where: str) -> None:
+        before, start = self.clock.seconds['fuse'], time.perf_counter()
+        found = self._meter.row(where, sources)
+        took = time.perf_counter() - start
+        self.clock.seconds['metrics'] += took - (self.clock.seconds['fuse'] - before)
+        for name, values in found.items():
+            for metric, value in values.items():
+                row[f'{name}:{metric}'] = None if math.isnan(value) else float(value)
+        row['measured'] = True
+        self._measured += 1
+        value = row.get(self._measuring.judged)
+        if value is not None:
+            self._judged.append(value)
+            badness = -value if higher_is_better(self._measuring.judged) else value
+            if self._worst is None or badness > self._worst[0]:
+                self._worst = badness, where, sources
+
+    def files(self) -> dict[str, bytes]:
+        facts = {
+            'pairs': sum(row['kind'] == 'pair' for row in self._rows),
+            'measured': self._measured,
+            'unusable': self._unusable,
+            'frames': dict(sorted(self.frames.items())),
+            'lost': dict(sorted(self._lost.items())),
+        }
+        found = {
+            'facts': facts,
+            'cost': self.clock.cost(sum(self.frames.values())),
+            'judged': [len(self._judged), math.fsum(self._judged)],
+            'worst': self._worst and self._worst[:2],
+        }
+        picture = {}
+        if self._worst is not None:
+            picture['.jpg'] = _picture(self._meter, self._measuring, self._worst[2])
+        return {**picture, '.json': json.dumps(found).encode(), '.parquet': self._table()}
+
+    def _table(self) -> bytes:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        kinds = {
-            'bag': pa.string(), 'stretch': pa.int32(), 'kind': pa.string(), 'stream': pa.string(),
-            'reason': pa.string(), 'stamp': pa.int64(), 'frozen': pa.bool_(), 'light': pa.string(),
-            'measured': pa.bool_(),
-        }  # fmt: skip
-        names = [*FIXED, *self.columns]
-        schema = pa.schema([(name, kinds.get(name, pa.float64())) for name in names])
-        data = {name: [row.get(name) for row in self.rows] for name in names}
+        kind = self._measuring.kind
+        types = {**_TYPES, kind: 'string'}
+        names = [kind, *FIXED, *self._measuring.columns()]
+        schema = pa.schema([(n, pa.type_for_alias(types.get(n, 'float64'))) for n in names])
+        data = {name: [row.get(name) for row in self._rows] for name in names}
         out = io.BytesIO()
         pq.write_table(pa.table(data, schema=schema), out, compression='zstd')
         return out.getvalue()
+
+
+def higher_is_better(column: str) -> bool:
+    """column: MODEL:METRIC."""
+    return METRICS[column.rpartition(':')[2]].higher_is_better
 
 
 _meters = threading.local()
@@ -100,8 +244,8 @@ _meters = threading.local()
 
 def _meter(measuring: Measuring, clock: _Clock) -> _TimedMeter:
     """One a thread and plan: fusers are loaded once."""
-    if getattr(_meters, 'of', None) != measuring:
-        _meters.of, _meters.meter = measuring, _TimedMeter(measuring.plan)
+    if getattr(_meters, 'of', None) != measuring.plan:
+        _meters.of, _meters.meter = measuring.plan, _TimedMeter(measuring.plan)
     _meters.meter.clock = clock
     return _meters.meter
 
@@ -116,95 +260,11 @@ class _TimedMeter(Meter):
             return super().fuse(contender, stem, sources)
 
 
-def measure_stretch(stretch: Stretch, measuring: Measuring) -> Part:
-    """Raises UserError where the bag can't be read any more."""
-    clock = _Clock()
-    rows = _Rows(measuring.columns())
-    facts: dict[str, Any] = {
-        'pairs': 0, 'measured': 0, 'unusable': 0, 'frames': Counter(), 'lost': Counter(),
-    }  # fmt: skip
-    worst: tuple[float, float, Sources] | None = None
-    meter, cells = _meter(measuring, clock), set()
-    with Bag(place(stretch.bag)) as bag:
-        offline = Offline(
-            bag, stretch.topics, measuring.settings, build(measuring.settings), stretch.wait,
-            (stretch.read_from, stretch.stop),
-        )  # fmt: skip
-        lost = _Lost(offline)
-        for step in clock.reading(offline.steps()):
-            since = (step.time - stretch.origin) / SECOND
-            inside = step.time >= stretch.start
-            clock.bytes += len(step.raw)
-            fixed = {'bag': stretch.bag, 'stretch': stretch.number, 'time': since}
-            if inside:
-                facts['frames'][lost.stream(step)] += 1
-            for stream, reason, count in lost.since_last():
-                if inside:
-                    facts['lost'][f'{stream} {reason}'.strip()] += count
-                    row = {**fixed, 'kind': 'lost', 'stream': stream, 'reason': reason}
-                    rows.rows += [row] * count
-            for pair in step.pairs:
-                every = measuring.every
-                cell = (step.time, id(pair)) if every <= 0 else int(since // every)
-                due = cell not in cells
-                cells.add(cell)
-                if not inside:
-                    continue
-                row = {
-                    **fixed,
-                    'kind': 'pair',
-                    'stamp': pair.rgb_stamp,
-                    'gap_ms': pair.gap * 1e-6,
-                    'frozen': pair.thermal.thermal.frozen > 0,
-                    'measured': False,
-                }
-                rows.rows.append(row)
-                facts['pairs'] += 1
-                try:
-                    with clock('decode'):
-                        sources = decode(offline, pair)
-                        row |= _exposure(sources, pair.thermal.thermal.counts)
-                    if due:
-                        values = _measured(meter, sources, f'{since:.3f}')
-                        row |= values | {'measured': True}
-                        facts['measured'] += 1
-                        found = _badness(values, measuring.judged)
-                        if found is not None and (worst is None or found > worst[0]):
-                            worst = found, since, sources
-                except UserError as error:
-                    row['reason'] = str(error)[:200]
-                    facts['unusable'] += 1
-    facts = {k: dict(sorted(v.items())) if isinstance(v, Counter) else v for k, v in facts.items()}
-    shown = None
-    if worst is not None:
-        shown = (*worst[:2], _picture(meter, measuring, worst[2]))
-    return Part(rows.table(), facts, clock.cost(facts), shown)
-
-
-def _measured(meter: _TimedMeter, sources: Sources, stem: str) -> dict[str, float | None]:
-    before, start = meter.clock.seconds['fuse'], time.perf_counter()
-    found = meter.row(stem, sources)
-    took = time.perf_counter() - start
-    meter.clock.seconds['metrics'] += took - (meter.clock.seconds['fuse'] - before)
-    return {
-        f'{name}:{metric}': None if math.isnan(value) else float(value)
-        for name, values in found.items()
-        for metric, value in values.items()
-    }
-
-
 def _exposure(sources: Sources, counts: np.ndarray) -> dict[str, Any]:
     mean = float(luma(np.ascontiguousarray(sources.visible[::4, ::4])).mean())
     low, high = np.percentile(counts[::8, ::8], (1, 99))
     light = next(name for name, limit in LIGHTS if mean < limit)
     return {'luma': mean, 'light': light, 'thermal_p1': float(low), 'thermal_p99': float(high)}
-
-
-def _badness(values: dict[str, float | None], judged: str) -> float | None:
-    value = values.get(judged)
-    if value is None:
-        return None
-    return -value if METRICS[judged.rpartition(':')[2]].higher_is_better else value
 
 
 def _picture(meter: Meter, measuring: Measuring, sources: Sources) -> bytes:
@@ -266,11 +326,11 @@ class _Clock:
                 return
             yield step
 
-    def cost(self, facts: dict[str, Any]) -> dict[str, float]:
+    def cost(self, frames: int) -> dict[str, float]:
         return {
             **{f'{stage} s': seconds for stage, seconds in self.seconds.items()},
             'total s': time.perf_counter() - self._start,
-            'frames': sum(facts['frames'].values()),
+            'frames': frames,
             'MB': self.bytes * 1e-6,
             'peak MB': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         }

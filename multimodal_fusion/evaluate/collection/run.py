@@ -1,8 +1,16 @@
-"""An evaluation of a collection of bags, from their names to the report."""
+"""An evaluation of a collection, from its names to the report.
+
+OUT/frames.parquet  every pair and every loss
+OUT/results.json    what they come to; the same for the same sources and code
+OUT/cost.json       seconds and megabytes, which differ from run to run
+OUT/report.html
+OUT/manifest.json, OUT/parts/: see `archive`
+"""
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,16 +19,20 @@ from typing import Any
 from ... import __version__
 from ...errors import UserError
 from ...host.version import commit
-from ...io.whole_files import whole_file
+from ...io.whole_files import room_for, whole_file
 from ...pipeline.settings import checked
 from ..report import write_collection
 from ..run import Job, plan_of
-from .archive import Archive, Choice, tell
+from .archive import Archive
 from .measure import Measuring
+from .measurements import Measurements
+from .stretches import EVERY, LENGTH, Cutting
+from .tasks import Choice, Collection, Survey
 from .totals import costs, summarise
 
-EVERY = 1.0  # seconds between measured pairs, by default
-LENGTH = 60.0  # seconds of a stretch, by default
+_ROW, _VALUE, _PICTURE = 30, 13, 20_000  # bytes of a row, of a metric, of a picture: measured
+_JUDGES = 'KC', 'SSIM', 'VIF'  # the first that is measured tells which pairs are worst
+_RATE = 40  # rows a second of a bag, about
 
 
 @dataclass(frozen=True)
@@ -34,15 +46,15 @@ class Collected:
 
 def evaluate_collection(
     job: Job,
-    bags: Sequence[str],
+    collection: Collection,
     out: Path,
     executor: Callable[[], Any],
     length: float = LENGTH,
     choice: Choice | None = None,
 ) -> Collected:
-    """Measure bags, and write the table, the results and the report into ``out``; a call again goes
-    on where it was ended. executor: makes the context of a `concurrent.futures.Executor`. length:
-    seconds of a stretch.
+    """Measure a collection, and write the table, the results and the report into ``out``; a call
+    again goes on where it was ended. executor: makes the context of a
+    `concurrent.futures.Executor`. length: seconds of a stretch.
 
     Raises UserError where nothing could be measured.
     """
@@ -52,19 +64,20 @@ def evaluate_collection(
         raise UserError(
             'a collection is written as Parquet: pip install "multimodal_fusion[collection]"'
         ) from None
-    if length < 1:
-        raise UserError(f'--stretch is {length:g} s; give at least 1')
     settings = checked(job.parameters)
     plan = plan_of(replace(job, cache=None), settings)
     own = next((c for c in plan.contenders if not c.baseline), plan.contenders[0])
-    judged = f'{own.name}:{plan.metrics[0]}' if plan.metrics else ''
+    by = next((m for m in _JUDGES if m in plan.metrics), plan.metrics[0])
+    judged = f'{own.name}:{by}'
     every = EVERY if job.every is None else job.every
-    measuring = Measuring(plan, settings, every, judged, job.rgb_topic, job.thermal_topic)
-    archive = Archive(out, measuring, length)
-    surveys = archive.survey(bags, executor)
-    stretches = (choice or Choice()).of([s for one in surveys for s in one.stretches])
-    failed = archive.measure(stretches, executor)
-    tell(failed, surveys)
+    cutting = Cutting(settings, length, every, job.rgb_topic, job.thermal_topic)
+    measuring = Measuring(plan, cutting, collection.kind, judged, dict(job.parameters))
+    archive = Archive(out, measuring)
+    surveys = archive.look(collection, executor)
+    choice = choice or Choice()
+    print(_estimate(out, surveys, measuring, choice), file=sys.stderr)
+    tasks, failed = archive.work_through(surveys, choice, executor)
+    measurements = Measurements(archive, measuring, tasks)
     results = {
         'package': {'name': 'multimodal_fusion', 'version': __version__, 'commit': commit()},
         'command': job.command,
@@ -72,17 +85,30 @@ def evaluate_collection(
         'metrics': list(plan.metrics),
         'models': [c.name for c in plan.contenders],
         'judged': judged,
+        'of': collection.kind,
         'failed': failed,
-        **summarise(archive, surveys, stretches),
+        **summarise(measurements, surveys),
     }
     if not results['all']['pairs']:
         reasons = '; '.join([*results['left_out'].values(), *failed][:3]) or 'no pairs in them'
-        raise UserError(f'none of the {len(bags)} bags gave a pair: {reasons}')
-    cost = costs(archive, stretches)
+        kinds = f'{collection.kind.replace("_", " ")}s'
+        raise UserError(f'none of the {len(surveys)} {kinds} gave a pair: {reasons}')
+    cost = costs(measurements)
     for name, content in (('results', results), ('cost', cost)):
         with whole_file(out / f'{name}.json') as temporary:
             temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + '\n')
-    archive.put_together(stretches)
-    worst = archive.keep_worst(stretches)
-    write_collection(out / 'report.html', results, cost, archive.pictures(worst))
+    measurements.write(out / 'frames.parquet')
+    write_collection(out / 'report.html', results, cost, measurements.worst())
     return Collected(results, cost, failed)
+
+
+def _estimate(out: Path, surveys: Sequence[Survey], measuring: Measuring, choice: Choice) -> str:
+    """How much will be written, in words. Raises UserError where the disk has less."""
+    tasks = sum(len(one.tasks) for one in surveys)
+    share = min(choice.sample, (choice.limit or tasks) / max(1, tasks))
+    seconds, pairs = sum(s.duration for s in surveys), sum(s.pairs for s in surveys)
+    every = max(measuring.cutting.every, 1 / _RATE)
+    rows = seconds * _RATE + pairs
+    values = len(measuring.columns()) * (seconds / every + pairs)
+    table = rows * _ROW + values * _VALUE
+    return room_for(out, share * (2 * table + tasks * _PICTURE))  # of each task, and of all

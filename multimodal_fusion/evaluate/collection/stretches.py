@@ -8,27 +8,32 @@ that time belongs to the stretch before.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from ...errors import UserError
 from ...io.bag import Bag
 from ...io.bag_topics import BagTopics
 from ...io.places import place
-from ...pipeline.offline import patience
+from ...pipeline.offline import Offline, patience
+from ...pipeline.pipeline import build
 from ...pipeline.receiver import make_pairer
 from ...pipeline.settings import Settings
 
+EVERY = 1.0  # seconds between pairs that are looked at, by default
 FORGOTTEN = 10.0  # time constants after which what was is forgotten: within 5e-5
-SECOND = 1_000_000_000
+LENGTH = 60.0  # seconds of a stretch, by default
 LOOKED_AT = 60.0  # seconds of a bag, by which it is told how late one stream was recorded
+SECOND = 1_000_000_000
 
 
 @dataclass(frozen=True)
 class Stretch:
-    """bag: as it was named. start, stop: nanoseconds of recording, stop itself left out. read_from:
-    nanoseconds. origin: of the bag. wait: seconds, of `pipeline.offline.Offline`."""
+    """source: the bag as it was named. start, stop: nanoseconds of recording, stop itself left out.
+    read_from: nanoseconds. origin: of the bag. wait: seconds, of `pipeline.offline.Offline`."""
 
-    bag: str
+    source: str
     number: int
     start: int
     stop: int
@@ -37,74 +42,76 @@ class Stretch:
     wait: float
     topics: BagTopics
 
-    @property
-    def key(self) -> str:
-        return f'{self.number:05d}'
-
 
 @dataclass(frozen=True)
-class Survey:
-    """A bag that was looked at. reason: why it is left out; empty if it isn't. warning: of damage.
-    duration: seconds."""
+class Cutting:
+    """How bags are cut and which of their pairs are looked at. Picklable.
 
-    bag: str
-    stretches: tuple[Stretch, ...] = ()
-    duration: float = 0.0
-    warning: str = ''
-    reason: str = ''
-
-
-def survey(
-    bag: str,
-    settings: Settings,
-    length: float,
-    every: float,
-    rgb: str | None = None,
-    thermal: str | None = None,
-) -> Survey:
-    """Choose topics and cut a bag; one that can't be used is left out with the reason.
-
-    length: seconds of a stretch. every: seconds between measured pairs, which no cut divides. rgb,
-    thermal: topics, where their names do not tell.
+    length: seconds of a stretch. every: seconds between pairs that are looked at, which no cut
+    divides; 0 for all of them. rgb, thermal: topics, where their names do not tell.
     """
-    try:
-        with Bag(place(bag)) as opened:
-            topics = opened.choose(rgb, thermal, quiet=True)
-            stop = opened.start + round(LOOKED_AT * SECOND)
-            wait = patience(opened, topics, settings, stop)
-            found = cut(bag, opened, topics, settings, wait, length, every)
-            return Survey(bag, found, opened.duration, opened.warning)
-    except UserError as error:
-        return Survey(bag, reason=str(error))
 
+    settings: Settings
+    length: float = LENGTH
+    every: float = EVERY
+    rgb: str | None = None
+    thermal: str | None = None
 
-def cut(
-    name: str,
-    bag: Bag,
-    topics: BagTopics,
-    settings: Settings,
-    wait: float,
-    length: float,
-    every: float,
-) -> tuple[Stretch, ...]:
-    sync = settings.sync
-    memory = make_pairer(replace(sync, max_wait=wait)).memory
-    early = max(memory, FORGOTTEN * settings.thermal.memory, 2 * settings.stall.freeze_after)
-    whole = length if every <= 0 else math.ceil(length / every - 1e-9) * every
-    end = bag.start + round(bag.duration * SECOND) + 1
-    # A bag without an index is read from its beginning each time: it is one stretch.
-    step = round(whole * SECOND) if bag.indexed else end - bag.start
-    starts = range(bag.start, end, step)
-    return tuple(
-        Stretch(
-            name,
-            number,
-            start,
-            min(start + step, end),
-            max(bag.start, start - round(early * SECOND)),
-            bag.start,
-            wait,
-            topics,
+    def __post_init__(self) -> None:
+        if self.length < 1:
+            raise UserError(f'--stretch is {self.length:g} s; give at least 1')
+
+    def cut(self, source: str, bag: Bag) -> tuple[Stretch, ...]:
+        """Choose topics and cut. Raises UserError where they can't be told."""
+        topics = bag.choose(self.rgb, self.thermal, quiet=True)
+        wait = patience(bag, topics, self.settings, bag.start + round(LOOKED_AT * SECOND))
+        sync = self.settings.sync
+        early = max(
+            make_pairer(replace(sync, max_wait=wait)).memory,
+            FORGOTTEN * self.settings.thermal.memory,
+            2 * self.settings.stall.freeze_after,
         )
-        for number, start in enumerate(starts)
-    )
+        whole = self.length
+        if self.every > 0:
+            whole = math.ceil(self.length / self.every - 1e-9) * self.every
+        end = bag.start + round(bag.duration * SECOND) + 1
+        # A bag without an index is read from its beginning each time: it is one stretch.
+        step = round(whole * SECOND) if bag.indexed else end - bag.start
+        return tuple(
+            Stretch(
+                source,
+                number,
+                start,
+                min(start + step, end),
+                max(bag.start, start - round(early * SECOND)),
+                bag.start,
+                wait,
+                topics,
+            )
+            for number, start in enumerate(range(bag.start, end, step))
+        )
+
+
+@contextmanager
+def played(stretch: Stretch, settings: Settings) -> Iterator[Offline]:
+    """The bag, from before the stretch to its end. Raises UserError where it can't be read."""
+    with Bag(place(stretch.source)) as bag:
+        span = stretch.read_from, stretch.stop
+        yield Offline(bag, stretch.topics, settings, build(settings), stretch.wait, span)
+
+
+class Cells:
+    """Which pairs of a stretch are looked at: the first of every cell of ``every`` seconds since
+    the bag began, or all of them."""
+
+    def __init__(self, every: float):
+        self._every, self._taken = every, set[int]()
+
+    def take(self, since: float) -> bool:
+        """Whether a pair is looked at, of every pair in turn. since: seconds."""
+        if self._every <= 0:
+            return True
+        cell = int(since // self._every)
+        due = cell not in self._taken
+        self._taken.add(cell)
+        return due

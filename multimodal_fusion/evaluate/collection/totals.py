@@ -1,4 +1,4 @@
-"""What a collection comes to: by bag, hour and light, and what it cost."""
+"""What a collection comes to: by source, day, hour and light, and what it cost."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from .archive import Archive
-from .stretches import Stretch, Survey
+from .measurements import Measurements
+from .tasks import Survey
 
 
 @dataclass
@@ -62,57 +62,52 @@ class _Sum:
         }
 
 
-def summarise(archive: Archive, surveys: Sequence[Survey], stretches: Sequence[Stretch]) -> dict:
-    """results.json: by bag, hour (UTC, of stamps) and light. Stretch after stretch, so that memory
-    does not grow with the collection but by a row a bag."""
-    names = archive.measuring.columns()
-    whole, bags, hours, lights = _Sum(), dict[str, _Sum](), dict[str, _Sum](), dict[str, _Sum]()
+def summarise(measurements: Measurements, surveys: Sequence[Survey]) -> dict[str, Any]:
+    """The part of results.json: by source, day, hour (UTC, of stamps) and light. Task after task,
+    so that memory does not grow with the collection but by a row a source."""
+    kind, names = measurements.measuring.kind, measurements.measuring.columns()
+    whole = _Sum()
+    groups: dict[str, dict[str, _Sum]] = {name: {} for name in (kind, 'day', 'hour', 'light')}
     lost, unusable = Counter[str](), 0
     strips: dict[str, list[list[int]]] = {}
-    for stretch, table in zip(_done(archive, stretches), archive.tables(stretches), strict=True):
-        columns = {
-            name: _array(table[name])
-            for name in ('kind', 'measured', 'frozen', 'luma', 'light', 'stamp', *names)
-        }
+    fixed = ('kind', 'measured', 'frozen', 'luma', 'light', 'stamp')
+    for task, table in measurements.tables():
+        columns = {name: _array(table[name]) for name in (*fixed, *names)}
         everything = np.ones(len(columns['kind']), bool)
         whole.add(columns, everything, names)
-        bags.setdefault(stretch.bag, _Sum()).add(columns, everything, names)
-        pair = columns['kind'] == 'pair'
-        hour = (columns['stamp'] // (3600 * 10**9)) % 24
-        for value in np.unique(hour[pair]):
-            hours.setdefault(f'{int(value):02d}', _Sum()).add(
-                columns, pair & (hour == value), names
-            )
-        for value in ('night', 'dusk', 'day'):
-            chosen = pair & (columns['light'] == value)
-            if chosen.any():
-                lights.setdefault(value, _Sum()).add(columns, chosen, names)
-        facts = archive.facts(stretch)
-        assert facts is not None
-        lost.update(facts['facts']['lost'])
-        unusable += facts['facts']['unusable']
-        frames = sum(facts['facts']['frames'].values())
-        strips.setdefault(stretch.bag, []).append(
-            [stretch.number, frames, sum(facts['facts']['lost'].values())]
-        )
+        groups[kind].setdefault(task.source, _Sum()).add(columns, everything, names)
+        pair, stamped = columns['kind'] == 'pair', columns['stamp'] > 0
+        seconds = (columns['stamp'] // 10**9).astype('datetime64[s]')
+        marks = {
+            'day': np.where(stamped, seconds.astype('datetime64[D]').astype(str), ''),
+            'hour': np.where(stamped, (seconds.astype(int) // 3600 % 24).astype('U2'), ''),
+            'light': columns['light'].astype(str),
+        }
+        for by, mark in marks.items():
+            for value in np.unique(mark[pair & (mark != '')]):
+                chosen = pair & (mark == value)
+                groups[by].setdefault(value.zfill(2), _Sum()).add(columns, chosen, names)
+        facts = measurements.facts(task)['facts']
+        lost.update(facts['lost'])
+        unusable += facts['unusable']
+        strip = [task.number, sum(facts['frames'].values()), sum(facts['lost'].values())]
+        strips.setdefault(task.source, []).append(strip)
     return {
-        'bags': len(surveys),
-        'left_out': {s.bag: s.reason for s in surveys if s.reason},
-        'warnings': {s.bag: s.warning for s in surveys if s.warning},
+        f'{kind}s': len(surveys),
+        'left_out': {s.source: s.reason for s in surveys if s.reason},
+        'warnings': {s.source: s.warning for s in surveys if s.warning},
         'hours': round(sum(s.duration for s in surveys) / 3600, 4),
-        'stretches': len(stretches),
+        'stretches': len(measurements.tasks),
         'lost': dict(sorted(lost.items())),
         'pairs_unusable': unusable,
         'all': whole.told(),
-        'by_bag': {bag: one.told() for bag, one in sorted(bags.items())},
-        'by_hour': {hour: one.told() for hour, one in sorted(hours.items())},
-        'by_light': {light: one.told() for light, one in lights.items()},
+        **{f'by_{by}': _told(sums) for by, sums in groups.items()},
         'map': strips,
     }
 
 
-def _done(archive: Archive, stretches: Sequence[Stretch]) -> list[Stretch]:
-    return [s for s in stretches if archive.facts(s) is not None]
+def _told(sums: dict[str, _Sum]) -> dict[str, Any]:
+    return {name: sums[name].told() for name in sorted(sums)}
 
 
 def _array(column: Any) -> np.ndarray:
@@ -131,15 +126,14 @@ def _array(column: Any) -> np.ndarray:
     return column.to_numpy()
 
 
-def costs(archive: Archive, stretches: Sequence[Stretch]) -> dict[str, float]:
-    """Seconds of each stage, summed over stretches, and rates of a core."""
+def costs(measurements: Measurements) -> dict[str, float]:
+    """Seconds of each stage, summed over tasks, and rates of a core."""
     total: Counter[str] = Counter()
     peak = 0.0
-    for stretch in stretches:
-        facts = archive.facts(stretch)
-        if facts is not None:
-            peak = max(peak, facts['cost'].pop('peak MB'))
-            total.update(facts['cost'])
+    for task in measurements.tasks:
+        cost = measurements.facts(task)['cost']
+        peak = max(peak, cost.pop('peak MB'))
+        total.update(cost)
     seconds = total['total s'] or math.nan
     return {
         **{name: round(value, 3) for name, value in sorted(total.items())},

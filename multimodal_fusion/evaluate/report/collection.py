@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import base64
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...io.whole_files import whole_file
 from .charts.svg import drawing, line, tag, text
 from .page import environment
 
+if TYPE_CHECKING:
+    from ..collection.measurements import Bad
+
 MOST = 200  # bags that are shown one by one, the worst first; the table has all
 CELLS = 240  # of a bag in the map of losses, at most
+_LABELS = 8  # of an axis, at most
 _CELL, _ROW, _NAMES = 5.0, 12.0, 230.0
 
 
@@ -21,14 +26,11 @@ def write_collection(
     path: Path,
     results: dict[str, Any],
     cost: dict[str, Any],
-    worst: Sequence[tuple[str, int, float, float, bytes]],
+    worst: Sequence[Bad],
 ) -> None:
-    """worst: (bag, number of the stretch, seconds since the bag began, value, JPEG)."""
-    bags = sorted(results['by_bag'].items(), key=lambda item: (-share(item[1]), item[0]))
-    pictures = [
-        (bag, number, seconds, value, base64.b64encode(jpeg).decode())
-        for bag, number, seconds, value, jpeg in worst
-    ]
+    kind = results['of']
+    bags = sorted(results[f'by_{kind}'].items(), key=lambda item: (-share(item[1]), item[0]))
+    pictures = [(bad, base64.b64encode(bad.jpeg).decode()) for bad in worst]
     html = (
         environment()
         .get_template('collection.html')
@@ -42,7 +44,13 @@ def write_collection(
             share=share,
             columns=shown_metrics(results),
             loss_map=loss_map({bag: results['map'].get(bag, []) for bag, _ in bags[:MOST]}),
-            trend=trend(results['by_hour'], results['judged']),
+            trends=[
+                (name, trend(results[f'by_{name}'], results['judged'], place))
+                for name, place in (('day', _day), ('hour', int))
+                if len(results[f'by_{name}']) > 1
+            ],
+            kind=kind.replace('_', ' '),
+            count=results[f'{kind}s'],
         )
     )
     with whole_file(path) as temporary:
@@ -55,9 +63,10 @@ def share(group: dict[str, Any]) -> float:
 
 
 def shown_metrics(results: dict[str, Any]) -> list[str]:
-    """MODEL:METRIC of the model that is judged; of one without metrics none."""
-    model = results['judged'].rpartition(':')[0]
-    return [f'{model}:{metric}' for metric in results['metrics']][:8] if model else []
+    """MODEL:METRIC of the model that is judged."""
+    model, _, judged = results['judged'].rpartition(':')
+    names = dict.fromkeys((judged, *results['metrics']))
+    return [f'{model}:{metric}' for metric in names][:8]
 
 
 def loss_map(strips: dict[str, list[list[int]]]) -> str:
@@ -96,31 +105,36 @@ def loss_map(strips: dict[str, list[list[int]]]) -> str:
     )
 
 
-def trend(hours: dict[str, dict[str, Any]], judged: str) -> str:
-    """The judged metric and the light over the hours of the day."""
-    width, height, left = 720.0, 180.0, 44.0
-    points = [(int(h), g) for h, g in hours.items()]
+def _day(text: str) -> int:
+    return date.fromisoformat(text).toordinal()
 
-    def curve(values: list[tuple[int, float]], class_: str) -> str:
+
+def trend(groups: dict[str, dict[str, Any]], judged: str, place: Callable[[str], int]) -> str:
+    """The judged metric and the light over time. groups: by the name of a time. place: of that name
+    on the axis."""
+    width, height, left = 720.0, 180.0, 44.0
+    first, last = place(min(groups, key=place)), place(max(groups, key=place))
+
+    def x(name: str) -> float:
+        return left + (place(name) - first) / max(1, last - first) * (width - left - 40)
+
+    def curve(values: list[tuple[str, float]], class_: str) -> str:
         if not values:
             return ''
         low, high = min(v for _, v in values), max(v for _, v in values)
         span = high - low or 1.0
-        places = [
-            (left + h / 23 * (width - left - 10), height - 30 - (v - low) / span * (height - 60))
-            for h, v in values
-        ]
+        places = [(x(n), height - 30 - (v - low) / span * (height - 60)) for n, v in values]
         marks = ''.join(
             tag(
                 'circle',
-                tag('title', f'{h:02d} h: {v:.4g}'),
-                cx=x,
+                tag('title', f'{name}: {value:.4g}'),
+                cx=at,
                 cy=y,
                 r=3.0,
                 class_=class_,
                 fill='var(--c)',
             )
-            for (x, y), (h, v) in zip(places, values, strict=True)
+            for (at, y), (name, value) in zip(places, values, strict=True)
         )
         joined = ''.join(
             line(*a, *b, f'curve {class_}', stroke='var(--c)')
@@ -128,12 +142,9 @@ def trend(hours: dict[str, dict[str, Any]], judged: str) -> str:
         )
         return joined + marks
 
-    metric = [(h, g['metrics'][judged]['mean']) for h, g in points if judged in g['metrics']]
-    light = [(h, g['luma']) for h, g in points if g['luma'] is not None]
-    axis = ''.join(
-        text(left + h / 23 * (width - left - 10), height - 8, f'{h:02d}', text_anchor='middle')
-        for h in range(0, 24, 3)
-    )
-    return drawing(
-        width, height, 'Over the hours of the day', curve(light, 'b1') + curve(metric, 'a0') + axis
-    )
+    items = list(groups.items())
+    metric = [(n, g['metrics'][judged]['mean']) for n, g in items if judged in g['metrics']]
+    light = [(n, g['luma']) for n, g in items if g['luma'] is not None]
+    labelled = list(groups)[:: -(-len(groups) // _LABELS)]
+    axis = ''.join(text(x(n), height - 8, n, text_anchor='middle') for n in labelled)
+    return drawing(width, height, 'Over time', curve(light, 'b1') + curve(metric, 'a0') + axis)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -193,9 +194,12 @@ class Annotation:
     def of(cls, stem: str, found: Sequence[Found]) -> 'Annotation':
         return cls(stem, text_of(found), tuple(found))
 
-    def line(self) -> str:
+    def content(self) -> dict[str, Any]:
         degradations = {one.fault.phrase: one.strength for one in self.found}
-        return json.dumps({'stem': self.stem, 'text': self.text, 'degradations': degradations})
+        return {'stem': self.stem, 'text': self.text, 'degradations': degradations}
+
+    def line(self) -> str:
+        return json.dumps(self.content())
 
 
 def read_annotations(path: Path) -> dict[str, Annotation]:

@@ -1,0 +1,93 @@
+"""What an archive of measurements holds.
+
+OUT/frames.parquet  the tables of all tasks, in order
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...io.whole_files import whole_file
+from .archive import Archive
+from .measure import Measuring, higher_is_better
+from .tasks import Task
+
+WORST = 24  # stretches that are told
+
+
+@dataclass(frozen=True)
+class Bad:
+    """A stretch, or a chunk of a data set. mean: of the judged metric. worst, where: of its worst
+    pair, which the JPEG shows. lost: of so many frames."""
+
+    source: str
+    number: int
+    mean: float
+    worst: float
+    where: str
+    lost: int
+    frames: int
+    jpeg: bytes
+
+
+class Measurements:
+    """Of tasks that are done, in order."""
+
+    def __init__(self, archive: Archive, measuring: Measuring, tasks: Sequence[Task]):
+        self._archive, self.measuring, self.tasks = archive, measuring, tasks
+
+    def facts(self, task: Task) -> dict[str, Any]:
+        """As of `Measuring.do`."""
+        return json.loads(self._archive.part(task, '.json').read_text())
+
+    def tables(self) -> Iterator[tuple[Task, Any]]:
+        """The tables of pyarrow."""
+        import pyarrow.parquet as pq
+
+        for task in self.tasks:
+            yield task, pq.read_table(self._archive.part(task, self.measuring.suffix))
+
+    def write(self, path: Path) -> None:
+        """One table of all, a group of rows a task."""
+        import pyarrow.parquet as pq
+
+        writer = None
+        with whole_file(path) as temporary:
+            try:
+                for _, table in self.tables():
+                    if writer is None:
+                        writer = pq.ParquetWriter(temporary, table.schema, compression='zstd')
+                    writer.write_table(table)
+            finally:
+                if writer is not None:
+                    writer.close()
+
+    def worst(self) -> list[Bad]:
+        """The stretches whose mean of the judged metric is worst; the pictures of the others are
+        removed."""
+        found = []
+        sign = -1.0 if higher_is_better(self.measuring.judged) else 1.0
+        for task in self.tasks:
+            facts = self.facts(task)
+            count, total = facts['judged']
+            if count:
+                found.append((-sign * total / count, task.source, task.number, task, facts))
+        found.sort(key=lambda item: item[:3])
+        bad = []
+        for *_, task, facts in found[:WORST]:
+            count, total = facts['judged']
+            value, where = facts['worst']
+            frames, lost = (sum(facts['facts'][name].values()) for name in ('frames', 'lost'))
+            jpeg = self._archive.part(task, '.jpg').read_bytes()
+            bad.append(
+                Bad(
+                    task.source, task.number, total / count, sign * value, where, lost, frames, jpeg
+                )
+            )
+        for *_, task, _facts in found[WORST:]:
+            self._archive.part(task, '.jpg').unlink(missing_ok=True)
+        return bad

@@ -1,0 +1,117 @@
+"""What is done with the tasks of a collection, and which there are."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Protocol
+
+from ...errors import UserError
+from ...io.bag import Bag
+from ...io.bag_topics import BagTopics
+from ...io.datasets import find_sets
+from ...io.places import expand, place
+from .chunks import Chunk, chunks_of
+from .stretches import Cutting, Stretch
+
+Task = Stretch | Chunk
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What a collection is of. names: bags, or folders of pairs (sets)."""
+
+    names: tuple[str, ...]
+    sets: bool = False
+
+    @classmethod
+    def find(cls, bags: str | None, sets: str | None) -> Collection:
+        """By pattern, folder or list. Raises UserError where there are none, or both are given."""
+        if (bags is None) == (sets is None):
+            raise UserError('a collection is of bags (--bags) or of data sets (--sets)')
+        return cls(tuple(expand(bags) if bags is not None else find_sets(sets or '')), bags is None)
+
+    @property
+    def kind(self) -> str:
+        """Of one of them, as results call it."""
+        return 'data_set' if self.sets else 'bag'
+
+
+class Duty(Protocol):
+    """What is done with every task. Picklable."""
+
+    suffix: ClassVar[str]
+    cutting: Cutting
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the results: work with another identity is other work."""
+        ...
+
+    def do(self, task: Task) -> dict[str, bytes]:
+        """{suffix: content} of files; that of `suffix` is one of them. Raises UserError where the
+        task can't be done now."""
+        ...
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A bag or data set that was looked at. reason: why it is left out; empty if it isn't. warning:
+    of damage. duration: seconds of a bag. pairs: of a data set."""
+
+    source: str
+    tasks: tuple[Task, ...] = ()
+    duration: float = 0.0
+    pairs: int = 0
+    warning: str = ''
+    reason: str = ''
+
+    @classmethod
+    def of(cls, content: dict[str, Any]) -> Survey:
+        """From what `dataclasses.asdict` gave."""
+        tasks = (
+            Stretch(**{**task, 'topics': BagTopics(**task['topics'])})
+            if 'topics' in task
+            else Chunk(**task)
+            for task in content['tasks']
+        )
+        return cls(**{**content, 'tasks': tuple(tasks)})
+
+    def content(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def survey(source: str, cutting: Cutting, sets: bool) -> Survey:
+    """Look at a source and cut it; one that can't be used is left out with the reason."""
+    try:
+        if sets:
+            chunks, alone = chunks_of(source)
+            some = ', '.join(alone[:3]) + (' …' if len(alone) > 3 else '')
+            warning = f'{source}: {len(alone)} images have no partner ({some})' if alone else ''
+            return Survey(source, chunks, pairs=chunks[-1].count, warning=warning)
+        with Bag(place(source)) as bag:
+            return Survey(source, cutting.cut(source, bag), bag.duration, warning=bag.warning)
+    except UserError as error:
+        return Survey(source, reason=str(error))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which tasks: a share of them, drawn by a seed, and so many at most; all by default."""
+
+    sample: float = 1.0
+    seed: int = 0
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.sample <= 1 or (self.limit is not None and self.limit < 1):
+            raise UserError('--sample is a share over 0 and up to 1, --limit at least 1')
+
+    def of(self, tasks: Sequence[Task]) -> list[Task]:
+        """In order. Whether one is drawn depends on its name and the seed alone."""
+        chosen = [task for task in tasks if self._draw(task) < self.sample]
+        return chosen[: self.limit]
+
+    def _draw(self, task: Task) -> float:
+        text = f'{self.seed} {task.source} {task.number}'
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], 'big') / 2**48
