@@ -14,19 +14,28 @@ import shutil
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import psutil
 
+from multimodal_fusion.evaluate.collection.measure import Measuring
+from multimodal_fusion.evaluate.collection.stretches import Cutting, Stretch
+from multimodal_fusion.evaluate.run import Job, plan_of
 from multimodal_fusion.host.machine import cpu_name
+from multimodal_fusion.host.workers import IN_FLIGHT, cluster, run_all
 from multimodal_fusion.io.bag import BagWriter, Topic, type_store
+from multimodal_fusion.io.bag_topics import BagTopics
 from multimodal_fusion.io.messages import bytes_of, fields
+from multimodal_fusion.pipeline.settings import checked
 from multimodal_fusion.scene import Scene
 
 SIZE, RATE, SECONDS, BAGS = (640, 480), 30, 40, 2
 HOURS = 10_000
 EARLY = 20.0  # seconds that a stretch reads before it begins, by the default of thermal.memory
 SPREAD = 0.25  # of the time of a task, standard deviation over its mean: light, losses, machines
+TASKS = 20_000  # by which the overhead is told
 METRICS = 'EN,SD,SF,SCD,VIF,Qabf,SSIM,KC'
 
 
@@ -83,24 +92,33 @@ def replayed(scratch: Path, jobs: int) -> dict:
     return {'wall s': seconds, 'peak MB': peak}
 
 
-def nothing(number: int) -> int:
-    return number
+def nothing(stretch: Stretch, measuring: Measuring) -> int:
+    return stretch.number
 
 
-def overhead() -> float:
-    """Seconds that Dask takes a task, beside what it does: two workers, many tasks."""
-    from distributed import Client, LocalCluster
+def overhead() -> tuple[float, float]:
+    """Seconds of a task beside what it does, and MB that the scheduler and the client take with as
+    many tasks under way as are handed out: Dask, two workers, tasks as of a collection."""
+    from distributed import LocalCluster
 
-    with (
-        LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None, protocol='tcp'
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        client.gather(client.map(nothing, range(200), pure=False))
-        start = time.monotonic()
-        client.gather(client.map(nothing, range(5000), pure=False))
-        return (time.monotonic() - start) / 5000
+    settings = checked({})
+    plan = plan_of(Job(models=('mmdrfuse_plus',), metrics=tuple(METRICS.split(','))), settings)
+    measuring = Measuring(plan, Cutting(settings), 'bag', 'mmdrfuse_plus:KC')
+    topics = BagTopics('/camera/image_raw', '/thermal/image_raw', {})
+    tasks = [
+        Stretch(f's3://fleet/flight{n}.mcap', n, 0, 0, 0, 0, 0.0, topics) for n in range(TASKS)
+    ]
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None, protocol='tcp'
+    ) as here:
+        executor = partial(cluster, here.scheduler_address)
+        list(run_all(executor, nothing, tasks[:100], measuring))
+        process, peak = psutil.Process(), 0
+        before, start = process.memory_info().rss, time.monotonic()
+        for number, _ in enumerate(run_all(executor, nothing, tasks, measuring)):
+            if number % 100 == 0:
+                peak = max(peak, process.memory_info().rss)
+        return (time.monotonic() - start) / TASKS, (peak - before) * 1e-6
 
 
 def schedule(workers: int, tasks: int, mean: float, each: float, seed: int = 0) -> float:
@@ -154,7 +172,7 @@ def main() -> None:
         for kind in kinds:
             found[kind].append(kind[0](args.scratch, kind[1]))
             print(kind[0].__name__, kind[1], found[kind][-1], file=sys.stderr)
-    each = overhead()
+    each, memory = overhead()
 
     def median(work, jobs: int, name: str) -> float:
         return float(np.median([one[name] for one in found[work, jobs]]))
@@ -187,7 +205,8 @@ def main() -> None:
         '',
         f'Where the time of `evaluate` goes, one process: {stages}; the rest is loading and '
         f'writing. {cost["frames/s of a core"]:.0f} frames and {cost["MB/s of a core"]:.0f} MB a '
-        f'second of a core. Dask takes {each * 1e3:.2f} ms a task (two workers).',
+        f'second of a core. Dask takes {each * 1e3:.2f} ms a task (two workers), and '
+        f'{memory:.0f} MB with {IN_FLIGHT} tasks under way, which is the most that are handed out.',
         '',
         f'**Reckoned** from these: {HOURS} hours, tasks by a gamma law, spread {SPREAD:.0%}.',
         '',

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
+from itertools import islice
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from ..errors import UserError, told
 
 Task = TypeVar('Task')
 ATTEMPTS = 3  # of what was under way when a process died
+IN_FLIGHT = 10_000  # tasks handed out at most: each takes some 25 kB of Dask's scheduler
 
 
 @contextmanager
@@ -53,10 +56,8 @@ def run_all(
         before = len(left)
         try:
             with executor() as pool:
-                futures = {pool.submit(work, t, *common): n for n, t in left.items()}
-                for future in as_completed(futures):
-                    result = future.result()
-                    yield left.pop(futures.pop(future)), result
+                for number, result in _results(pool, work, list(left.items()), common):
+                    yield left.pop(number), result
         except BrokenExecutor as error:
             attempts = attempts + 1 if len(left) == before else 1
             if attempts >= ATTEMPTS:
@@ -64,3 +65,27 @@ def run_all(
                     f'a process died {ATTEMPTS} times in a row, perhaps of memory: give fewer '
                     '--jobs or shorter stretches'
                 ) from error
+
+
+def _results(
+    pool: Executor,
+    work: Callable[..., Any],
+    tasks: Sequence[tuple[int, Any]],
+    common: tuple[Any, ...],
+) -> Iterator[tuple[int, Any]]:
+    done: SimpleQueue[Future] = SimpleQueue()
+    numbers: dict[Future, int] = {}
+    left = iter(tasks)
+
+    def hand_out(count: int) -> None:
+        for number, task in islice(left, count):
+            future = pool.submit(work, task, *common)
+            numbers[future] = number
+            future.add_done_callback(done.put)
+
+    hand_out(IN_FLIGHT)
+    while numbers:
+        future = done.get()
+        result = future.result()
+        yield numbers.pop(future), result
+        hand_out(1)

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from ..errors import BadImage, UserError
 from .image_files import IMAGE_SUFFIXES
-from .places import matching, patterns, place, reaching
+from .places import matching, name_of, patterns, place, reaching
 
 
 @dataclass(frozen=True)
@@ -97,12 +97,11 @@ def find_sets(text: str) -> list[str]:
     none."""
     found: set[str] = set()
     for pattern in patterns(text):
-        names = matching(pattern)
-        for name in names:
+        for name in matching(pattern):
             with reaching(name):
-                below = _sets_below(place(name.rstrip('/')))
+                below = [name_of(path, name) for path in _sets_below(place(name))]
             # What is named itself and is none is told when it is read.
-            found |= set(below or ([name] if names == [pattern] else []))
+            found |= set(below or ([name] if name.rstrip('/') == pattern.rstrip('/') else []))
     if not found:
         raise UserError(
             f'{text} gives no data set: give a pattern in quotes ("share/*"), a folder of data '
@@ -111,14 +110,14 @@ def find_sets(text: str) -> list[str]:
     return sorted(found)
 
 
-def _sets_below(folder: Path, deep: int = 3) -> list[str]:
+def _sets_below(folder: Path, deep: int = 3) -> list[Path]:
     """The folder itself where it is a data set, else those in it. deep: levels."""
     if not folder.is_dir():
         return []
     if layout_of(folder):
-        return [str(folder)]
+        return [folder]
     inside = [f for f in folder.iterdir() if deep and not f.name.startswith('.')]
-    return [name for f in inside for name in _sets_below(f, deep - 1)]
+    return [found for f in inside for found in _sets_below(f, deep - 1)]
 
 
 def below(folder: Path, path: str) -> Path | None:

@@ -97,44 +97,56 @@ def patterns(text: str, suffixes: tuple[str, ...] = ()) -> list[str]:
 def matching(pattern: str) -> list[str]:
     """Files and folders of a pattern; of what is no pattern itself. Raises UserError."""
     if not any(sign in pattern for sign in '*?['):
-        return [pattern]
+        return [pattern.rstrip('/')]
     if not remote(pattern):
         return glob.glob(pattern, recursive=True)
     with reaching(pattern):
         base = place(pattern)
-        return [base.fs.unstrip_protocol(found) for found in base.fs.glob(base.path)]
+        return [_prefix(pattern) + found for found in base.fs.glob(base.path)]
+
+
+def name_of(path: Any, found_in: str) -> str:
+    """The name by which `place` gives a path that was found below a place: of a remote one with
+    its host, which the path does not tell."""
+    return _prefix(found_in) + path.path.rstrip('/') if remote(found_in) else str(path)
+
+
+def _prefix(name: str) -> str:
+    """What stands before the path of a remote place: its protocol, host and user."""
+    from fsspec import get_filesystem_class
+
+    path = get_filesystem_class(name.partition('://')[0])._strip_protocol(name)
+    return name.rstrip('/').removesuffix(path.rstrip('/'))
 
 
 def _matching(pattern: str) -> list[str]:
     found = matching(pattern)
-    if found == [pattern]:
+    if found == [pattern.rstrip('/')]:
         if pattern.endswith(BAG_SUFFIXES):
             return found
         with reaching(pattern):
             folder = place(pattern)
             if folder.is_dir() and not (folder / 'metadata.yaml').exists():
-                found = [str(f) for suffix in BAG_SUFFIXES for f in folder.rglob(f'*{suffix}')]
+                inside = [f for suffix in BAG_SUFFIXES for f in folder.rglob(f'*{suffix}')]
+                found = [name_of(f, pattern) for f in inside]
     whole: dict[str, bool] = {}  # folders that are bags
 
     def bag_of(name: str) -> str:
         """The bag that a file belongs to: its folder, where that is one."""
+        folder = name.rpartition('/')[0] or '.'
         if not name.endswith(BAG_SUFFIXES):
-            return name.rstrip('/')
-        folder = place(name).parent
-        key = str(folder).rstrip('/')
-        if key not in whole:
-            with reaching(key):
-                whole[key] = (folder / 'metadata.yaml').exists()
-        return key if whole[key] else name
+            return name
+        if folder not in whole:
+            with reaching(folder):
+                whole[folder] = (place(folder) / 'metadata.yaml').exists()
+        return folder if whole[folder] else name
 
     return [bag_of(name) for name in found]
 
 
 def size_of(bag: str) -> int:
-    """Bytes of a bag; 0 where that can't be told. Raises UserError for one out of reach."""
+    """Bytes of a bag. Raises UserError for one out of reach."""
     path = place(bag)
-    if remote(bag):
-        with reaching(bag):
-            return path.stat().st_size if path.suffix in BAG_SUFFIXES else 0
-    files = path.rglob('*') if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files if file.is_file())
+    with reaching(bag):
+        files = path.rglob('*') if path.is_dir() else [path] if path.exists() else []
+        return sum(file.stat().st_size for file in files if file.is_file())

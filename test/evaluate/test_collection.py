@@ -22,7 +22,7 @@ from multimodal_fusion.evaluate.collection import chunks
 from multimodal_fusion.evaluate.collection.stretches import Cutting
 from multimodal_fusion.evaluate.collection.tasks import Choice, survey
 from multimodal_fusion.evaluate.report.collection import write_collection
-from multimodal_fusion.host.workers import cluster, run_all
+from multimodal_fusion.host.workers import cluster
 from multimodal_fusion.pipeline.settings import checked
 
 from ..helpers.bags import Planted, flight, scene
@@ -348,14 +348,3 @@ def test_ten_thousand_bags_give_a_page_that_opens(one, tmp_path):
     results['left_out'] = {f'{n}.mcap': f'{n}.mcap is cut' for n in range(3000)}
     write_collection(tmp_path / 'report.html', results, {}, [])
     assert (tmp_path / 'report.html').stat().st_size < 5_000_000
-
-
-def fails(task):
-    raise UserError(f'task {task}')
-
-
-def test_an_error_of_a_task_is_told(tmp_path):
-    from concurrent.futures import ThreadPoolExecutor
-
-    with pytest.raises(UserError, match='task 1'):
-        list(run_all(lambda: ThreadPoolExecutor(1), fails, [1]))

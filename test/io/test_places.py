@@ -3,13 +3,15 @@
 import contextlib
 import socket
 import threading
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from multimodal_fusion.errors import UserError
 from multimodal_fusion.io.bag import Bag
-from multimodal_fusion.io.places import expand, place
+from multimodal_fusion.io.places import expand, name_of, place
 from multimodal_fusion.pipeline.offline import Offline
 from multimodal_fusion.pipeline.settings import checked
 
@@ -294,6 +296,22 @@ def test_a_bag_on_a_web_server(web, tmp_path):
         assert len(remote) == len(local) > 20 and all(map(np.array_equal, remote, local))
     with pytest.raises(UserError, match='does not exist'):
         Bag(place(f'{web}/bag/none.mcap'))
+
+
+@pytest.mark.parametrize(
+    ('pattern', 'path', 'name'),
+    [
+        ('ftp://me@host:21/x/*', '/x/a', 'ftp://me@host:21/x/a'),  # fsspec drops the host
+        ('ftp://host/x/', '/x/a/', 'ftp://host/x/a'),
+        ('s3://flights/x', 'flights/x/a', 's3://flights/x/a'),
+        ('memory://x', '/x/a', 'memory://x/a'),
+        ('http://host:80/x', 'http://host:80/x/a', 'http://host:80/x/a'),
+        ('/here/x', '/here/x/a', '/here/x/a'),
+    ],
+)
+def test_names_keep_their_host(pattern, path, name):
+    found = SimpleNamespace(path=path) if '://' in pattern else Path(path)
+    assert name_of(found, pattern) == name
 
 
 def test_data_sets_of_a_protocol(wire, tmp_path, capsys):
