@@ -9,6 +9,7 @@ and two processes, and Dask's time a task. Reckoned: 10,000 hours by 10, 100 and
 import argparse
 import heapq
 import json
+import logging
 import resource
 import shutil
 import subprocess
@@ -101,6 +102,7 @@ def overhead() -> tuple[float, float]:
     many tasks under way as are handed out: Dask, two workers, tasks as of a collection."""
     from distributed import LocalCluster
 
+    logging.getLogger('distributed').setLevel(logging.CRITICAL)  # of a cluster that is taken down
     settings = checked({})
     plan = plan_of(Job(models=('mmdrfuse_plus',), metrics=tuple(METRICS.split(','))), settings)
     measuring = Measuring(plan, Cutting(settings), 'bag', 'mmdrfuse_plus:KC')

@@ -147,8 +147,7 @@ def _collection(args: argparse.Namespace) -> int:
             f'{whole["pairs"]} pairs, {whole["measured"]} measured, {whole["lost"]} frames lost; '
             f'{len(found.results["left_out"])} left out'
         )
-        for name, value in found.cost.items():
-            print(f'  {name}: {value}')
+        print(found.table())
         print(f'look at: {args.out}/report.html, {args.out}/frames.parquet')
     return 0
 

@@ -98,11 +98,13 @@ def results(
     metrics: Sequence[str],
     protocol: str | None = None,
     sequence: dict | None = None,
+    summary: dict | None = None,
 ) -> dict:
-    """Everything that is written to results.json: the same for the same input and code."""
+    """Everything that is written to results.json: the same for the same input and code. summary: as
+    of `summarise`, where it is of more than what was measured here."""
     good = [result for result in measured if not result.message]
     names = [contender.name for contender in contenders]
-    summary = summarise(good, names, metrics)
+    summary = summary or summarise(good, names, metrics)
     # A source alone is no fusion method: it is shown, but takes no part in the ranks.
     methods = {c.name: summary[c.name] for c in contenders if c.source != 'source'}
     ranked = PROTOCOLS[protocol].ranked if protocol else metrics

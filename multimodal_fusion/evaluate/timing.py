@@ -12,6 +12,7 @@ from ..host.machine import cpu_name
 from .contenders import Contender
 from .measure import Meter, Sources
 
+TIMED = 'classical', 'learned'  # sources of what is timed
 _ROUNDS = 15
 
 
@@ -38,7 +39,7 @@ def time_fusion(contenders: Sequence[Contender], meter: Meter, samples: Sequence
 
     samples: decoded pairs, taken in turn.
     """
-    methods = [c for c in contenders if c.source in ('classical', 'learned')]
+    methods = [c for c in contenders if c.source in TIMED]
     turn = {c.name: itertools.cycle(samples) for c in methods}
     calls = {c.name: lambda c=c: meter.fuse(c, '', next(turn[c.name])) for c in methods}
     taken = {name: values[:, 0] for name, values in interleave(calls, _ROUNDS).items()}

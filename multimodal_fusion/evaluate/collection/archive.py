@@ -50,7 +50,7 @@ class Archive:
     def look(self, collection: Collection, executor: Callable[[], Any]) -> list[Survey]:
         """Survey every source that was not looked at yet, and keep what was found. executor: makes
         the context of a `concurrent.futures.Executor`."""
-        new = [name for name in collection.names if name not in self._surveys]
+        new = [name for name in collection.members if name not in self._surveys]
         found = run_all(executor, survey, new, self.duty.cutting, collection.sets)
         try:
             for name, one in progress(found, len(new), 'looked at'):
@@ -60,7 +60,7 @@ class Archive:
             kept = [one.content() for one in self._surveys.values() if not one.reason]
             with whole_file(self._path) as temporary:
                 temporary.write_text(json.dumps({'what': self._what, 'sources': kept}) + '\n')
-        return [self._surveys[name] for name in collection.names]
+        return [self._surveys[name] for name in collection.members]
 
     def work_through(
         self, surveys: Sequence[Survey], choice: Choice, executor: Callable[[], Any]

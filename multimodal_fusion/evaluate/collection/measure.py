@@ -35,6 +35,7 @@ from .tasks import Task
 
 LIGHTS = (('night', 40.0), ('dusk', 90.0), ('day', 256.0))
 """By the mean luma of the visible image, 0 to 255: up to which it is which."""
+_TIMED = 5  # images of a task whose time of fusion is told
 _SMALL = 240, 320  # pixels of each image in a picture
 FIXED = (
     'stretch', 'kind', 'stream', 'reason', 'stem', 'time', 'stamp', 'gap_ms', 'frozen', 'luma',
@@ -256,8 +257,12 @@ class _TimedMeter(Meter):
     clock: _Clock
 
     def fuse(self, contender: Contender, stem: str, sources: Sources) -> np.ndarray:
+        loaded, start = contender.name in self._loaded, time.perf_counter()
         with self.clock('fuse'):
-            return super().fuse(contender, stem, sources)
+            fused = super().fuse(contender, stem, sources)
+        if loaded:
+            self.clock.fusing[contender.name].append(time.perf_counter() - start)
+        return fused
 
 
 def _exposure(sources: Sources, counts: np.ndarray) -> dict[str, Any]:
@@ -308,6 +313,7 @@ class _Clock:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
+        self.fusing: dict[str, list[float]] = defaultdict(list)  # seconds of each image
         self.bytes = 0
         self._start = time.perf_counter()
 
@@ -326,8 +332,9 @@ class _Clock:
                 return
             yield step
 
-    def cost(self, frames: int) -> dict[str, float]:
+    def cost(self, frames: int) -> dict[str, Any]:
         return {
+            'fuse ms': {n: [round(1e3 * s, 3) for s in v[:_TIMED]] for n, v in self.fusing.items()},
             **{f'{stage} s': seconds for stage, seconds in self.seconds.items()},
             'total s': time.perf_counter() - self._start,
             'frames': frames,

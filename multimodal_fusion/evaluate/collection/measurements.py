@@ -16,6 +16,7 @@ from .archive import Archive
 from .measure import Measuring, higher_is_better
 from .tasks import Task
 
+SAMPLE = 2000  # measured pairs that are drawn one by one, at most
 WORST = 24  # stretches that are told
 
 
@@ -65,6 +66,26 @@ class Measurements:
             finally:
                 if writer is not None:
                     writer.close()
+
+    def sample(self) -> list[dict[str, Any]]:
+        """Some measured pairs, evenly taken: ``stem`` and ``values`` as in the results of a single
+        run."""
+        measured = [self.facts(task)['facts']['measured'] for task in self.tasks]
+        step, number, found = -(-sum(measured) // SAMPLE) or 1, 0, []
+        plan, kind = self.measuring.plan, self.measuring.kind
+        for (_, table), count in zip(self.tables(), measured, strict=True):
+            chosen = range(-number % step, count, step)
+            number += count
+            if not chosen:
+                continue
+            rows = [row for row in table.to_pylist() if row['measured']]
+            for row in (rows[i] for i in chosen):
+                where = row['stem'] or f'{row["time"]:.1f} s'
+                values = {
+                    c.name: {m: row[f'{c.name}:{m}'] for m in plan.metrics} for c in plan.contenders
+                }
+                found.append({'stem': f'{row[kind]}, {where}', 'values': values})
+        return found
 
     def worst(self) -> list[Bad]:
         """The stretches whose mean of the judged metric is worst; the pictures of the others are

@@ -16,19 +16,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ... import __version__
 from ...errors import UserError
-from ...host.version import commit
 from ...io.whole_files import room_for, whole_file
 from ...pipeline.settings import checked
-from ..report import write_collection
+from ..report import markdown_table, write_collection
 from ..run import Job, plan_of
+from ..summary import results
 from .archive import Archive
 from .measure import Measuring
 from .measurements import Measurements
 from .stretches import EVERY, LENGTH, Cutting
 from .tasks import Choice, Collection, Survey
-from .totals import costs, summarise
+from .totals import by_model, costs, summarise, timings
 
 _ROW, _VALUE, _PICTURE = 30, 13, 20_000  # bytes of a row, of a metric, of a picture: measured
 _JUDGES = 'KC', 'SSIM', 'VIF'  # the first that is measured tells which pairs are worst
@@ -37,11 +36,17 @@ _RATE = 40  # rows a second of a bag, about
 
 @dataclass(frozen=True)
 class Collected:
-    """results, cost: as in results.json and cost.json. failed: what could not be measured."""
+    """results: as in results.json. timing, cost: as in cost.json. failed: what could not be
+    measured."""
 
     results: dict[str, Any]
+    timing: dict[str, Any]
     cost: dict[str, float]
     failed: list[str]
+
+    def table(self) -> str:
+        """Markdown."""
+        return markdown_table(self.results | {'images': []}, self.timing)
 
 
 def evaluate_collection(
@@ -78,28 +83,33 @@ def evaluate_collection(
     print(_estimate(out, surveys, measuring, choice), file=sys.stderr)
     tasks, failed = archive.work_through(surveys, choice, executor)
     measurements = Measurements(archive, measuring, tasks)
-    results = {
-        'package': {'name': 'multimodal_fusion', 'version': __version__, 'commit': commit()},
-        'command': job.command,
-        'definition': plan.definition,
-        'metrics': list(plan.metrics),
-        'models': [c.name for c in plan.contenders],
-        'judged': judged,
-        'of': collection.kind,
-        'failed': failed,
-        **summarise(measurements, surveys),
-    }
-    if not results['all']['pairs']:
-        reasons = '; '.join([*results['left_out'].values(), *failed][:3]) or 'no pairs in them'
-        kinds = f'{collection.kind.replace("_", " ")}s'
+    summed = summarise(measurements, surveys)
+    kinds = f'{collection.kind.replace("_", " ")}s'
+    if not summed['all']['pairs']:
+        reasons = '; '.join([*summed['left_out'].values(), *failed][:3]) or 'no pairs in them'
         raise UserError(f'none of the {len(surveys)} {kinds} gave a pair: {reasons}')
-    cost = costs(measurements)
-    for name, content in (('results', results), ('cost', cost)):
+    found = results(
+        job.command,
+        {'name': collection.name, 'kind': kinds},
+        [],
+        plan.contenders,
+        plan.definition,
+        plan.metrics,
+        job.protocol,
+        summary=by_model(summed['all'], measuring),
+    )
+    del found['images'], found['sequence']  # of every image there is a row in the table
+    found['data']['images'] = summed['all']['measured']
+    found |= {'of': collection.kind, 'judged': judged, 'failed': failed, **summed}
+    cost, timing = costs(measurements), timings(measurements)
+    for name, content in (('results', found), ('cost', {**cost, **timing})):
         with whole_file(out / f'{name}.json') as temporary:
             temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + '\n')
     measurements.write(out / 'frames.parquet')
-    write_collection(out / 'report.html', results, cost, measurements.worst())
-    return Collected(results, cost, failed)
+    write_collection(
+        out / 'report.html', found, timing, cost, measurements.sample(), measurements.worst()
+    )
+    return Collected(found, timing, cost, failed)
 
 
 def _estimate(out: Path, surveys: Sequence[Survey], measuring: Measuring, choice: Choice) -> str:

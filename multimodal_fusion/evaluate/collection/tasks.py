@@ -20,9 +20,11 @@ Task = Stretch | Chunk
 
 @dataclass(frozen=True)
 class Collection:
-    """What a collection is of. names: bags, or folders of pairs (sets)."""
+    """What a collection is of. name: as it was asked for. members: bags, or folders of pairs
+    (sets)."""
 
-    names: tuple[str, ...]
+    name: str
+    members: tuple[str, ...]
     sets: bool = False
 
     @classmethod
@@ -30,7 +32,9 @@ class Collection:
         """By pattern, folder or list. Raises UserError where there are none, or both are given."""
         if (bags is None) == (sets is None):
             raise UserError('a collection is of bags (--bags) or of data sets (--sets)')
-        return cls(tuple(expand(bags) if bags is not None else find_sets(sets or '')), bags is None)
+        if bags is not None:
+            return cls(bags, tuple(expand(bags)))
+        return cls(sets or '', tuple(find_sets(sets or '')), sets=True)
 
     @property
     def kind(self) -> str:

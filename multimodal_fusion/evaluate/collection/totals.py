@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from ..timing import TIMED
+from .measure import Measuring
 from .measurements import Measurements
 from .tasks import Survey
 
@@ -126,6 +128,43 @@ def _array(column: Any) -> np.ndarray:
     return column.to_numpy()
 
 
+def by_model(whole: dict[str, Any], measuring: Measuring) -> dict[str, dict[str, Any]]:
+    """The means of all pairs, as `evaluate.summary.summarise` gives them."""
+    unknown = {'mean': math.nan, 'half': math.nan, 'count': 0}
+
+    def of(name: str) -> dict[str, Any]:
+        told = whole['metrics'].get(name, unknown)
+        mean, half, count = told['mean'], told['half'], told['count']
+        left_out = whole['measured'] - count
+        return {
+            'mean': mean, 'low': mean - half, 'high': mean + half, 'count': count,
+            'left_out': left_out,
+        }  # fmt: skip
+
+    plan = measuring.plan
+    return {c.name: {m: of(f'{c.name}:{m}') for m in plan.metrics} for c in plan.contenders}
+
+
+def timings(measurements: Measurements) -> dict[str, Any]:
+    """``milliseconds`` of fusion by model, as `evaluate.timing.time_fusion`; wherever it ran."""
+    taken: dict[str, list[float]] = {}
+    for task in measurements.tasks:
+        for name, values in measurements.facts(task)['cost']['fuse ms'].items():
+            taken.setdefault(name, []).extend(values)
+    timed = [c.name for c in measurements.measuring.plan.contenders if c.source in TIMED]
+    return {
+        'machine': 'the machines of the run',
+        'milliseconds': {
+            name: {
+                'median': round(float(np.median(taken[name])), 3),
+                'p95': round(float(np.percentile(taken[name], 95)), 3),
+            }
+            for name in timed
+            if name in taken
+        },
+    }
+
+
 def costs(measurements: Measurements) -> dict[str, float]:
     """Seconds of each stage, summed over tasks, and rates of a core."""
     total: Counter[str] = Counter()
@@ -133,6 +172,7 @@ def costs(measurements: Measurements) -> dict[str, float]:
     for task in measurements.tasks:
         cost = measurements.facts(task)['cost']
         peak = max(peak, cost.pop('peak MB'))
+        del cost['fuse ms']
         total.update(cost)
     seconds = total['total s'] or math.nan
     return {

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...io.whole_files import whole_file
 from .charts.svg import drawing, line, tag, text
-from .page import environment
+from .page import render
+from .view import View
 
 if TYPE_CHECKING:
     from ..collection.measurements import Bad
@@ -25,36 +26,55 @@ _CELL, _ROW, _NAMES = 5.0, 12.0, 230.0
 def write_collection(
     path: Path,
     results: dict[str, Any],
+    timing: dict[str, Any],
     cost: dict[str, Any],
+    images: Sequence[dict[str, Any]],
     worst: Sequence[Bad],
 ) -> None:
-    kind = results['of']
-    bags = sorted(results[f'by_{kind}'].items(), key=lambda item: (-share(item[1]), item[0]))
-    pictures = [(bad, base64.b64encode(bad.jpeg).decode()) for bad in worst]
-    html = (
-        environment()
-        .get_template('collection.html')
-        .render(
-            results=results,
-            cost=cost,
-            bags=bags[:MOST],
-            hidden=max(0, len(bags) - MOST),
-            left_out=sorted(results['left_out'].items())[:MOST],
-            worst=pictures,
-            share=share,
-            columns=shown_metrics(results),
-            loss_map=loss_map({bag: results['map'].get(bag, []) for bag, _ in bags[:MOST]}),
-            trends=[
-                (name, trend(results[f'by_{name}'], results['judged'], place))
-                for name, place in (('day', _day), ('hour', int))
-                if len(results[f'by_{name}']) > 1
-            ],
-            kind=kind.replace('_', ' '),
-            count=results[f'{kind}s'],
-        )
-    )
+    """results, timing: as of a single run, and what `collection.totals` adds. images: those that
+    the distributions show, as in the results of a single run. cost: a line each."""
+    view = View({**results, 'images': images}, timing)
+    told = _Told(results, tuple(cost.items()), worst)
+    sections = [
+        ('summary', 'Summary', True),
+        ('distributions', 'Distributions', bool(images)),
+        ('cost', 'Cost and quality', True),
+        ('light', 'By light', True),
+        ('day', 'By day', bool(told.days)),
+        ('hour', 'By hour', bool(results['by_hour'])),
+        ('losses', 'Where frames were lost', True),
+        ('sources', f'By {told.kind}', True),
+        ('worst', 'Worst stretches', bool(worst)),
+        ('left-out', 'Left out', bool(told.left_out or results['failed'])),
+        ('run', 'What the run took', True),
+        ('definitions', 'Definitions', True),
+        ('origin', 'Origin', True),
+    ]
+    html = render(view, sections, collection=told, data={'pictures': None, 'curves': None})
     with whole_file(path) as temporary:
         temporary.write_text(html, encoding='utf-8')
+
+
+class _Told:
+    """What the templates show of a collection."""
+
+    def __init__(
+        self, results: dict[str, Any], cost: tuple[tuple[str, Any], ...], worst: Sequence[Bad]
+    ):
+        of = results['of']
+        self.kind, self.count, self.cost = of.replace('_', ' '), results[f'{of}s'], cost
+        self.model, self.columns = results['judged'].rpartition(':')[0], shown_metrics(results)
+        self.share = share
+        self.lights = [('all', results['all']), *results['by_light'].items()]
+        groups = sorted(results[f'by_{of}'].items(), key=lambda item: (-share(item[1]), item[0]))
+        self.sources, self.hidden = groups[:MOST], max(0, len(groups) - MOST)
+        self.left_out = sorted(results['left_out'].items())[:MOST]
+        self.loss_map = loss_map({name: results['map'].get(name, []) for name, _ in self.sources})
+        self.days, self.hours = (
+            trend(groups, results['judged'], place) if len(groups) > 1 else ''
+            for groups, place in ((results['by_day'], _day), (results['by_hour'], int))
+        )
+        self.worst = [(bad, base64.b64encode(bad.jpeg).decode()) for bad in worst]
 
 
 def share(group: dict[str, Any]) -> float:
@@ -65,7 +85,7 @@ def share(group: dict[str, Any]) -> float:
 def shown_metrics(results: dict[str, Any]) -> list[str]:
     """MODEL:METRIC of the model that is judged."""
     model, _, judged = results['judged'].rpartition(':')
-    names = dict.fromkeys((judged, *results['metrics']))
+    names = dict.fromkeys((judged, *(metric['name'] for metric in results['metrics'])))
     return [f'{model}:{metric}' for metric in names][:8]
 
 
@@ -99,7 +119,7 @@ def loss_map(strips: dict[str, list[list[int]]]) -> str:
         )
     return drawing(
         _NAMES + max(wide, 40) * _CELL,
-        max(1, len(rows)) * _ROW,
+        max(1, len(rows)) * _ROW + 4,
         'Where frames were lost',
         ''.join(rows),
     )

@@ -84,8 +84,8 @@ def _notes(view: View, timed: bool) -> str:
     sentences = [
         f'{plural(data["images"], "image")} of {escape(data["name"])}, '
         f'definition `{results["definition"]}`: {escape(results["definition_text"])}.',
-        '± is half the width of the 95 % bootstrap interval over images; '
-        '**bold** is the best, *italic* the second best.',
+        f'± is half the width of the 95 % {"normal" if results.get("of") else "bootstrap"} '
+        'interval over images; **bold** is the best, *italic* the second best.',
     ]
     if results.get('protocol'):
         sentences.append(f'Protocol `{results["protocol"]}`.')

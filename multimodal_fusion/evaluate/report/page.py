@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import numpy as np
@@ -35,22 +36,35 @@ def write_report(
     view = View(results, timing)
     gallery = Gallery.of(view, picture)
     curves = curve_values(view) if view.sequence and view.images else None
-    page = environment().get_template('page.html')
-    html = page.render(
-        view=view,
-        results=results,
-        sections=_sections(view, bool(gallery.scenes)),
-        summary_rows=summary_rows(view),
+    html = render(
+        view,
+        _sections(view, bool(gallery.scenes)),
         gallery=gallery,
         found=[(caption, encode(image)) for caption, image in found],
         segmented=[(caption, encode(image)) for caption, image in segmented],
         data={'pictures': gallery.data, 'curves': curves},
-        box_plots=box_plots,
-        scatter_plots=scatter_plots,
-        pairing_plot=pairing_plot,
-        metric_plots=metric_plots,
     )
     Path(path).write_text(html, encoding='utf-8')
+
+
+def render(view: View, sections: Sequence[tuple[str, str, bool]], **more: Any) -> str:
+    """The page. sections: id, title and whether there is anything in it; each has a template of its
+    id."""
+    return (
+        environment()
+        .get_template('page.html')
+        .render(
+            view=view,
+            results=view.results,
+            sections=[(id_, title) for id_, title, wanted in sections if wanted],
+            summary_rows=summary_rows(view),
+            box_plots=box_plots,
+            scatter_plots=scatter_plots,
+            pairing_plot=pairing_plot,
+            metric_plots=metric_plots,
+            **more,
+        )
+    )
 
 
 def environment() -> jinja2.Environment:
@@ -72,10 +86,9 @@ def _fixed(value: float | None, decimals: int) -> str:
     return '–' if value is None else f'{value:.{decimals}f}'
 
 
-def _sections(view: View, pictures: bool) -> list[tuple[str, str]]:
-    """The ids and titles of what results have content for; each has a template of its id."""
+def _sections(view: View, pictures: bool) -> list[tuple[str, str, bool]]:
     metrics = bool(view.metrics)
-    sections = (
+    return [
         ('summary', 'Summary', True),
         ('distributions', 'Distributions', metrics),
         ('cost', 'Cost and quality', metrics),
@@ -86,5 +99,4 @@ def _sections(view: View, pictures: bool) -> list[tuple[str, str]]:
         ('extremes', 'Best and worst', pictures and metrics),
         ('definitions', 'Definitions', True),
         ('origin', 'Origin', True),
-    )
-    return [(id_, title) for id_, title, wanted in sections if wanted]
+    ]
