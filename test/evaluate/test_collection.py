@@ -23,6 +23,7 @@ from multimodal_fusion.evaluate.collection.stretches import Cutting
 from multimodal_fusion.evaluate.collection.tasks import Choice, survey
 from multimodal_fusion.evaluate.report.collection import write_collection
 from multimodal_fusion.host.workers import cluster
+from multimodal_fusion.io.bag import Bag, BagWriter
 from multimodal_fusion.pipeline.settings import checked
 
 from ..helpers.bags import Planted, flight, scene
@@ -91,7 +92,13 @@ def test_what_a_collection_tells(one, bags, capsys):
     table = pq.read_table(one / 'frames.parquet').to_pydict()
     pairs = [kind == 'pair' for kind in table['kind']]
     assert sum(pairs) == results['all']['pairs'] > 500
-    assert results['all']['lost'] == len(pairs) - sum(pairs) == sum(results['lost'].values())
+    without = results['all']['without_pair']
+    assert without == len(pairs) - sum(pairs) == sum(results['lost'].values())
+    assert 0 < results['all']['lost'] < without
+    for by in ('bag', 'day', 'hour', 'light'):
+        groups = results[f'by_{by}'].values()
+        assert sum(g['pairs'] for g in groups) == sum(pairs), by
+        assert sum(g['without_pair'] for g in groups) == without, by
     taken = [m for m, pair in zip(table['measured'], pairs, strict=True) if pair]
     assert 0 < sum(taken) == results['all']['measured'] < sum(pairs) / 3
     assert results['all']['frozen'] > 5 and results['lost']['clock reset'] == 2
@@ -206,6 +213,29 @@ def test_stretches_have_the_pairs_of_the_whole_bag(tmp_path):
     for name in ('max:EN', 'max:SD'):
         a, b = (np.array(t[name], float) for t in (cut, whole))
         assert np.array_equal(np.isnan(a), np.isnan(b)) and np.nanmax(np.abs(a / b - 1)) < 1e-3
+
+
+def test_losses_are_those_beyond_the_rates(tmp_path):
+    """RGB at 30 Hz and thermal at 9: most of RGB has no partner. Without thermal from 4 to 8 s, the
+    two stretches of that time lost all their frames of RGB, the others next to none."""
+    source = flight(tmp_path / 'source', Planted(seconds=12, freeze=(99, 99), jump_at=99))
+    with Bag(source) as bag:
+        hole = BagWriter(tmp_path / 'hole')
+        for topic in bag.topics:
+            hole.add(topic)
+        for topic, at, raw in bag.messages():
+            if 'thermal' not in topic or not 4 <= (at - bag.start) * 1e-9 < 8:
+                hole.write(topic, at, raw)
+        hole.close()
+    out = tmp_path / 'out'
+    words = ['--out', str(out), '--stretch', '2', '--jobs', '1', *MODELS, *SETTINGS]
+    assert main(['evaluate', '--bags', str(tmp_path / 'hole'), *words]) == 0
+    found = json.loads((out / 'results.json').read_text())
+    (strip,) = found['map'].values()
+    lost = [lost for _, _, lost in strip]
+    assert len(lost) == 6 and lost[2] > 20 and lost[3] > 20
+    assert max(lost[:2] + lost[4:]) <= 8
+    assert found['all']['without_pair'] > 2 * found['all']['lost']
 
 
 def test_a_cut_depends_on_the_bag_and_never_divides_a_cell(tmp_path):

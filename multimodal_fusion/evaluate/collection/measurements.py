@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ WORST = 24  # stretches that are told
 @dataclass(frozen=True)
 class Bad:
     """A stretch, or a chunk of a data set. mean: of the judged metric. worst, where: of its worst
-    pair, which the JPEG shows. lost: of so many frames."""
+    pair, which the JPEG shows. lost: of so many frames, as `Measurements.lost`."""
 
     source: str
     number: int
@@ -44,6 +45,25 @@ class Measurements:
     def facts(self, task: Task) -> dict[str, Any]:
         """As of `Measuring.do`."""
         return json.loads(self._archive.part(task, '.json').read_text())
+
+    @cached_property
+    def alone(self) -> dict[str, float]:
+        """{source: share of its frames that find no partner since one stream is faster than the
+        other}: by the stretch where they are most alike, of those that are at least half as long as
+        the longest."""
+        frames: dict[str, list[tuple[int, int]]] = {}
+        for task in self.tasks:
+            counts = self.facts(task)['facts']['frames']
+            frames.setdefault(task.source, []).append(
+                (counts.get('rgb', 0), counts.get('thermal', 0))
+            )
+        return {source: _difference(counts) for source, counts in frames.items()}
+
+    def lost(self, task: Task) -> tuple[int, int]:
+        """(lost, frames) of a task: those beyond `alone`."""
+        facts = self.facts(task)['facts']
+        frames, lost = (sum(facts[name].values()) for name in ('frames', 'lost'))
+        return max(0, round(lost - self.alone[task.source] * frames)), frames
 
     def tables(self) -> Iterator[tuple[Task, Any]]:
         """The tables of pyarrow."""
@@ -102,7 +122,7 @@ class Measurements:
         for *_, task, facts in found[:WORST]:
             count, total = facts['judged']
             value, where = facts['worst']
-            frames, lost = (sum(facts['facts'][name].values()) for name in ('frames', 'lost'))
+            lost, frames = self.lost(task)
             jpeg = self._archive.part(task, '.jpg').read_bytes()
             bad.append(
                 Bad(
@@ -112,3 +132,8 @@ class Measurements:
         for *_, task, _facts in found[WORST:]:
             self._archive.part(task, '.jpg').unlink(missing_ok=True)
         return bad
+
+
+def _difference(counts: list[tuple[int, int]]) -> float:
+    most = max(map(sum, counts))
+    return min((abs(a - b) / (a + b) for a, b in counts if 2 * (a + b) >= most > 0), default=0.0)

@@ -11,27 +11,34 @@ from typing import Any
 import numpy as np
 
 from ..timing import TIMED
+from .chunks import Chunk
 from .measure import Measuring
 from .measurements import Measurements
-from .tasks import Survey
+from .tasks import Survey, Task
 
 
 @dataclass
 class _Sum:
-    """Of a group: pairs, losses, and for each metric count, sum and sum of squares."""
+    """Of a group: pairs, losses, and for each metric count, sum and sum of squares. lost: beyond
+    what the rates of the streams leave without a partner."""
 
     pairs: int = 0
     measured: int = 0
-    lost: int = 0
+    without_pair: int = 0
+    lost: float = 0.0
     frozen: int = 0
     luma: float = 0.0
     seen: int = 0
     metrics: dict[str, list[float]] | None = None
 
-    def add(self, columns: dict[str, np.ndarray], chosen: np.ndarray, names: list[str]) -> None:
+    def add(
+        self, columns: dict[str, np.ndarray], chosen: np.ndarray, names: list[str], alone: float
+    ) -> None:
+        """Rows of a task. chosen: which. alone: as of `Measurements`."""
         pair = chosen & (columns['kind'] == 'pair')
-        self.pairs += int(pair.sum())
-        self.lost += int((chosen & (columns['kind'] == 'lost')).sum())
+        pairs, left = int(pair.sum()), int((chosen & (columns['kind'] == 'lost')).sum())
+        self.pairs, self.without_pair = self.pairs + pairs, self.without_pair + left
+        self.lost += max(0.0, left - alone * (left + 2 * pairs))
         self.measured += int((pair & columns['measured']).sum())
         self.frozen += int((pair & columns['frozen']).sum())
         luma = columns['luma'][pair]
@@ -57,7 +64,8 @@ class _Sum:
         return {
             'pairs': self.pairs,
             'measured': self.measured,
-            'lost': self.lost,
+            'without_pair': self.without_pair,
+            'lost': round(self.lost),
             'frozen': self.frozen,
             'luma': self.luma / self.seen if self.seen else None,
             'metrics': means,
@@ -65,35 +73,29 @@ class _Sum:
 
 
 def summarise(measurements: Measurements, surveys: Sequence[Survey]) -> dict[str, Any]:
-    """The part of results.json: by source, day, hour (UTC, of stamps) and light. Task after task,
-    so that memory does not grow with the collection but by a row a source."""
+    """The part of results.json: by source, day, hour and light. Task after task, so
+    that memory does not grow with the collection but by a row a source."""
     kind, names = measurements.measuring.kind, measurements.measuring.columns()
     whole = _Sum()
     groups: dict[str, dict[str, _Sum]] = {name: {} for name in (kind, 'day', 'hour', 'light')}
     lost, unusable = Counter[str](), 0
     strips: dict[str, list[list[int]]] = {}
-    fixed = ('kind', 'measured', 'frozen', 'luma', 'light', 'stamp')
+    fixed = ('kind', 'measured', 'frozen', 'luma', 'light', 'time')
     for task, table in measurements.tables():
         columns = {name: _array(table[name]) for name in (*fixed, *names)}
+        alone = measurements.alone[task.source]
         everything = np.ones(len(columns['kind']), bool)
-        whole.add(columns, everything, names)
-        groups[kind].setdefault(task.source, _Sum()).add(columns, everything, names)
-        pair, stamped = columns['kind'] == 'pair', columns['stamp'] > 0
-        seconds = (columns['stamp'] // 10**9).astype('datetime64[s]')
-        marks = {
-            'day': np.where(stamped, seconds.astype('datetime64[D]').astype(str), ''),
-            'hour': np.where(stamped, (seconds.astype(int) // 3600 % 24).astype('U2'), ''),
-            'light': columns['light'].astype(str),
-        }
-        for by, mark in marks.items():
-            for value in np.unique(mark[pair & (mark != '')]):
-                chosen = pair & (mark == value)
-                groups[by].setdefault(value.zfill(2), _Sum()).add(columns, chosen, names)
+        whole.add(columns, everything, names, alone)
+        groups[kind].setdefault(task.source, _Sum()).add(columns, everything, names, alone)
+        for by, mark in _marks(task, columns).items():
+            for value in np.unique(mark[mark != '']):
+                one = groups[by].setdefault(str(value), _Sum())
+                one.add(columns, mark == value, names, alone)
         facts = measurements.facts(task)['facts']
         lost.update(facts['lost'])
         unusable += facts['unusable']
-        strip = [task.number, sum(facts['frames'].values()), sum(facts['lost'].values())]
-        strips.setdefault(task.source, []).append(strip)
+        beyond, frames = measurements.lost(task)
+        strips.setdefault(task.source, []).append([task.number, frames, beyond])
     return {
         f'{kind}s': len(surveys),
         'left_out': {s.source: s.reason for s in surveys if s.reason},
@@ -105,6 +107,25 @@ def summarise(measurements: Measurements, surveys: Sequence[Survey]) -> dict[str
         'all': whole.told(),
         **{f'by_{by}': _told(sums) for by, sums in groups.items()},
         'map': strips,
+    }
+
+
+def _marks(task: Task, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """{kind of group: which each row belongs to, '' for none}. Days and hours are those of
+    recording, UTC. What was lost has the light of the pair before."""
+    light = columns['light'].astype('U5')
+    known = np.flatnonzero(light != '')
+    if len(known):
+        at = np.searchsorted(known, np.arange(len(light)), side='right') - 1
+        light = light[known[np.maximum(at, 0)]]
+    if isinstance(task, Chunk):
+        return {'light': light}
+    times = task.origin + (columns['time'] * 1e9).astype('int64')
+    stamps = times.astype('datetime64[ns]')
+    return {
+        'day': stamps.astype('datetime64[D]').astype(str),
+        'hour': np.char.zfill((stamps.astype('datetime64[h]').astype(int) % 24).astype('U2'), 2),
+        'light': light,
     }
 
 

@@ -78,7 +78,7 @@ class _Told:
 
 
 def share(group: dict[str, Any]) -> float:
-    """Of frames that were lost: losses over losses and frames of pairs."""
+    """Of frames that were lost: over them and the frames of pairs."""
     return group['lost'] / max(1, group['lost'] + 2 * group['pairs'])
 
 
