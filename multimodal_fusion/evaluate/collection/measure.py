@@ -45,7 +45,8 @@ FIXED = (
 
 stretch: number of the task. kind: ``pair`` or ``lost``. stream, reason: of what was lost; reason
 also of a pair that could not be measured. stem: of a pair of files. time: seconds of recording
-since the bag began. stamp: nanoseconds, of RGB. thermal_p1, thermal_p99: percentiles of the counts.
+since the bag began; of what was lost, when it was given up. stamp: nanoseconds, of RGB.
+thermal_p1, thermal_p99: percentiles of the counts.
 """
 _TYPES = {
     'stretch': 'int32',
