@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MOST = 200  # bags that are shown one by one, the worst first; the table has all
 CELLS = 240  # of a bag in the map of losses, at most
 _LABELS = 8  # of an axis, at most
-_CELL, _ROW, _NAMES = 5.0, 12.0, 230.0
+_CELL, _ROW, _NAMES = 5.0, 14.0, 260.0
 
 
 def write_collection(
@@ -115,7 +115,7 @@ def loss_map(strips: dict[str, list[list[int]]]) -> str:
         wide = max(wide, len(cells))
         name = bag if len(bag) <= 38 else f'…{bag[-37:]}'
         rows.append(
-            text(_NAMES - 6, y * _ROW + 9, name, 'small', text_anchor='end') + ''.join(cells)
+            text(_NAMES - 6, y * _ROW + 10, name, 'tick', text_anchor='end') + ''.join(cells)
         )
     return drawing(
         _NAMES + max(wide, 40) * _CELL,
