@@ -179,7 +179,7 @@ def main() -> None:
     def median(work, jobs: int, name: str) -> float:
         return float(np.median([one[name] for one in found[work, jobs]]))
 
-    names = set.intersection(*(set(one) for one in found[evaluated, 1]))
+    names = {name for name, value in found[evaluated, 1][0].items() if isinstance(value, float)}
     cost = {name: median(evaluated, 1, name) for name in names}
     frames = BAGS * SECONDS * RATE * 2
     lines = [
