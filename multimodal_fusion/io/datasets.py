@@ -32,6 +32,7 @@ LAYOUTS = (
     Layout('LLVIP', 'visible/test', 'infrared/test'),
     Layout('VIFB', 'input/vi', 'input/ir'),
     Layout('TNO', 'visible', 'infrared'),
+    Layout('KAIST', 'visible', 'lwir'),
     Layout('plain', 'vis', 'thermal'),
     Layout('plain', 'visible', 'thermal'),
     Layout('plain', 'rgb', 'thermal'),
@@ -110,7 +111,7 @@ def find_sets(text: str) -> list[str]:
     return sorted(found)
 
 
-def _sets_below(folder: Path, deep: int = 3) -> list[Path]:
+def _sets_below(folder: Path, deep: int = 5) -> list[Path]:
     """The folder itself where it is a data set, else those in it. deep: levels."""
     if not folder.is_dir():
         return []

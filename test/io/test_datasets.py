@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from multimodal_fusion.errors import UserError
-from multimodal_fusion.io.datasets import find_pairs
+from multimodal_fusion.io.datasets import find_pairs, find_sets
 
 
 def fill(folder, *stems, suffix='.png'):
@@ -25,6 +25,7 @@ def fill(folder, *stems, suffix='.png'):
         ('visible/test', 'infrared/test', 'LLVIP'),
         ('input/VI', 'input/IR', 'VIFB'),
         ('visible', 'infrared', 'TNO'),
+        ('visible', 'lwir', 'KAIST'),
         ('PET', 'MRI', 'Harvard PET'),
         ('SPECT', 'MRI', 'Harvard SPECT'),
         ('rgb', 'thermal', 'plain'),
@@ -38,6 +39,27 @@ def test_known_layouts(tmp_path, visible, thermal, layout):
     assert [pair.stem for pair in found.pairs] == ['a', 'b']
     assert found.pairs[0].visible == tmp_path / visible / 'a.jpg'
     assert found.alone == ['c']
+
+
+def test_sets_of_a_share(tmp_path, monkeypatch):
+    kaist = tmp_path / 'share/kaist/images/set00/V000'
+    for folder, names in ((kaist, ('visible', 'lwir')), (tmp_path / 'share/m3fd', ('Vis', 'Ir'))):
+        for name in names:
+            fill(folder / name, 'a')
+    fill(tmp_path / 'share/.hidden/vis', 'a')
+    fill(tmp_path / 'share/.hidden/ir', 'a')
+    fill(tmp_path / 'share/odd', 'a')
+    both = sorted(map(str, (kaist, tmp_path / 'share/m3fd')))
+    share = str(tmp_path / 'share')
+    assert find_sets(share) == find_sets(f'{share}/') == find_sets(f'{share}/*') == both
+    assert find_sets(f'{share}/m*') == find_sets(both[1]) == both[1:]
+    monkeypatch.chdir(tmp_path)
+    assert find_sets('share/m3fd') == ['share/m3fd']
+    listed = tmp_path / 'sets.txt'
+    listed.write_text(f'{share}/m*\n# no more\n{tmp_path}/gone\n')
+    assert find_sets(str(listed)) == sorted([both[1], f'{tmp_path}/gone'])  # told when it is read
+    with pytest.raises(UserError, match='gives no data set'):
+        find_sets(f'{share}/o*')
 
 
 def test_what_cannot_be_paired(tmp_path):
