@@ -29,8 +29,10 @@ EXAMPLE = 'python -m multimodal_fusion calibrate --bag flight1 -o registration.y
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     data = parser.add_mutually_exclusive_group(required=True)
-    data.add_argument('--data', type=Path, help='folder of pairs of this rig, DIR/vis and DIR/ir')
-    data.add_argument('--bag', type=Path, help='rosbag2: folder, .mcap or .db3')
+    data.add_argument(
+        '--data', type=options.source, help='folder of pairs of this rig, DIR/vis and DIR/ir'
+    )
+    data.add_argument('--bag', type=options.source, help='rosbag2: folder, .mcap or .db3')
     options.add_stems(parser)
     parser.add_argument(
         '-o', '--output', type=Path,

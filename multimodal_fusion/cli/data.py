@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     preview.add_argument('--rows', type=int, default=12, help='pairs on the sheet (default: 12)')
     annotate = parts.add_parser('annotate', help='one JSON line a pair: what is wrong with it')
     data = annotate.add_mutually_exclusive_group(required=True)
-    data.add_argument('--data', type=Path, help='a folder of pairs')
+    data.add_argument('--data', type=options.source, help='a folder of pairs')
     options.add_bags(data)
     options.add_sets(data)
     annotate.add_argument(

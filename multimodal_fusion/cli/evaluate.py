@@ -28,8 +28,10 @@ EXAMPLE = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     data = parser.add_mutually_exclusive_group(required=True)
-    data.add_argument('--data', type=Path, help='folder of a data set, such as DATA/vis, DATA/ir')
-    data.add_argument('--bag', type=Path, help='rosbag2: folder, .mcap or .db3')
+    data.add_argument(
+        '--data', type=options.source, help='folder of a data set, such as DATA/vis, DATA/ir'
+    )
+    data.add_argument('--bag', type=options.source, help='rosbag2: folder, .mcap or .db3')
     options.add_bags(data)
     options.add_sets(data)
     options.add_stems(parser)

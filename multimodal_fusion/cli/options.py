@@ -12,6 +12,7 @@ from ..evaluate.collection.stretches import LENGTH
 from ..evaluate.collection.tasks import Choice
 from ..host.progress import warn
 from ..host.workers import cluster, local
+from ..io.places import place
 from ..io.text_files import parse_yaml
 from ..pipeline.pipeline import Pipeline, build
 from ..pipeline.settings import TABLE, Settings, checked, from_file
@@ -20,6 +21,14 @@ from ..pipeline.temperature import told_by
 # Options that are parameters of the node. Their type, choices, default and help come from there.
 MODEL = ('model.name', 'model.allow_unlisted', 'model.provider', 'model.threads', 'model.compiled')
 _NAMES = {'model.name': '--model', 'registration.mode': '--registration'}
+
+
+def source(text: str) -> Any:
+    """The type of an option that names what is read: here, or remote (see `io.places`)."""
+    try:
+        return place(text)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def add_parameters(parser: argparse.ArgumentParser, *names: str) -> None:

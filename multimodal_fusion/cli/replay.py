@@ -25,7 +25,9 @@ EXAMPLE = 'python -m multimodal_fusion replay flight1 -o flight1_fused --model l
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('bag', nargs='?', type=Path, help='rosbag2: folder, .mcap or .db3')
+    parser.add_argument(
+        'bag', nargs='?', type=options.source, help='rosbag2: folder, .mcap or .db3'
+    )
     options.add_bags(parser)
     options.add_workers(parser)
     options.add_jobs(parser)
@@ -51,20 +53,20 @@ def run(args: argparse.Namespace) -> int:
         return _many(args)
     if args.output.exists():
         raise UserError(f'{args.output} exists already; name a new folder with -o')
-    fused = replay_one(str(args.bag), args.output, args)
+    fused = replay_one(args.bag, args.output, args)
     print(f'{fused} fused images written to {args.output}')
     if args.rerun:
         print(f'look at it: rerun {args.rerun}')
     return 0
 
 
-def replay_one(bag_: str, output: Path, args: argparse.Namespace) -> int:
+def replay_one(path: Path, output: Path, args: argparse.Namespace) -> int:
     """How many fused images a new bag has. Raises UserError."""
     settings = options.settings(args)
     make_folder(output.parent)
     # Written aside and renamed: a bag that was not finished never bears the name asked for.
     with (
-        open_bag(place(bag_)) as bag,
+        open_bag(path) as bag,
         tempfile.TemporaryDirectory(dir=output.parent, prefix='.') as scratch,
     ):
         topics = bag.choose(args.rgb_topic, args.thermal_topic)
@@ -118,7 +120,7 @@ def _many(args: argparse.Namespace) -> int:
 def _try(task: tuple[str, Path], args: argparse.Namespace) -> int | str:
     cv2.setNumThreads(1)
     try:
-        return replay_one(*task, args)
+        return replay_one(place(task[0]), task[1], args)
     except UserError as error:
         return str(error)
 

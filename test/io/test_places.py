@@ -339,6 +339,32 @@ def test_data_sets_of_a_protocol(wire, tmp_path, capsys):
         assert main(['evaluate', '--sets', sets, '--out', str(out), *words]) == 0
         found.append(json.loads((out / 'results.json').read_text())['all'])
     assert found[0] == found[1] and found[0]['pairs'] == 6
+    single = tmp_path / 'single'
+    words = ['--models', 'max', '--no-baselines', '--metrics', 'EN', '--jobs', '2', '--no-cache']
+    command = ['evaluate', '--data', both[0], '--out', str(single), *words, '--no-timing']
+    assert main(command) == 0
+    images = json.loads((single / 'results.json').read_text())['images']
+    assert [image['stem'] for image in images] == ['0', '1', '2']
+
+
+def test_one_remote_bag(wire, tmp_path):
+    """replay and evaluate take it as one here."""
+    import json
+
+    from multimodal_fusion.cli import main
+
+    upload(wire, flight(tmp_path / 'bag', Planted(seconds=3)), 'one.mcap')
+    name = 's3://flights/one.mcap'
+    out = tmp_path / 'fused'
+    offset = ['--set', 'sync.thermal_time_offset=0.12']
+    assert main(['replay', name, '-o', str(out), '--model', 'max', *offset]) == 0
+    with Bag(out) as bag:
+        assert '/fused/image_raw' in bag.types
+    words = ['--models', 'max', '--no-baselines', '--metrics', 'EN', '--out', str(tmp_path / 'x')]
+    assert main(['evaluate', '--bag', name, *words, *offset, '--no-timing']) == 0
+    found = json.loads((tmp_path / 'x/results.json').read_text())
+    assert found['data']['name'] == 'one.mcap' and found['sequence']['pairs'] > 20
+    assert main(['evaluate', '--bag', 's3://flights/none.mcap', *words]) == 2
 
 
 def test_a_protocol_that_nobody_speaks():

@@ -152,7 +152,7 @@ def scenes():
     return [(road.visible(10 + i / 30), road.thermal(10 + i / 30)) for i in range(30)]
 
 
-def run(minutes, seed):
+def run(minutes, seed, faults):
     parameters = {
         'model.name': 'mmdrfuse_plus',
         'stall.timeout': 1.0,
@@ -163,7 +163,7 @@ def run(minutes, seed):
         cameras = Cameras(node.rig, scenes=scenes())
         try:
             wait_for(lambda: len(node.rig.fused) > 5, 'fused images')
-            found = _soak(node, cameras, minutes, seed)
+            found = _soak(node, cameras, minutes, seed, faults)
         finally:
             cameras.stop()
         adds_up(node)
@@ -176,7 +176,7 @@ def run(minutes, seed):
     return found
 
 
-def _soak(node, cameras, minutes, seed):
+def _soak(node, cameras, minutes, seed, faults):
     soak, start = Soak(node, cameras, seed), time.monotonic()
     process = psutil.Process(node.process.pid)
     memory, looked, done, recovered = [], -LOOK, Counter(), []
@@ -185,7 +185,7 @@ def _soak(node, cameras, minutes, seed):
         return time.monotonic() - start
 
     while now() < 60 * minutes:
-        fault, lasts = soak.random.choice(FAULTS), soak.random.uniform(0.3, 6.0)
+        fault, lasts = soak.random.choice(faults), soak.random.uniform(0.3, 6.0)
         name = fault.__name__
         end = fault(soak)
         until = now() + lasts
@@ -223,12 +223,17 @@ def _soak(node, cameras, minutes, seed):
 
 
 if __name__ == '__main__':
+    known = {fault.__name__: fault for fault in FAULTS}
     parser = argparse.ArgumentParser(prog='python -m test.soak', description=__doc__)
     parser.add_argument('--minutes', type=float, default=120.0)
     parser.add_argument('--seed', type=int, default=1)
+    parser.add_argument(
+        '--only', default=','.join(known), help='these faults, by comma (default: all)'
+    )
     args = parser.parse_args()
     try:
-        print(json.dumps(run(args.minutes, args.seed), indent=1))
+        faults = [known[name] for name in args.only.split(',')]
+        print(json.dumps(run(args.minutes, args.seed, faults), indent=1))
     except AssertionError as error:
         print(f'it did not hold: {error}', file=sys.stderr)
         sys.exit(1)
