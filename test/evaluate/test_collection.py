@@ -326,7 +326,7 @@ def test_data_sets_give_what_each_gives_alone(tmp_path, capsys):
     assert '1 images have no partner (alone)' in told.err
     results, _ = content(tmp_path / 'out')
     assert results['of'] == 'data_set' and results['data_sets'] == 2
-    assert results['all']['pairs'] == 10 and results['pairs_unusable'] == 1
+    assert results['all']['pairs'] == 10 and results['unusable']['pairs'] == 1
     table = pq.read_table(tmp_path / 'out/frames.parquet').to_pydict()
     assert table['stem'] == [f'{i:03d}' for i in range(5)] * 2
     broken = [r for r in table['reason'] if r]
@@ -357,11 +357,26 @@ def test_sets_that_are_none(tmp_path, capsys):
     listed = tmp_path / 'sets.txt'
     listed.write_text(f'# mine\n{tmp_path}/nowhere\n')
     assert evaluate_sets(listed, tmp_path / 'out') == 2
-    assert 'none of the 1 data sets gave a pair: the data folder' in capsys.readouterr().err
+    assert (
+        'none of the 1 data sets gave a pair to be measured: the data folder'
+        in capsys.readouterr().err
+    )
     assert evaluate_sets(tmp_path / 'x*', tmp_path / 'out') == 2
     assert 'gives no data set' in capsys.readouterr().err
     assert evaluate_sets(tmp_path, tmp_path / 'out', '--stems', 'x') == 2
     assert '--stems is of one folder of pairs' in capsys.readouterr().err
+
+
+def test_pairs_that_do_not_fit_are_no_result(tmp_path, capsys):
+    """Visible and thermal of different sizes: nothing can be measured, which is no success."""
+    share = sets(tmp_path / 'share', names=('one', 'two'))
+    for file in share.rglob('ir/*.png'):
+        cv2.imwrite(str(file), np.zeros((40, 40), np.uint8))
+    assert evaluate_sets(share, tmp_path / 'out', '--jobs', '1') == 2
+    told = capsys.readouterr().err
+    assert 'none of the 2 data sets gave a pair to be measured: the visible image is' in told
+    assert not (tmp_path / 'out/results.json').exists()
+    assert evaluate_sets(share, tmp_path / 'x', '--jobs', '1', '--registration', 'resize') == 0
 
 
 def test_a_disk_that_is_too_small_is_told_before(bags, tmp_path, monkeypatch, capsys):

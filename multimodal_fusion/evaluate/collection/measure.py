@@ -158,7 +158,7 @@ class _Taken:
         self._fixed = {measuring.kind: task.source, 'stretch': task.number}
         self._rows: list[dict[str, Any]] = []
         self.frames, self._lost = Counter[str](), Counter[str]()
-        self._unusable = self._measured = 0
+        self._unusable, self._measured, self._why = 0, 0, ''
         self._judged: list[float] = []
         self._worst: tuple[float, str, Sources] | None = None
         self.clock = _Clock()
@@ -184,7 +184,7 @@ class _Taken:
             raise
         except UserError as error:
             row['reason'] = str(error)[:200]
-            self._unusable += 1
+            self._unusable, self._why = self._unusable + 1, self._why or str(error)
 
     def measure(self, row: dict[str, Any], sources: Sources, where: str) -> None:
         before, start = self.clock.seconds['fuse'], time.perf_counter()
@@ -208,6 +208,7 @@ class _Taken:
             'pairs': sum(row['kind'] == 'pair' for row in self._rows),
             'measured': self._measured,
             'unusable': self._unusable,
+            'why': self._why,
             'frames': dict(sorted(self.frames.items())),
             'lost': dict(sorted(self._lost.items())),
         }

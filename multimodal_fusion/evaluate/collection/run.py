@@ -85,9 +85,10 @@ def evaluate_collection(
     measurements = Measurements(archive, measuring, tasks)
     summed = summarise(measurements, surveys)
     kinds = f'{collection.kind.replace("_", " ")}s'
-    if not summed['all']['pairs']:
-        reasons = '; '.join([*summed['left_out'].values(), *failed][:3]) or 'no pairs in them'
-        raise UserError(f'none of the {len(surveys)} {kinds} gave a pair: {reasons}')
+    if not summed['all']['measured']:
+        reasons = [*summed['left_out'].values(), *failed, summed['unusable']['first']]
+        why = '; '.join([reason for reason in reasons if reason][:3]) or 'no pairs in them'
+        raise UserError(f'none of the {len(surveys)} {kinds} gave a pair to be measured: {why}')
     found = results(
         job.command,
         {'name': collection.name, 'kind': kinds},

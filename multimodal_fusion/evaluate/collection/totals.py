@@ -78,7 +78,7 @@ def summarise(measurements: Measurements, surveys: Sequence[Survey]) -> dict[str
     kind, names = measurements.measuring.kind, measurements.measuring.columns()
     whole = _Sum()
     groups: dict[str, dict[str, _Sum]] = {name: {} for name in (kind, 'day', 'hour', 'light')}
-    lost, unusable = Counter[str](), 0
+    lost, unusable, why = Counter[str](), 0, ''
     strips: dict[str, list[list[int]]] = {}
     fixed = ('kind', 'measured', 'frozen', 'luma', 'light', 'time')
     for task, table in measurements.tables():
@@ -93,7 +93,7 @@ def summarise(measurements: Measurements, surveys: Sequence[Survey]) -> dict[str
                 one.add(columns, mark == value, names, alone)
         facts = measurements.facts(task)['facts']
         lost.update(facts['lost'])
-        unusable += facts['unusable']
+        unusable, why = unusable + facts['unusable'], why or facts['why']
         beyond, frames = measurements.lost(task)
         strips.setdefault(task.source, []).append([task.number, frames, beyond])
     return {
@@ -103,7 +103,7 @@ def summarise(measurements: Measurements, surveys: Sequence[Survey]) -> dict[str
         'hours': round(sum(s.duration for s in surveys) / 3600, 4),
         'stretches': len(measurements.tasks),
         'lost': dict(sorted(lost.items())),
-        'pairs_unusable': unusable,
+        'unusable': {'pairs': unusable, 'first': why},
         'all': whole.told(),
         **{f'by_{by}': _told(sums) for by, sums in groups.items()},
         'map': strips,

@@ -45,7 +45,7 @@ def write_collection(
         ('losses', 'Where frames were lost', True),
         ('sources', f'By {told.kind}', True),
         ('worst', 'Worst stretches', bool(worst)),
-        ('left-out', 'Left out', bool(told.left_out or results['failed'])),
+        ('left-out', 'Left out', told.any_left_out),
         ('run', 'What the run took', True),
         ('definitions', 'Definitions', True),
         ('origin', 'Origin', True),
@@ -69,6 +69,7 @@ class _Told:
         groups = sorted(results[f'by_{of}'].items(), key=lambda item: (-share(item[1]), item[0]))
         self.sources, self.hidden = groups[:MOST], max(0, len(groups) - MOST)
         self.left_out = sorted(results['left_out'].items())[:MOST]
+        self.any_left_out = bool(self.left_out or results['failed'] or results['unusable']['pairs'])
         self.loss_map = loss_map({name: results['map'].get(name, []) for name, _ in self.sources})
         self.days, self.hours = (
             trend(groups, results['judged'], place) if len(groups) > 1 else ''

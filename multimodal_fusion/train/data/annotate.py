@@ -33,8 +33,8 @@ from .captions import Captioner, named
 from .text import Annotation, analyse
 
 FILE = 'annotations.jsonl'
-_Looked = Iterator[tuple[Annotation | None, dict[str, Any]]]
-"""Each pair, None for one that can't be used, and where it is."""
+_Looked = Iterator[tuple[Annotation | str, dict[str, Any]]]
+"""Each pair, or why it can't be used, and where it is."""
 
 
 @lru_cache(1)
@@ -101,16 +101,17 @@ class Annotating:
         }
 
     def do(self, task: Task) -> dict[str, bytes]:
-        """.jsonl: the lines, with the source. .json: how many pairs could not be used."""
-        lines, unusable = [], 0
+        """.jsonl: the lines, with the source. .json: how many pairs could not be used, and why
+        the first."""
+        lines, unusable = [], []
         look = self._pairs if isinstance(task, Chunk) else self._stretch
         for one, place in look(task):
-            if one is None:
-                unusable += 1
+            if isinstance(one, str):
+                unusable.append(one)
             else:
                 lines.append(json.dumps({**one.content(), self.kind: task.source, **place}) + '\n')
         return {
-            '.json': json.dumps({'unusable': unusable}).encode(),
+            '.json': json.dumps({'unusable': len(unusable), 'why': unusable[:1]}).encode(),
             '.jsonl': ''.join(lines).encode(),
         }
 
@@ -136,14 +137,14 @@ class Annotating:
         return annotated(stem, sources.visible, sources.thermal, self.captioner)
 
 
-def _usable(look: Callable[[], Annotation]) -> Annotation | None:
-    """None for a pair that can't be used; a place out of reach ends the task."""
+def _usable(look: Callable[[], Annotation]) -> Annotation | str:
+    """Why, for a pair that can't be used; a place out of reach ends the task."""
     try:
         return look()
     except Unreachable:
         raise
-    except UserError:
-        return None
+    except UserError as error:
+        return str(error)
 
 
 def annotate_collection(
@@ -161,6 +162,7 @@ def annotate_collection(
     surveys = archive.look(collection, executor)
     tasks, failed = archive.work_through(surveys, choice or Choice(), executor)
     pairs = spoilt = unusable = 0
+    reasons = [one.reason for one in surveys if one.reason] + failed
     path = out / FILE
     with whole_file(path) as temporary:
         with temporary.open('wb') as file:
@@ -171,11 +173,10 @@ def annotate_collection(
                 pairs += len(found)
                 spoilt += sum(bool(line['degradations']) for line in found)
                 facts = json.loads(archive.part(task, '.json').read_text())
-                unusable += facts['unusable']
+                unusable, reasons = unusable + facts['unusable'], reasons + facts['why']
         if not pairs:
-            reasons = [s.reason for s in surveys if s.reason] + failed
             raise UserError(
-                f'none of the {len(surveys)} {collection.kind}s gave a pair: '
+                f'none of the {len(surveys)} {collection.kind.replace("_", " ")}s gave a pair: '
                 f'{"; ".join(reasons[:3]) or "no pairs in them"}'
             )
     return {
