@@ -65,6 +65,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='of a bag: seconds between measured pairs (default: 1, more for over 5 minutes)',
     )
     options.add_collection(parser)
+    parser.add_argument(
+        '--flicker', action='store_true', help='with --bags: fuse every pair, to measure flicker'
+    )
     boxes = parser.add_argument_group('detection (needs pycocotools)')
     boxes.add_argument(
         '--detector',
@@ -138,6 +141,7 @@ def _collection(args: argparse.Namespace) -> int:
         options.executor(args),
         args.stretch,
         options.choice(args),
+        args.flicker,
     )
     whole, kind = found.results['all'], found.results['of']
     if args.json:

@@ -238,6 +238,23 @@ def test_losses_are_those_beyond_the_rates(tmp_path):
     assert found['all']['without_pair'] > 2 * found['all']['lost']
 
 
+def test_flicker_is_that_of_the_whole_bag(tmp_path, capsys):
+    bag = flight(tmp_path / 'bag', Planted(seconds=12, freeze=(4, 5), jump_at=99))
+    words = ['--models', 'max,laplacian', '--no-baselines', '--metrics', 'EN', *SETTINGS]
+    found = []
+    for where, more in (
+        (['--bag', str(bag)], ['--no-timing']),
+        (['--bags', str(bag)], ['--flicker', '--stretch', '3', '--jobs', '1']),
+        (['--bags', str(bag)], ['--jobs', '1']),
+    ):
+        out = tmp_path / f'out{len(found)}'
+        assert main(['evaluate', *where, '--out', str(out), *words, *more]) == 0
+        found.append(json.loads((out / 'results.json').read_text())['sequence']['flicker'])
+        assert ('flicker ↓' in capsys.readouterr().out) == bool(found[-1])
+    assert found[1] == pytest.approx(found[0], rel=1e-3) and found[0]['laplacian'] > 0
+    assert found[2] == {}
+
+
 def test_a_cut_depends_on_the_bag_and_never_divides_a_cell(tmp_path):
     bag = flight(tmp_path / 'bag', Planted(seconds=20))
     found = survey(str(bag), Cutting(checked({'thermal.memory': 0.0}), 4.0, 1.5), sets=False)

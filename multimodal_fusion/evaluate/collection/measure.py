@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import math
@@ -22,13 +23,14 @@ from ...io.image_files import read_thermal, read_visible
 from ...io.pixels import letterbox, luma, side_by_side
 from ...io.places import Unreachable
 from ...pipeline.offline import Offline, Step
+from ...pipeline.pairing import Pair
 from ...pipeline.preparation import Preparation
 from ...pipeline.settings import checked
 from ...pipeline.temperature import told_by
-from ..bags import decode
+from ..bags import decode, follow
 from ..contenders import Contender
 from ..measure import Meter, Plan, Sources
-from ..metrics import METRICS
+from ..metrics import METRICS, Flicker
 from .chunks import Chunk
 from .stretches import SECOND, Cells, Cutting, Stretch, played
 from .tasks import Task
@@ -61,7 +63,8 @@ class Measuring:
     """What is measured. Picklable.
 
     kind: of the sources, `tasks.Collection.kind`. parameters: those that a user gave. judged:
-    MODEL:METRIC by which worst pairs are told.
+    MODEL:METRIC by which worst pairs are told. flicker: whether every pair of a bag is fused, for
+    `metrics.flicker`.
     """
 
     suffix: ClassVar[str] = '.parquet'
@@ -70,6 +73,7 @@ class Measuring:
     kind: str
     judged: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    flicker: bool = False
 
     def columns(self) -> list[str]:
         plan = self.plan
@@ -85,12 +89,13 @@ class Measuring:
             'every': cutting.every,
             'topics': [cutting.rgb, cutting.thermal],
             'kind': self.kind,
+            'flicker': self.flicker,
         }
 
     def do(self, task: Task) -> dict[str, bytes]:
         """.parquet: the table. .json: ``facts``, the counts; ``cost``, which differs from run to
-        run; ``judged``, count and sum; ``worst``, its value and where it is. .jpg: the worst pair.
-        """
+        run; ``judged``, count and sum; ``flicker``, of each model steps and sum; ``worst``, its
+        value and where it is. .jpg: the worst pair."""
         taken = _Taken(task, self)
         if isinstance(task, Chunk):
             _measure_pairs(task, self, taken)
@@ -102,7 +107,7 @@ class Measuring:
 def _measure_stretch(stretch: Stretch, measuring: Measuring, taken: _Taken) -> None:
     cells, clock = Cells(measuring.cutting.every), taken.clock
     with played(stretch, measuring.cutting.settings) as offline:
-        lost = _Lost(offline)
+        lost, before = _Lost(offline), None
         for step in clock.reading(offline.steps()):
             since = (step.time - stretch.origin) / SECOND
             inside = step.time >= stretch.start
@@ -115,7 +120,11 @@ def _measure_stretch(stretch: Stretch, measuring: Measuring, taken: _Taken) -> N
             for pair in step.pairs:
                 due = cells.take(since)
                 if not inside:
+                    before = pair
                     continue
+                if before is not None:
+                    taken.follow_first(offline, before)
+                    before = None
                 row = taken.pair(
                     time=since,
                     stamp=pair.rgb_stamp,
@@ -126,6 +135,7 @@ def _measure_stretch(stretch: Stretch, measuring: Measuring, taken: _Taken) -> N
                     with clock('decode'):
                         sources = decode(offline, pair)
                         row |= _exposure(sources, pair.thermal.thermal.counts)
+                    taken.follow(sources)
                     if due:
                         taken.measure(row, sources, f'{since:.1f} s')
 
@@ -163,6 +173,8 @@ class _Taken:
         self._worst: tuple[float, str, Sources] | None = None
         self.clock = _Clock()
         self._meter = _meter(measuring, self.clock)
+        followed = [c for c in measuring.plan.contenders if c.source != 'source']
+        self._flickers = {c.name: Flicker() for c in followed if measuring.flicker}
 
     def lose(self, stream: str, reason: str, count: int, since: float) -> None:
         self._lost[f'{stream} {reason}'.strip()] += count
@@ -174,6 +186,17 @@ class _Taken:
         row = {**self._fixed, 'kind': 'pair', 'measured': False, **values}
         self._rows.append(row)
         return row
+
+    def follow(self, sources: Sources) -> None:
+        """Fuse a pair for the flicker."""
+        if self._flickers:
+            follow(self._flickers, self._measuring.plan.contenders, self._meter, '', sources)
+
+    def follow_first(self, offline: Offline, before: Pair) -> None:
+        """The last pair before the stretch, on which its first one follows."""
+        if self._flickers:
+            with contextlib.suppress(UserError):
+                self.follow(decode(offline, before))
 
     @contextmanager
     def usable(self, row: dict[str, Any]) -> Iterator[None]:
@@ -215,6 +238,7 @@ class _Taken:
         found = {
             'facts': facts,
             'cost': self.clock.cost(sum(self.frames.values())),
+            'flicker': {name: [f.steps, f.total] for name, f in self._flickers.items()},
             'judged': [len(self._judged), math.fsum(self._judged)],
             'worst': self._worst and self._worst[:2],
         }

@@ -27,7 +27,7 @@ from .measure import Measuring
 from .measurements import Measurements
 from .stretches import EVERY, LENGTH, Cutting
 from .tasks import Choice, Collection, Survey
-from .totals import by_model, costs, summarise, timings
+from .totals import by_model, costs, flicker, summarise, timings
 
 _ROW, _VALUE, _PICTURE = 30, 13, 20_000  # bytes of a row, of a metric, of a picture: measured
 _JUDGES = 'KC', 'SSIM', 'VIF'  # the first that is measured tells which pairs are worst
@@ -56,10 +56,12 @@ def evaluate_collection(
     executor: Callable[[], Any],
     length: float = LENGTH,
     choice: Choice | None = None,
+    flickers: bool = False,
 ) -> Collected:
     """Measure a collection, and write the table, the results and the report into ``out``; a call
     again goes on where it was ended. executor: makes the context of a
-    `concurrent.futures.Executor`. length: seconds of a stretch.
+    `concurrent.futures.Executor`. length: seconds of a stretch. flickers: whether
+    every pair of a bag is fused, to measure flicker.
 
     Raises UserError where nothing could be measured.
     """
@@ -76,7 +78,7 @@ def evaluate_collection(
     judged = f'{own.name}:{by}'
     every = EVERY if job.every is None else job.every
     cutting = Cutting(settings, length, every, job.rgb_topic, job.thermal_topic)
-    measuring = Measuring(plan, cutting, collection.kind, judged, dict(job.parameters))
+    measuring = Measuring(plan, cutting, collection.kind, judged, dict(job.parameters), flickers)
     archive = Archive(out, measuring)
     surveys = archive.look(collection, executor)
     choice = choice or Choice()
@@ -99,7 +101,8 @@ def evaluate_collection(
         job.protocol,
         summary=by_model(summed['all'], measuring),
     )
-    del found['images'], found['sequence']  # of every image there is a row in the table
+    del found['images']  # of each there is a row in the table
+    found['sequence'] = {'flicker': flicker(measurements)}
     found['data']['images'] = summed['all']['measured']
     found |= {'of': collection.kind, 'judged': judged, 'failed': failed, **summed}
     cost, timing = costs(measurements), timings(measurements)

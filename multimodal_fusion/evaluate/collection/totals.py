@@ -166,6 +166,16 @@ def by_model(whole: dict[str, Any], measuring: Measuring) -> dict[str, dict[str,
     return {c.name: {m: of(f'{c.name}:{m}') for m in plan.metrics} for c in plan.contenders}
 
 
+def flicker(measurements: Measurements) -> dict[str, float]:
+    """By model, over all steps from a pair to the next; empty where it was not asked for."""
+    steps, total = Counter[str](), Counter[str]()
+    for task in measurements.tasks:
+        for name, (count, value) in measurements.facts(task)['flicker'].items():
+            steps[name] += count
+            total[name] += value
+    return {name: total[name] / count for name, count in steps.items() if count}
+
+
 def timings(measurements: Measurements) -> dict[str, Any]:
     """``milliseconds`` of fusion by model, as `evaluate.timing.time_fusion`; wherever it ran."""
     taken: dict[str, list[float]] = {}

@@ -23,12 +23,14 @@ def block_means(frame: np.ndarray, block: int) -> np.ndarray:
 
 
 class Flicker:
-    """`flicker`, one frame at a time. block: side of the squares whose means are compared."""
+    """`flicker`, one frame at a time. block: side of the squares whose means are compared. total,
+    steps: the sum of which `value` is the mean, and over how many."""
 
     def __init__(self, block: int = BLOCK):
         if block < 1:
             raise ValueError(f'block: expected a side of 1 pixel or more, got {block}; 8 is usual')
-        self._block, self._total, self._steps = block, 0.0, 0
+        self._block = block
+        self.total, self.steps = 0.0, 0
         self._shape: tuple[int, int] | None = None
         self._before: list[np.ndarray] | None = None
 
@@ -46,8 +48,8 @@ class Flicker:
         if self._before is not None:
             pairs = zip(now, self._before, strict=True)
             thermal_, visible_, fused_ = (np.abs(new - old) for new, old in pairs)
-            self._total += float(np.maximum(fused_ - np.maximum(thermal_, visible_), 0).mean())
-            self._steps += 1
+            self.total += float(np.maximum(fused_ - np.maximum(thermal_, visible_), 0).mean())
+            self.steps += 1
         self._before = now
 
     def interrupt(self) -> None:
@@ -57,7 +59,7 @@ class Flicker:
     @property
     def value(self) -> float:
         """The flicker so far; NaN before there are two frames in a row."""
-        return self._total / self._steps if self._steps else math.nan
+        return self.total / self.steps if self.steps else math.nan
 
 
 def flicker(
