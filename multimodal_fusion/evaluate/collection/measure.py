@@ -6,10 +6,8 @@ import contextlib
 import io
 import json
 import math
-import resource
-import threading
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,16 +26,15 @@ from ...pipeline.preparation import Preparation
 from ...pipeline.settings import checked
 from ...pipeline.temperature import told_by
 from ..bags import decode, follow
-from ..contenders import Contender
 from ..measure import Meter, Plan, Sources
 from ..metrics import METRICS, Flicker
 from .chunks import Chunk
+from .clock import Clock, meter_of
 from .stretches import SECOND, Cells, Cutting, Stretch, played
 from .tasks import Task
 
 LIGHTS = (('night', 40.0), ('dusk', 90.0), ('day', 256.0))
 """By the mean luma of the visible image, 0 to 255: up to which it is which."""
-_TIMED = 5  # images of a task whose time of fusion is told
 _SMALL = 240, 320  # pixels of each image in a picture
 FIXED = (
     'stretch', 'kind', 'stream', 'reason', 'stem', 'time', 'stamp', 'gap_ms', 'frozen', 'luma',
@@ -171,8 +168,8 @@ class _Taken:
         self._unusable, self._measured, self._why = 0, 0, ''
         self._judged: list[float] = []
         self._worst: tuple[float, str, Sources] | None = None
-        self.clock = _Clock()
-        self._meter = _meter(measuring, self.clock)
+        self.clock = Clock()
+        self._meter = meter_of(measuring.plan, self.clock)
         followed = [c for c in measuring.plan.contenders if c.source != 'source']
         self._flickers = {c.name: Flicker() for c in followed if measuring.flicker}
 
@@ -266,31 +263,6 @@ def higher_is_better(column: str) -> bool:
     return METRICS[column.rpartition(':')[2]].higher_is_better
 
 
-_meters = threading.local()
-
-
-def _meter(measuring: Measuring, clock: _Clock) -> _TimedMeter:
-    """One a thread and plan: fusers are loaded once."""
-    if getattr(_meters, 'of', None) != measuring.plan:
-        _meters.of, _meters.meter = measuring.plan, _TimedMeter(measuring.plan)
-    _meters.meter.clock = clock
-    return _meters.meter
-
-
-class _TimedMeter(Meter):
-    """A meter that tells fusing from the rest."""
-
-    clock: _Clock
-
-    def fuse(self, contender: Contender, stem: str, sources: Sources) -> np.ndarray:
-        loaded, start = contender.name in self._loaded, time.perf_counter()
-        with self.clock('fuse'):
-            fused = super().fuse(contender, stem, sources)
-        if loaded:
-            self.clock.fusing[contender.name].append(time.perf_counter() - start)
-        return fused
-
-
 def _exposure(sources: Sources, counts: np.ndarray) -> dict[str, Any]:
     mean = float(luma(np.ascontiguousarray(sources.visible[::4, ::4])).mean())
     low, high = np.percentile(counts[::8, ::8], (1, 99))
@@ -332,38 +304,3 @@ class _Lost:
         for (stream, reason), count in sorted((now - self._known).items()):
             yield stream, reason, count
         self._known = now
-
-
-class _Clock:
-    """Seconds of each stage."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = defaultdict(float)
-        self.fusing: dict[str, list[float]] = defaultdict(list)  # seconds of each image
-        self.bytes = 0
-        self._start = time.perf_counter()
-
-    @contextmanager
-    def __call__(self, stage: str) -> Iterator[None]:
-        began = time.perf_counter()
-        yield
-        self.seconds[stage] += time.perf_counter() - began
-
-    def reading(self, steps: Iterator[Step]) -> Iterator[Step]:
-        while True:
-            start = time.perf_counter()
-            step = next(steps, None)
-            self.seconds['read and pair'] += time.perf_counter() - start
-            if step is None:
-                return
-            yield step
-
-    def cost(self, frames: int) -> dict[str, Any]:
-        return {
-            'fuse ms': {n: [round(1e3 * s, 3) for s in v[:_TIMED]] for n, v in self.fusing.items()},
-            **{f'{stage} s': seconds for stage, seconds in self.seconds.items()},
-            'total s': time.perf_counter() - self._start,
-            'frames': frames,
-            'MB': self.bytes * 1e-6,
-            'peak MB': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        }
