@@ -281,6 +281,10 @@ def test_a_choice_depends_on_names_and_seed(bags):
         (['--limit', '0'], '--limit at least 1'),
         (['--stems', 'x'], '--stems is of one folder of pairs'),
         (['--stretch', '0.1'], '--stretch is 0.1 s'),
+        (['--stretch', 'nan'], '--stretch is nan s'),
+        (['--stretch', 'inf'], '--stretch is inf s'),
+        (['--every', '-1'], '--every is -1 s'),
+        (['--sample', 'nan'], '--sample is a share over 0'),
     ],
 )
 def test_options_that_do_not_fit(bags, tmp_path, capsys, more, words):

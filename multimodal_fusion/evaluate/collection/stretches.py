@@ -26,6 +26,7 @@ FORGOTTEN = 10.0  # time constants after which what was is forgotten: within 5e-
 LENGTH = 60.0  # seconds of a stretch, by default
 LOOKED_AT = 60.0  # seconds of a bag, by which it is told how late one stream was recorded
 SECOND = 1_000_000_000
+_LONGEST = 1e6  # seconds: some days
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,10 @@ class Cutting:
     thermal: str | None = None
 
     def __post_init__(self) -> None:
-        if self.length < 1:
-            raise UserError(f'--stretch is {self.length:g} s; give at least 1')
+        if not 1 <= self.length <= _LONGEST:
+            raise UserError(f'--stretch is {self.length:g} s; give 1 to {_LONGEST:g}')
+        if not 0 <= self.every <= _LONGEST:
+            raise UserError(f'--every is {self.every:g} s; give more than 0, or 0 for every pair')
 
     def cut(self, source: str, bag: Bag) -> tuple[Stretch, ...]:
         """Choose topics and cut. Raises UserError where they can't be told."""
