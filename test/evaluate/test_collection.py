@@ -374,6 +374,25 @@ def test_a_set_that_changed_is_told(tmp_path, capsys):
     assert 'b/two had 5 pairs and has 6 now: give another --out' in capsys.readouterr().err
 
 
+@pytest.mark.parametrize('suffix', ['.json', '.parquet', '.jpg', 'manifest.json'])
+def test_damaged_files_are_told(tmp_path, capsys, suffix):
+    """The sentence says what to do, and doing it helps."""
+    share, out = sets(tmp_path / 'share'), tmp_path / 'out'
+    assert evaluate_sets(share, out, '--jobs', '1') == 0
+    was = content(out)
+    part = sorted((out / 'parts').glob(f'*{suffix}'))
+    (part[0] if part else out / suffix).write_bytes(b'{') if suffix != '.jpg' else part[0].unlink()
+    assert evaluate_sets(share, out, '--jobs', '1') == 2
+    told = capsys.readouterr().err
+    if suffix == 'manifest.json':
+        assert 'manifest.json is damaged' in told
+        return
+    assert f'{part[0].stem}.* of ' in told and 'are damaged' in told
+    for file in (out / 'parts').glob(f'{part[0].stem}.*'):
+        file.unlink()
+    assert evaluate_sets(share, out, '--jobs', '1') == 0 and content(out) == was
+
+
 def test_sets_that_are_none(tmp_path, capsys):
     listed = tmp_path / 'sets.txt'
     listed.write_text(f'# mine\n{tmp_path}/nowhere\n')

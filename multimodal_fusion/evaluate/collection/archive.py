@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ...errors import UserError
+from ...errors import UserError, told
 from ...host.progress import progress, warn
 from ...host.workers import run_all
 from ...io.text_files import read_text
@@ -85,6 +86,17 @@ class Archive:
 
     def done(self, task: Task) -> bool:
         return self.part(task, self.duty.suffix).exists()
+
+    @contextmanager
+    def reading(self, task: Task) -> Iterator[None]:
+        """What is wrong with files of a task that is done is one sentence: raises UserError."""
+        try:
+            yield
+        except Exception as error:  # of the disk, JSON or Parquet
+            raise UserError(
+                f'{self.part(task, ".*")} of {task.source} are damaged ({told(error)}): remove '
+                'them, and give the same command again'
+            ) from error
 
     def part(self, task: Task, suffix: str) -> Path:
         name = hashlib.sha256(task.source.encode()).hexdigest()[:16]

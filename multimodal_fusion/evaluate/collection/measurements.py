@@ -44,7 +44,8 @@ class Measurements:
 
     def facts(self, task: Task) -> dict[str, Any]:
         """As of `Measuring.do`."""
-        return json.loads(self._archive.part(task, '.json').read_text())
+        with self._archive.reading(task):
+            return json.loads(self._archive.part(task, '.json').read_text())
 
     @cached_property
     def alone(self) -> dict[str, float]:
@@ -70,7 +71,9 @@ class Measurements:
         import pyarrow.parquet as pq
 
         for task in self.tasks:
-            yield task, pq.read_table(self._archive.part(task, self.measuring.suffix))
+            with self._archive.reading(task):
+                table = pq.read_table(self._archive.part(task, self.measuring.suffix))
+            yield task, table
 
     def write(self, path: Path) -> None:
         """One table of all, a group of rows a task."""
@@ -123,7 +126,8 @@ class Measurements:
             count, total = facts['judged']
             value, where = facts['worst']
             lost, frames = self.lost(task)
-            jpeg = self._archive.part(task, '.jpg').read_bytes()
+            with self._archive.reading(task):
+                jpeg = self._archive.part(task, '.jpg').read_bytes()
             bad.append(
                 Bad(
                     task.source, task.number, total / count, sign * value, where, lost, frames, jpeg

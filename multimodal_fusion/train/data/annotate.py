@@ -167,12 +167,13 @@ def annotate_collection(
     with whole_file(path) as temporary:
         with temporary.open('wb') as file:
             for task in tasks:
-                lines = archive.part(task, duty.suffix).read_bytes()
+                with archive.reading(task):
+                    lines = archive.part(task, duty.suffix).read_bytes()
+                    found = [json.loads(line) for line in lines.splitlines()]
+                    facts = json.loads(archive.part(task, '.json').read_text())
                 file.write(lines)
-                found = [json.loads(line) for line in lines.splitlines()]
                 pairs += len(found)
                 spoilt += sum(bool(line['degradations']) for line in found)
-                facts = json.loads(archive.part(task, '.json').read_text())
                 unusable, reasons = unusable + facts['unusable'], reasons + facts['why']
         if not pairs:
             raise UserError(
