@@ -18,6 +18,7 @@ import pytest
 
 from multimodal_fusion.cli import main
 from multimodal_fusion.errors import UserError
+from multimodal_fusion.evaluate import Collection, Job, evaluate_collection
 from multimodal_fusion.evaluate.collection import chunks
 from multimodal_fusion.evaluate.collection.stretches import Cutting
 from multimodal_fusion.evaluate.collection.tasks import Choice, survey
@@ -363,6 +364,16 @@ def test_data_sets_give_what_each_gives_alone(tmp_path, capsys):
     assert results['ranks']['max'].keys() == {'EN', 'SSIM'}
     html = (tmp_path / 'out/report.html').read_text()
     assert '2 data sets' in html and html.count('alt="visible, thermal, fused"') == 2
+
+
+def test_from_python(tmp_path):
+    share = sets(tmp_path / 'share')
+    job = Job(models=('max',), metrics=('EN',), baselines=False, jobs=1)
+    found = evaluate_collection(job, Collection.find(sets=str(share)), tmp_path / 'out')
+    assert found.results['all']['measured'] == 9 and '| max' in found.table()
+    for given in ({}, {'bags': 'a', 'sets': 'b'}):
+        with pytest.raises(UserError, match='is of bags'):
+            Collection.find(**given)
 
 
 def test_a_set_that_changed_is_told(tmp_path, capsys):

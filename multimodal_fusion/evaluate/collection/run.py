@@ -13,10 +13,12 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
+from ...host.workers import local
 from ...io.whole_files import room_for, whole_file
 from ...pipeline.settings import checked
 from ..report import markdown_table, write_collection
@@ -53,15 +55,15 @@ def evaluate_collection(
     job: Job,
     collection: Collection,
     out: Path,
-    executor: Callable[[], Any],
+    executor: Callable[[], Any] | None = None,
     length: float = LENGTH,
     choice: Choice | None = None,
     flickers: bool = False,
 ) -> Collected:
     """Measure a collection, and write the table, the results and the report into ``out``; a call
     again goes on where it was ended. executor: makes the context of a
-    `concurrent.futures.Executor`. length: seconds of a stretch. flickers: whether
-    every pair of a bag is fused, to measure flicker.
+    `concurrent.futures.Executor`; by default of ``job.jobs`` processes. length: seconds of a
+    stretch. flickers: whether every pair of a bag is fused, to measure flicker.
 
     Raises UserError where nothing could be measured.
     """
@@ -80,6 +82,7 @@ def evaluate_collection(
     cutting = Cutting(settings, length, every, job.rgb_topic, job.thermal_topic)
     measuring = Measuring(plan, cutting, collection.kind, judged, dict(job.parameters), flickers)
     archive = Archive(out, measuring)
+    executor = executor or partial(local, job.jobs)
     surveys = archive.look(collection, executor)
     choice = choice or Choice()
     print(_estimate(out, surveys, measuring, choice), file=sys.stderr)

@@ -28,7 +28,7 @@ class Collection:
     sets: bool = False
 
     @classmethod
-    def find(cls, bags: str | None, sets: str | None) -> Collection:
+    def find(cls, bags: str | None = None, sets: str | None = None) -> Collection:
         """By pattern, folder or list. Raises UserError where there are none, or both are given."""
         if (bags is None) == (sets is None):
             raise UserError('a collection is of bags (--bags) or of data sets (--sets)')
