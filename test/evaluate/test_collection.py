@@ -19,7 +19,7 @@ import pytest
 from multimodal_fusion.cli import main
 from multimodal_fusion.errors import UserError
 from multimodal_fusion.evaluate import Collection, Job, evaluate_collection
-from multimodal_fusion.evaluate.collection import chunks
+from multimodal_fusion.evaluate.collection import archive, chunks
 from multimodal_fusion.evaluate.collection.stretches import Cutting
 from multimodal_fusion.evaluate.collection.tasks import Choice, survey
 from multimodal_fusion.evaluate.report.collection import write_collection
@@ -269,10 +269,19 @@ def test_a_cut_depends_on_the_bag_and_never_divides_a_cell(tmp_path):
 
 def test_a_choice_depends_on_names_and_seed(bags):
     found = survey(str(bags / 'jump'), Cutting(checked({}), 1.0, 0.5), sets=False)
-    chosen = [Choice(0.4, seed).of(found.tasks) for seed in (1, 1, 2)]
+    chosen = [Choice(0.4, seed).of([found]) for seed in (1, 1, 2)]
     assert chosen[0] == chosen[1] != chosen[2]
     assert 0 < len(chosen[0]) < len(found.tasks)
-    assert Choice(limit=2).of(found.tasks) == list(found.tasks[:2])
+    assert Choice(limit=2).of([found]) == list(found.tasks[:2])
+
+
+def test_no_more_is_looked_at_than_a_limit_needs(bags, tmp_path, monkeypatch):
+    monkeypatch.setattr(archive, '_AT_ONCE', 2)
+    assert evaluate(bags, tmp_path, '--limit', '2', '--jobs', '1') == 0
+    results = json.loads((tmp_path / 'results.json').read_text())
+    assert results['bags'] == 2 and results['stretches'] == 2
+    assert evaluate(bags, tmp_path, '--jobs', '1') == 0
+    assert json.loads((tmp_path / 'results.json').read_text())['bags'] == 13
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,8 @@ from ...io.text_files import read_text
 from ...io.whole_files import make_folder, whole_file
 from .tasks import Choice, Collection, Duty, Survey, Task, survey
 
+_AT_ONCE = 500  # members that are looked at before it is seen whether they are enough
+
 
 class Archive:
     """The folder of a duty. Raises UserError where it holds another one's."""
@@ -48,27 +50,42 @@ class Archive:
                 'another --out, or remove it'
             )
 
-    def look(self, collection: Collection, executor: Callable[[], Any]) -> list[Survey]:
-        """Survey every source that was not looked at yet, and keep what was found. executor: makes
-        the context of a `concurrent.futures.Executor`."""
-        new = [name for name in collection.members if name not in self._surveys]
-        found = run_all(executor, survey, new, self.duty.cutting, collection.sets)
+    def look(
+        self, collection: Collection, choice: Choice, executor: Callable[[], Any]
+    ) -> list[Survey]:
+        """Survey the members that were not looked at yet, and keep what was found; no more of them
+        than ``choice.limit`` needs. executor: makes the context of a
+        `concurrent.futures.Executor`."""
+        surveys: list[Survey] = []
+        with self._kept():
+            for first in range(0, len(collection.members), _AT_ONCE):
+                members = collection.members[first : first + _AT_ONCE]
+                new = [name for name in members if name not in self._surveys]
+                found = run_all(executor, survey, new, self.duty.cutting, collection.sets)
+                for name, one in progress(found, len(new), 'looked at'):
+                    self._surveys[name] = one
+                surveys += [self._surveys[name] for name in members]
+                if choice.limit and len(choice.of(surveys)) == choice.limit:
+                    break
+        return surveys
+
+    @contextmanager
+    def _kept(self) -> Iterator[None]:
+        """The manifest is written, whatever happens."""
         try:
-            for name, one in progress(found, len(new), 'looked at'):
-                self._surveys[name] = one
+            yield
         finally:
             # What can't be used now may be another time.
             kept = [one.content() for one in self._surveys.values() if not one.reason]
             with whole_file(self._path) as temporary:
                 temporary.write_text(json.dumps({'what': self._what, 'sources': kept}) + '\n')
-        return [self._surveys[name] for name in collection.members]
 
     def work_through(
         self, surveys: Sequence[Survey], choice: Choice, executor: Callable[[], Any]
     ) -> tuple[list[Task], list[str]]:
         """Do what was not done yet. Returns the tasks that were chosen and are done, in order, and
         a sentence for each that could not be, which is told, too."""
-        chosen = choice.of([task for one in surveys for task in one.tasks])
+        chosen = choice.of(surveys)
         left = [task for task in chosen if not self.done(task)]
         failed = []
         for task, result in progress(

@@ -24,7 +24,7 @@ from ...pipeline.settings import Settings
 EVERY = 1.0  # seconds between pairs that are looked at, by default
 FORGOTTEN = 10.0  # time constants after which what was is forgotten: within 5e-5
 LENGTH = 60.0  # seconds of a stretch, by default
-LOOKED_AT = 60.0  # seconds of a bag, by which it is told how late one stream was recorded
+LOOKED_AT = 20.0  # seconds of a bag, by which it is told how late one stream was recorded
 SECOND = 1_000_000_000
 _LONGEST = 1e6  # seconds: some days
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any, ClassVar, Protocol
 
 from ...errors import UserError
@@ -111,10 +112,10 @@ class Choice:
         if not 0 < self.sample <= 1 or (self.limit is not None and self.limit < 1):
             raise UserError('--sample is a share over 0 and up to 1, --limit at least 1')
 
-    def of(self, tasks: Sequence[Task]) -> list[Task]:
+    def of(self, surveys: Sequence[Survey]) -> list[Task]:
         """In order. Whether one is drawn depends on its name and the seed alone."""
-        chosen = [task for task in tasks if self._draw(task) < self.sample]
-        return chosen[: self.limit]
+        tasks = (task for one in surveys for task in one.tasks)
+        return list(islice((task for task in tasks if self._draw(task) < self.sample), self.limit))
 
     def _draw(self, task: Task) -> float:
         text = f'{self.seed} {task.source} {task.number}'

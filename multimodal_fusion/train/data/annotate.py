@@ -159,8 +159,9 @@ def annotate_collection(
     `Archive.look`. Returns the counts. Raises UserError where no pair could be used."""
     duty = Annotating(cutting, collection.kind, captioner)
     archive = Archive(out, duty)
-    surveys = archive.look(collection, executor)
-    tasks, failed = archive.work_through(surveys, choice or Choice(), executor)
+    choice = choice or Choice()
+    surveys = archive.look(collection, choice, executor)
+    tasks, failed = archive.work_through(surveys, choice, executor)
     pairs = spoilt = unusable = 0
     reasons = [one.reason for one in surveys if one.reason] + failed
     path = out / FILE
