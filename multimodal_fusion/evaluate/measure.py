@@ -1,17 +1,18 @@
 """Metrics of every contender on every pair of images, in parallel and from the cache."""
 
 import hashlib
-import multiprocessing
+import threading
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
 
 from ..errors import UserError
+from ..host.workers import run_in_order
 from ..io.datasets import PairFiles
 from ..io.image_codec import MAX_PIXELS
 from ..io.image_files import read_thermal, read_visible
@@ -124,22 +125,21 @@ def measure_files(pairs: Iterable[PairFiles], plan: Plan, jobs: int) -> Iterator
     """Results in the order of the pairs, from ``jobs`` processes. The order decides nothing else:
     each image is measured on its own, so one process and many give the same numbers."""
     if jobs == 1:
-        meter = Meter(plan)
-        yield from map(meter.file, pairs)
-        return
-    # spawn: forking a process that has threads (OpenCV, ONNX Runtime, rclpy) can hang it.
-    context = multiprocessing.get_context('spawn')
-    with ProcessPoolExecutor(jobs, context, _start, (plan,)) as pool:
-        yield from pool.map(_file, pairs)
+        yield from map(Meter(plan).file, pairs)
+    else:
+        yield from run_in_order(jobs, _file, pairs, plan)
 
 
-_meter: Meter | None = None
+def _file(pair: PairFiles, plan: Plan) -> Result:
+    return meter_of(plan).file(pair)
 
 
-def _start(plan: Plan) -> None:
-    global _meter
-    _meter = Meter(plan)
+_M = TypeVar('_M', bound=Meter)
+_meters = threading.local()
 
 
-def _file(pair: PairFiles) -> Result:
-    return _meter.file(pair)
+def meter_of(plan: Plan, kind: type[_M] = Meter) -> _M:  # type: ignore[assignment]
+    """One a thread, as long as the plan is the same: fusers are loaded once."""
+    if getattr(_meters, 'plan', None) != plan or type(_meters.meter) is not kind:
+        _meters.plan, _meters.meter = plan, kind(plan)
+    return _meters.meter

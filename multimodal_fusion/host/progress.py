@@ -1,6 +1,7 @@
 """One progress bar for all commands: quiet when nobody watches."""
 
 import sys
+import threading
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,6 +17,8 @@ def progress(
         from tqdm import tqdm
     except ImportError:  # a robot can do without
         return items
+    if not hasattr(tqdm, '_lock'):  # its own is shared by processes, and left by one that is ended
+        tqdm.set_lock(threading.RLock())
     return tqdm(
         items,
         total=total,

@@ -3,25 +3,71 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from itertools import islice
+from functools import partial
+from itertools import islice, repeat
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
-from ..errors import UserError, told
+from ..errors import Interrupted, UserError, told
 
 Task = TypeVar('Task')
 ATTEMPTS = 3  # of what was under way when a process died
+_CLEANING_UP = 5.0  # seconds that a process has for it
 IN_FLIGHT = 10_000  # tasks handed out at most: each takes some 25 kB of Dask's scheduler
 
 
 @contextmanager
 def local(jobs: int) -> Iterator[Executor]:
+    """Processes of this machine. Where the context is left by an exception they are ended, once
+    they have cleaned up; nobody waits for what was handed out."""
+    before = set(multiprocessing.active_children())
     # spawn: forking a process that has threads (OpenCV, ONNX Runtime, rclpy) can hang it.
-    with ProcessPoolExecutor(jobs, multiprocessing.get_context('spawn')) as pool:
+    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context('spawn'), _begin)
+    try:
         yield pool
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        own = set(multiprocessing.active_children()) - before
+        for process in own:
+            process.terminate()
+        for process in own:
+            process.join(_CLEANING_UP)
+            process.kill()
+        pool.shutdown()
+        raise
+    pool.shutdown()
+
+
+_working = False  # in a process of `local`
+
+
+def _begin() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _end)
+
+
+def _end(*_: Any) -> None:
+    if not _working:
+        os._exit(1)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)  # a second one would end the cleaning up
+    raise Interrupted
+
+
+def _run(work: Callable[..., Any], task: Any, *common: Any) -> Any:
+    global _working
+    _working = True
+    try:
+        return work(task, *common)
+    except Interrupted:
+        os._exit(1)  # the task has cleaned up; the executor would go on with the next one
+    finally:
+        _working = False
 
 
 @contextmanager
@@ -67,6 +113,18 @@ def run_all(
                 ) from error
 
 
+def run_in_order(
+    jobs: int, work: Callable[..., Any], tasks: Iterable[Any], *common: Any
+) -> Iterator[Any]:
+    """Results of ``work(task, *common)`` by processes of this machine, in the order of the tasks.
+    Raises UserError where one dies."""
+    try:
+        with local(jobs) as pool:
+            yield from pool.map(partial(_run, work), tasks, *map(repeat, common))
+    except BrokenExecutor as error:
+        raise UserError('a process died, perhaps of memory: give fewer --jobs') from error
+
+
 def _results(
     pool: Executor,
     work: Callable[..., Any],
@@ -79,7 +137,7 @@ def _results(
 
     def hand_out(count: int) -> None:
         for number, task in islice(left, count):
-            future = pool.submit(work, task, *common)
+            future = pool.submit(_run, work, task, *common)
             numbers[future] = number
             future.add_done_callback(done.put)
 

@@ -1,13 +1,20 @@
 """Tasks on executors: all of them, so many at once, and errors told."""
 
+import os
+import signal
+import subprocess
+import sys
+import tempfile
 import threading
+import time
 from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
 
+import psutil
 import pytest
 
-from multimodal_fusion.errors import UserError
+from multimodal_fusion.errors import Interrupted, UserError
 from multimodal_fusion.host import workers
-from multimodal_fusion.host.workers import ATTEMPTS, run_all
+from multimodal_fusion.host.workers import ATTEMPTS, local, run_all, run_in_order
 
 
 def twice(task, more=0):
@@ -74,3 +81,51 @@ def test_what_a_dead_process_left_runs_again():
     pools = [Broken(0)] * ATTEMPTS
     with pytest.raises(UserError, match='a process died 3 times in a row'):
         list(run_all(lambda: pools.pop(0), twice, range(2)))
+
+
+def holds(task, folder):
+    """Works for a minute, with a folder that is to be removed."""
+    with tempfile.TemporaryDirectory(dir=folder):
+        time.sleep(60)
+
+
+def hold(folder):
+    """As a command does: 100 tasks by two processes, until a signal comes."""
+
+    def interrupt(*_):
+        raise Interrupted
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
+    try:
+        list(run_all(lambda: local(2), holds, range(100), folder))
+    except Interrupted:
+        sys.exit(130)
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_processes_which_clean_up(tmp_path, number):
+    """SIGINT goes to all of them, as from a terminal, SIGTERM to the first alone."""
+    command = [sys.executable, '-c', f'from {__name__} import hold; hold({str(tmp_path)!r})']
+    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
+    end = time.monotonic() + 60
+    while len(list(tmp_path.iterdir())) < 2 and time.monotonic() < end:
+        assert process.poll() is None
+        time.sleep(0.01)
+    children = psutil.Process(process.pid).children(recursive=True)
+    (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
+    assert process.communicate(timeout=50) == (None, '') and process.returncode == 130
+    assert not list(tmp_path.iterdir())
+    assert not psutil.wait_procs(children, timeout=20)[1]
+
+
+def dies(task):
+    if task == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return task
+
+
+def test_results_in_order_and_a_process_that_dies():
+    assert list(run_in_order(2, twice, range(20), 1)) == [2 * n + 1 for n in range(20)]
+    with pytest.raises(UserError, match='a process died, perhaps of memory'):
+        list(run_in_order(2, dies, range(20)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import resource
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ import numpy as np
 
 from ...pipeline.offline import Step
 from ..contenders import Contender
-from ..measure import Meter, Plan, Sources
+from ..measure import Meter, Sources
 
 _TIMED = 5  # images of a task whose time of fusion is told
 
@@ -52,17 +51,6 @@ class Clock:
             'MB': self.bytes * 1e-6,
             'peak MB': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         }
-
-
-_meters = threading.local()
-
-
-def meter_of(plan: Plan, clock: Clock) -> TimedMeter:
-    """One a thread and plan: fusers are loaded once."""
-    if getattr(_meters, 'of', None) != plan:
-        _meters.of, _meters.meter = plan, TimedMeter(plan)
-    _meters.meter.clock = clock
-    return _meters.meter
 
 
 class TimedMeter(Meter):

@@ -26,10 +26,10 @@ from ...pipeline.preparation import Preparation
 from ...pipeline.settings import checked
 from ...pipeline.temperature import told_by
 from ..bags import decode, follow
-from ..measure import Meter, Plan, Sources
+from ..measure import Meter, Plan, Sources, meter_of
 from ..metrics import METRICS, Flicker
 from .chunks import Chunk
-from .clock import Clock, meter_of
+from .clock import Clock, TimedMeter
 from .stretches import SECOND, Cells, Cutting, Stretch, played
 from .tasks import Task
 
@@ -169,7 +169,8 @@ class _Taken:
         self._judged: list[float] = []
         self._worst: tuple[float, str, Sources] | None = None
         self.clock = Clock()
-        self._meter = meter_of(measuring.plan, self.clock)
+        self._meter = meter_of(measuring.plan, TimedMeter)
+        self._meter.clock = self.clock
         followed = [c for c in measuring.plan.contenders if c.source != 'source']
         self._flickers = {c.name: Flicker() for c in followed if measuring.flicker}
 
