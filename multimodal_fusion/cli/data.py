@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
     parts = {'pack': _pack, 'preview': _preview, 'annotate': _annotate, 'embed': _embed}
     facts = parts[args.part](args)
     print(json.dumps(facts) if args.json else '\n'.join(f'{k}: {v}' for k, v in facts.items()))
-    return 0
+    return 1 if facts.get('failed') else 0  # the same command does the rest
 
 
 def _pack(args: argparse.Namespace) -> dict:
@@ -140,6 +140,7 @@ def _annotate(args: argparse.Namespace) -> dict:
             Collection.find(args.bags, args.sets), args.out, cutting, options.executor(args),
             options.choice(args), args.captioner,
         )  # fmt: skip
+    options.no_collection(args)
     pairs = Selection.read(args.stems, args.without).choose(find_pairs(args.data).pairs, args.data)
     preparation = Preparation.of(options.settings(args, pairs[0].thermal))
     return annotate_folder(pairs, args.data, args.out, preparation, args.captioner)

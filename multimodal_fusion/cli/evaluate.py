@@ -113,7 +113,7 @@ def _job(args: argparse.Namespace) -> Job:
         bag=args.bag,
         stems=args.stems,
         without=args.without,
-        models=tuple(args.models.split(',')),
+        models=_names(args.models),
         fused=tuple(args.fused),
         baselines=not args.no_baselines,
         parameters=options.parameters(args),
@@ -130,10 +130,19 @@ def _job(args: argparse.Namespace) -> Job:
     )
 
 
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(',') if name.strip())
+    if not names:
+        raise UserError(f'--models is {text!r}; give names or .onnx paths, by comma')
+    return names
+
+
 def _collection(args: argparse.Namespace) -> int:
     for option in ('stems', 'without', 'fused', 'sheet', 'labels', 'masks'):
         if getattr(args, option):
             raise UserError(f'--{option} is of one folder of pairs: give it with --data')
+    if args.flicker and args.sets:
+        raise UserError('--flicker is of bags: pairs of a data set do not follow on each other')
     found = evaluate_collection(
         _job(args),
         Collection.find(args.bags, args.sets),
@@ -151,11 +160,11 @@ def _collection(args: argparse.Namespace) -> int:
             f'{found.results[f"{kind}s"]} {kind.replace("_", " ")}s, '
             f'{found.results["hours"]:.2f} hours: '
             f'{whole["pairs"]} pairs, {whole["measured"]} measured, {whole["lost"]} frames lost; '
-            f'{len(found.results["left_out"])} left out'
+            f'{len(found.results["left_out"])} left out, {len(found.failed)} stretches not done'
         )
         print(found.table())
         print(f'look at: {args.out}/report.html, {args.out}/frames.parquet')
-    return 0
+    return 1 if found.failed else 0  # the same command does the rest
 
 
 def run(args: argparse.Namespace) -> int:
@@ -173,6 +182,7 @@ def run(args: argparse.Namespace) -> int:
     masks = MaskJob(args.segmenter, args.masks) if args.segmenter else None
     if args.bags or args.sets:
         return _collection(args)
+    options.no_collection(args)
     sheet = [SheetRow.parse(text) for text in args.sheet.split(',')] if args.sheet else []
     make_folder(args.out)  # before any work: it may not be writable
     found = evaluate(replace(_job(args), boxes=boxes or None, masks=masks))
@@ -193,8 +203,8 @@ def command_of(args: argparse.Namespace) -> str:
     for word in args.argv:
         if skip or word in ('--json', '--no-cache', '--no-timing'):
             skip = False
-        elif word in ('--out', '-o', '--jobs'):
+        elif word in ('--out', '-o', '--jobs', '--cluster'):
             skip = True
-        elif not word.startswith(('--out=', '--jobs=', '-o=')):
+        elif not word.startswith(('--out=', '--jobs=', '-o=', '--cluster=')):
             words.append(shlex.quote(word))
     return ' '.join(words)

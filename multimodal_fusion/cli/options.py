@@ -132,6 +132,14 @@ def add_collection(parser: argparse.ArgumentParser) -> None:
     many.add_argument('--seed', type=int, default=0, help='of --sample (default: 0)')
 
 
+def no_collection(args: argparse.Namespace) -> None:
+    """Raises UserError for options of `add_collection` where there is none."""
+    usual = {'cluster': None, 'stretch': LENGTH, 'limit': None, 'sample': 1.0, 'seed': 0}
+    for name, default in {**usual, 'flicker': False}.items():
+        if getattr(args, name, default) != default:
+            raise UserError(f'--{name} is of collections: give it with --bags or --sets')
+
+
 def choice(args: argparse.Namespace) -> Choice:
     """Raises UserError."""
     return Choice(args.sample, args.seed, args.limit)

@@ -1,6 +1,8 @@
 """A bag in, a bag out: everything that was in it, and the fused images."""
 
 import argparse
+import json
+import re
 import shutil
 import sys
 import tempfile
@@ -9,12 +11,15 @@ from pathlib import Path
 import cv2
 
 from ..errors import UserError
+from ..evaluate.cache import code_hash
 from ..host.progress import progress, warn
 from ..host.workers import run_all
 from ..io.bag import Bag, open_bag
+from ..io.bag_names import expand, size_of
 from ..io.bag_topics import nearest_names
-from ..io.places import expand, place, size_of
-from ..io.whole_files import make_folder, room_for
+from ..io.places import place
+from ..io.text_files import read_text
+from ..io.whole_files import make_folder, room_for, whole_file
 from ..pipeline.offline import Offline
 from ..pipeline.replay import replay
 from ..pipeline.timeline import Timeline
@@ -60,8 +65,9 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def replay_one(path: Path, output: Path, args: argparse.Namespace) -> int:
-    """How many fused images a new bag has. Raises UserError."""
+def replay_one(path: Path, output: Path, args: argparse.Namespace, name: str = '') -> int:
+    """How many fused images a new bag has. name: of the bag, where it is one of many. Raises
+    UserError."""
     settings = options.settings(args)
     make_folder(output.parent)
     # Written aside and renamed: a bag that was not finished never bears the name asked for.
@@ -84,7 +90,9 @@ def replay_one(path: Path, output: Path, args: argparse.Namespace) -> int:
         )
         if timeline is not None:
             timeline.close()
-        report(offline)
+        report(offline, f'{name}: ' * bool(name))
+        if output.exists():
+            raise UserError(f'{output} exists already')
         shutil.move(unfinished, output)
     return fused
 
@@ -96,6 +104,7 @@ def _many(args: argparse.Namespace) -> int:
         raise UserError('--rerun is of one bag; leave it out with --bags')
     bags = expand(args.bags)
     outputs = _outputs(bags, make_folder(args.output))
+    _same_as_before(args)
     left = [bag for bag in bags if not outputs[bag].exists()]
     print(room_for(args.output, 2.0 * sum(size_of(bag) for bag in left)), file=sys.stderr)
     failed, images = [], 0
@@ -117,23 +126,53 @@ def _many(args: argparse.Namespace) -> int:
     return 2 if failed and not done and len(left) == len(bags) else 0
 
 
+def _same_as_before(args: argparse.Namespace) -> None:
+    """Raises UserError where the folder holds bags that were replayed otherwise."""
+    path = args.output / 'replayed.json'
+    now = {
+        'settings': options.settings(args).flat(),
+        'topics': [args.rgb_topic, args.thermal_topic, args.topics, args.exclude],
+        'code': code_hash(),
+    }
+    text = json.dumps(now, sort_keys=True, indent=1, default=str) + '\n'
+    if path.exists() and read_text(path, 'what was replayed') != text:
+        raise UserError(
+            f'{args.output} holds bags of another model, other settings, topics or code: give '
+            'another -o, or remove it'
+        )
+    with whole_file(path) as temporary:
+        temporary.write_text(text)
+
+
 def _try(task: tuple[str, Path], args: argparse.Namespace) -> int | str:
     cv2.setNumThreads(1)
     try:
-        return replay_one(place(task[0]), task[1], args)
+        return replay_one(place(task[0]), task[1], args, task[0])
     except UserError as error:
         return str(error)
 
 
 def _outputs(bags: list[str], folder: Path) -> dict[str, Path]:
-    """{bag: new folder}, by the last part of its name; by more of it where two are called alike."""
-    parts = {bag: bag.rstrip('/').split('/') for bag in bags}
+    """{bag: new folder}, by the last part of its name; by more of it where two are called alike,
+    and by a number where that does not tell them apart."""
+    parts = {bag: [p for p in re.split('[/:?]+', bag) if p] for bag in bags}
+
+    def called(bag: str, count: int) -> str:
+        *above, last = parts[bag][-count:]
+        return '_'.join((*above, re.sub(r'\.(mcap|db3)$', '', last)))
+
     for count in range(1, 1 + max(map(len, parts.values()))):
-        names = {bag: '_'.join(p[-count:]).removesuffix('.mcap').removesuffix('.db3')
-                 for bag, p in parts.items()}  # fmt: skip
+        names = {bag: called(bag, count) for bag in bags}
         if len(set(names.values())) == len(bags):
             break
-    return {bag: folder / name.replace(':', '') for bag, name in names.items()}
+    found: dict[str, Path] = {}
+    for bag, name in names.items():
+        number, free = 1, name
+        while folder / free in found.values():
+            number += 1
+            free = f'{name}_{number}'
+        found[bag] = folder / free
+    return found
 
 
 def named(text: str | None, bag: Bag) -> set[str]:
@@ -144,11 +183,13 @@ def named(text: str | None, bag: Bag) -> set[str]:
     return topics
 
 
-def report(offline: Offline) -> None:
+def report(offline: Offline, of: str = '') -> None:
+    """of: which bag, before every line."""
     c = offline.counters
     kinds = (('without a partner', c.unpaired), ('duplicate', c.duplicate), ('late', c.late))
     print(
-        '; '.join(
+        of
+        + '; '.join(
             (
                 f'{c.paired} pairs',
                 *(f'{what}: rgb {n["rgb"]}, thermal {n["thermal"]}' for what, n in kinds),
@@ -158,4 +199,4 @@ def report(offline: Offline) -> None:
         )
     )
     for sentence in offline.notices():
-        warn(sentence)
+        warn(of + sentence)

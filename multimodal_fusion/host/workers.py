@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
@@ -47,8 +49,17 @@ _working = False  # in a process of `local`
 
 
 def _begin() -> None:
+    """A process ends with the one that made it, however that ended."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _end)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _end(*_: Any) -> None:
@@ -77,6 +88,10 @@ def cluster(address: str) -> Iterator[Executor]:
         from distributed import Client
     except ImportError:
         raise UserError('--cluster needs Dask: pip install "multimodal_fusion[cluster]"') from None
+    if not re.fullmatch(r'\w+://.+:\d+', address):
+        raise UserError(
+            f'--cluster is {address!r}; give the address of a scheduler: tcp://HOST:8786'
+        )
     try:
         client = Client(address, timeout='5s', set_as_default=False)
     except (OSError, ValueError) as error:

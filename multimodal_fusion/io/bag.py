@@ -14,7 +14,7 @@ from typing import Any
 from ..errors import BadImage, UserError, told
 from . import mcap_files
 from .bag_topics import IMAGE_TYPES, BagTopics, choose
-from .places import BLOCK, reaching, remote
+from .places import BLOCK, reaching, remote, suffix_of
 from .whole_files import room_for
 
 INFO_TYPE = 'sensor_msgs/msg/CameraInfo'
@@ -65,8 +65,10 @@ class Bag:
     def __init__(self, path: Path):
         rosbags()
         with reaching(path):
-            if not path.exists():
-                raise UserError(f'the bag {path} does not exist')
+            try:
+                path.stat()  # which tells a server that is down from a file that is missing
+            except FileNotFoundError:
+                raise UserError(f'the bag {path} does not exist') from None
         self.path, self.warning = path, ''
         self._at = path  # where it is read
         self._files: list[Path] = []  # read without rosbags
@@ -146,7 +148,7 @@ class Bag:
         """Copy a remote bag into a folder that goes with this object."""
         self.indexed = False  # each look at a part of it would fetch it again
         self._scratch = tempfile.TemporaryDirectory(prefix='bag-')
-        self._at = Path(self._scratch.name) / self.path.name
+        self._at = Path(self._scratch.name) / f'bag{suffix_of(self.path)}'
         with reaching(self.path):
             if self.path.is_dir():
                 copies = {f: self._at / f.name for f in self.path.iterdir() if f.is_file()}
@@ -160,11 +162,9 @@ class Bag:
 
     def _mcap_files(self) -> list[Path]:
         files = [self._at]
-        if self._at.suffix != '.mcap' and self._at.is_dir():
+        if suffix_of(self._at) != '.mcap' and self._at.is_dir():
             files = sorted(self._at.glob('*.mcap'))
-        return [
-            file for file in files if file.suffix == '.mcap' and (remote(file) or file.is_file())
-        ]
+        return [f for f in files if suffix_of(f) == '.mcap' and (remote(f) or f.is_file())]
 
     def _salvage(
         self,

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from ..errors import BadImage, UserError
 from .image_files import IMAGE_SUFFIXES
-from .places import matching, name_of, patterns, place, reaching
+from .places import each_once, fingerprint, matching, name_of, patterns, place, reaching
 
 
 @dataclass(frozen=True)
@@ -98,27 +98,39 @@ def find_sets(text: str) -> list[str]:
     none."""
     found: set[str] = set()
     for pattern in patterns(text):
-        for name in matching(pattern):
+        names = matching(pattern)
+        for name in [pattern.rstrip('/')] if names is None else names:
             with reaching(name):
-                below = [name_of(path, name) for path in _sets_below(place(name))]
+                below = [name_of(path, name) for path in _sets_below(place(name), set())]
             # What is named itself and is none is told when it is read.
-            found |= set(below or ([name] if name.rstrip('/') == pattern.rstrip('/') else []))
+            found |= set(below or ([name] if names is None else []))
     if not found:
         raise UserError(
             f'{text} gives no data set: give a pattern in quotes ("share/*"), a folder of data '
             'sets, or a text file with one a line'
         )
-    return sorted(found)
+    return each_once(found)
 
 
-def _sets_below(folder: Path, deep: int = 5) -> list[Path]:
-    """The folder itself where it is a data set, else those in it. deep: levels."""
+def _sets_below(folder: Path, seen: set[Path], deep: int = 5) -> list[Path]:
+    """The folder itself where it is a data set, else those in it. seen: real folders, each of which
+    is looked at once. deep: levels."""
     if not folder.is_dir():
         return []
+    real = folder.resolve()
+    if real in seen:
+        return []
+    seen.add(real)
     if layout_of(folder):
         return [folder]
-    inside = [f for f in folder.iterdir() if deep and not f.name.startswith('.')]
-    return [found for f in inside for found in _sets_below(f, deep - 1)]
+    inside = [f for f in sorted(folder.iterdir()) if deep and not f.name.startswith('.')]
+    return [found for f in inside for found in _sets_below(f, seen, deep - 1)]
+
+
+def mark_of(data: str) -> str:
+    """The `places.fingerprint` of a data set. Raises UserError."""
+    pairs = find_pairs(place(data)).pairs
+    return fingerprint(file for pair in pairs for file in (pair.visible, pair.thermal))
 
 
 def below(folder: Path, path: str) -> Path | None:

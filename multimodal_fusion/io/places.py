@@ -1,4 +1,4 @@
-"""Where bags are: on this machine, or behind a protocol (s3://, gs://, https://, sftp://).
+"""Where bags and data sets are: on this machine, or behind a protocol (s3://, gs://, https://, sftp://).
 
 Remote places are paths of universal-pathlib, which speaks to them through fsspec; its protocols
 come with packages of their own (s3fs, gcsfs, aiohttp, paramiko). Credentials and endpoints are
@@ -8,15 +8,18 @@ those of fsspec's own configuration (FSSPEC_S3_ENDPOINT_URL, AWS_ACCESS_KEY_ID, 
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import urlsplit
 
 from ..errors import UserError, told
+from ..host.progress import warn
 from .text_files import read_text
 
-BAG_SUFFIXES = ('.mcap', '.db3')
 BLOCK = 2**20  # bytes that a remote file is read by, so that an index does not fetch what it skips
 
 
@@ -72,37 +75,60 @@ def read_at(path: Any) -> Any:
     return path.open('rb', block_size=BLOCK) if remote(path) else path.open('rb')
 
 
-def expand(text: str) -> list[str]:
-    """The bags of a pattern (``flights/**/*.mcap``), of a folder of bags, or of a text file that
-    names them, a line each; sorted, each once. Raises UserError where there are none."""
-    found = {bag for pattern in patterns(text, BAG_SUFFIXES) for bag in _matching(pattern)}
-    if not found:
-        raise UserError(
-            f'{text} gives no bag: give a pattern in quotes ("flights/**/*.mcap"), a folder of '
-            'bags, or a text file with one a line'
-        )
-    return sorted(found)
-
-
 def patterns(text: str, suffixes: tuple[str, ...] = ()) -> list[str]:
     """The lines of a text file; else the text itself. suffixes: of files that are none. Raises
     UserError."""
     path = Path(text)
-    if remote(text) or not path.is_file() or path.suffix in suffixes:
+    if remote(text) or not path.is_file() or suffix_of(text) in suffixes:
         return [text]
     lines = map(str.strip, read_text(path, 'the list of names').splitlines())
     return [line for line in lines if line and not line.startswith('#')]
 
 
-def matching(pattern: str) -> list[str]:
-    """Files and folders of a pattern; of what is no pattern itself. Raises UserError."""
-    if not any(sign in pattern for sign in '*?['):
-        return [pattern.rstrip('/')]
+def matching(pattern: str) -> list[str] | None:
+    """Files and folders of a pattern; None for a name, which may hold the signs of one. Raises
+    UserError."""
+    there = not remote(pattern) and Path(pattern).exists()
+    if there or not any(sign in pattern for sign in '*?['):
+        return None
     if not remote(pattern):
         return glob.glob(pattern, recursive=True)
     with reaching(pattern):
         base = place(pattern)
         return [_prefix(pattern) + found for found in base.fs.glob(base.path)]
+
+
+def suffix_of(name: Any) -> str:
+    """In lower case; of a web address without its query."""
+    text = str(name)
+    if text.startswith(('http://', 'https://')):
+        text = urlsplit(text).path
+    return PurePosixPath(text).suffix.lower()
+
+
+def each_once(names: Iterable[str]) -> list[str]:
+    """Sorted; of the names that lead to the same place the first. Those that are no text are told
+    and left out."""
+    found: dict[str, str] = {}
+    for name in sorted(set(names)):
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            warn(f'left out: {name!a} is no name in UTF-8')
+            continue
+        found.setdefault(name if remote(name) else os.path.realpath(name), name)
+    return sorted(found.values())
+
+
+def fingerprint(files: Iterable[Any]) -> str:
+    """Of the names, sizes and times of files: another one where they have changed. Raises
+    UserError for a place out of reach."""
+    digest = hashlib.sha256()
+    for file in files:
+        with reaching(file):
+            known = file.stat()
+        digest.update(f'{file.name} {known.st_size} {known.st_mtime}\n'.encode())
+    return digest.hexdigest()[:16]
 
 
 def name_of(path: Any, found_in: str) -> str:
@@ -117,36 +143,3 @@ def _prefix(name: str) -> str:
 
     path = get_filesystem_class(name.partition('://')[0])._strip_protocol(name)
     return name.rstrip('/').removesuffix(path.rstrip('/'))
-
-
-def _matching(pattern: str) -> list[str]:
-    found = matching(pattern)
-    if found == [pattern.rstrip('/')]:
-        if pattern.endswith(BAG_SUFFIXES):
-            return found
-        with reaching(pattern):
-            folder = place(pattern)
-            if folder.is_dir() and not (folder / 'metadata.yaml').exists():
-                inside = [f for suffix in BAG_SUFFIXES for f in folder.rglob(f'*{suffix}')]
-                found = [name_of(f, pattern) for f in inside]
-    whole: dict[str, bool] = {}  # folders that are bags
-
-    def bag_of(name: str) -> str:
-        """The bag that a file belongs to: its folder, where that is one."""
-        folder = name.rpartition('/')[0] or '.'
-        if not name.endswith(BAG_SUFFIXES):
-            return name
-        if folder not in whole:
-            with reaching(folder):
-                whole[folder] = (place(folder) / 'metadata.yaml').exists()
-        return folder if whole[folder] else name
-
-    return [bag_of(name) for name in found]
-
-
-def size_of(bag: str) -> int:
-    """Bytes of a bag. Raises UserError for one out of reach."""
-    path = place(bag)
-    with reaching(bag):
-        files = path.rglob('*') if path.is_dir() else [path] if path.exists() else []
-        return sum(file.stat().st_size for file in files if file.is_file())

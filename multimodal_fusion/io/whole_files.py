@@ -1,7 +1,9 @@
 """Files on disk that are either whole or absent."""
 
 import contextlib
+import errno
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -12,6 +14,8 @@ from ..errors import UserError
 
 def make_folder(path: Path) -> Path:
     """Create a folder for output, with a plain sentence where that is not possible."""
+    if re.match(r'[a-z][a-z0-9+.-]+:/', str(path)):  # as pathlib makes of s3://
+        raise UserError(f'{path} is remote: output is written to this machine, give a folder here')
     try:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
@@ -41,6 +45,10 @@ def whole_file(path: Path) -> Iterator[Path]:
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)  # mkstemp makes files private
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise UserError(f'{path} cannot be written ({error.strerror}): make room') from error
     finally:
         temporary.unlink(missing_ok=True)
 

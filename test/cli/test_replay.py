@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import shutil
 import sqlite3
 
 import numpy as np
@@ -353,7 +354,7 @@ def test_many_bags_each_into_a_folder_of_its_name(tmp_path, capsys):
     told = capsys.readouterr()
     assert '3 of 4 bags written' in told.out and 'none.mcap is left out' in told.err
     assert 'GB are free' in told.err
-    assert {p.name for p in out.iterdir()} == {'a_one', 'b_one', 'in_two'}
+    assert {p.name for p in out.iterdir() if p.is_dir()} == {'a_one', 'b_one', 'in_two'}
     alone = tmp_path / 'alone'
     single = ['replay', str(tmp_path / 'in/two'), '-o', str(alone), '--model', 'max']
     assert cli.main([*single, '--thermal-time-offset', '0.12']) == 0
@@ -363,12 +364,30 @@ def test_many_bags_each_into_a_folder_of_its_name(tmp_path, capsys):
     assert '0 of 4 bags written' in (told := capsys.readouterr().out) and '3 were there' in told
 
 
+def test_names_that_meet_and_other_settings(tmp_path, capsys):
+    """A folder and a file of one name, a colon: each has a folder of its own. What was replayed by
+    another model is not taken for the same."""
+    flights = tmp_path / 'in'
+    for name in ('f', 'd1', 'd:1'):
+        bags.flight(flights / name, bags.Planted(seconds=1))
+    shutil.copy(next((flights / 'f').glob('*.mcap')), flights / 'f.mcap')
+    command = ['replay', '--bags', str(flights), '-o', str(tmp_path / 'out'), '--jobs', '1']
+    offset = ['--thermal-time-offset', '0.12']
+    assert cli.main([*command, '--model', 'max', *offset]) == 0
+    assert '4 of 4 bags written' in capsys.readouterr().out
+    made = [p for p in (tmp_path / 'out').iterdir() if p.is_dir()]
+    assert len(made) == 4
+    for path in made:
+        assert [f.name for f in path.iterdir() if f.is_dir()] == []
+        assert any(path.glob('*.mcap'))
+    assert cli.main([*command, '--model', 'average', *offset]) == 2
+    assert 'holds bags of another model' in capsys.readouterr().err
+
+
 def test_a_bag_or_many_and_room_for_them(tmp_path, capsys, monkeypatch):
     bag = bags.flight(tmp_path / 'bag', bags.Planted(seconds=1))
     assert cli.main(['replay', '-o', str(tmp_path / 'x')]) == 2
     assert 'give a bag, or --bags PATTERN' in capsys.readouterr().err
-    import shutil
-
     small = shutil.disk_usage(tmp_path)._replace(free=10)
     monkeypatch.setattr(shutil, 'disk_usage', lambda _: small)
     assert cli.main(['replay', '--bags', str(bag), '-o', str(tmp_path / 'x')]) == 2

@@ -8,6 +8,7 @@ import tempfile
 import threading
 import time
 from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
+from pathlib import Path
 
 import psutil
 import pytest
@@ -85,7 +86,8 @@ def test_what_a_dead_process_left_runs_again():
 
 def holds(task, folder):
     """Works for a minute, with a folder that is to be removed."""
-    with tempfile.TemporaryDirectory(dir=folder):
+    with tempfile.TemporaryDirectory(dir=folder) as own:
+        (Path(own) / 'ready').touch()
         time.sleep(60)
 
 
@@ -109,7 +111,7 @@ def test_a_signal_ends_the_processes_which_clean_up(tmp_path, number):
     command = [sys.executable, '-c', f'from {__name__} import hold; hold({str(tmp_path)!r})']
     process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
     end = time.monotonic() + 60
-    while len(list(tmp_path.iterdir())) < 2 and time.monotonic() < end:
+    while len(list(tmp_path.glob('*/ready'))) < 2 and time.monotonic() < end:
         assert process.poll() is None
         time.sleep(0.01)
     children = psutil.Process(process.pid).children(recursive=True)
@@ -117,6 +119,20 @@ def test_a_signal_ends_the_processes_which_clean_up(tmp_path, number):
     assert process.communicate(timeout=50) == (None, '') and process.returncode == 130
     assert not list(tmp_path.iterdir())
     assert not psutil.wait_procs(children, timeout=20)[1]
+
+
+def test_processes_end_with_the_one_that_made_them(tmp_path):
+    """kill -9 of the first: the others clean up and end by themselves."""
+    command = [sys.executable, '-c', f'from {__name__} import hold; hold({str(tmp_path)!r})']
+    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
+    end = time.monotonic() + 60
+    while len(list(tmp_path.glob('*/ready'))) < 2 and time.monotonic() < end:
+        time.sleep(0.01)
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.wait()
+    assert not psutil.wait_procs(children, timeout=20)[1]
+    assert not list(tmp_path.iterdir())
 
 
 def dies(task):

@@ -11,7 +11,8 @@ import pytest
 
 from multimodal_fusion.errors import UserError
 from multimodal_fusion.io.bag import Bag
-from multimodal_fusion.io.places import expand, name_of, place
+from multimodal_fusion.io.bag_names import expand
+from multimodal_fusion.io.places import name_of, place
 from multimodal_fusion.pipeline.offline import Offline
 from multimodal_fusion.pipeline.settings import checked
 

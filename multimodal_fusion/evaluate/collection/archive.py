@@ -18,7 +18,8 @@ from ...host.progress import progress, warn
 from ...host.workers import run_all
 from ...io.text_files import read_text
 from ...io.whole_files import make_folder, whole_file
-from .tasks import Choice, Collection, Duty, Survey, Task, survey
+from ..cache import code_hash
+from .tasks import Choice, Collection, Duty, Survey, Task, survey, unchanged
 
 _AT_ONCE = 500  # members that are looked at before it is seen whether they are enough
 
@@ -29,7 +30,7 @@ class Archive:
     def __init__(self, out: Path, duty: Duty):
         self.out, self.duty = make_folder(out), duty
         self._path, self._parts = out / 'manifest.json', make_folder(out / 'parts')
-        content = {**duty.identity(), 'stretch': duty.cutting.length}
+        content = {**duty.identity(), 'stretch': duty.cutting.length, 'code': code_hash()}
         text = json.dumps(content, sort_keys=True, default=str)
         self._what = hashlib.sha256(text.encode()).hexdigest()
         self._surveys: dict[str, Survey] = {}
@@ -53,13 +54,17 @@ class Archive:
     def look(
         self, collection: Collection, choice: Choice, executor: Callable[[], Any]
     ) -> list[Survey]:
-        """Survey the members that were not looked at yet, and keep what was found; no more of them
-        than ``choice.limit`` needs. executor: makes the context of a
+        """Survey the members that were not looked at yet or have changed since, and keep what was
+        found; no more of them than ``choice.limit`` needs. executor: makes the context of a
         `concurrent.futures.Executor`."""
         surveys: list[Survey] = []
         with self._kept():
             for first in range(0, len(collection.members), _AT_ONCE):
                 members = collection.members[first : first + _AT_ONCE]
+                known = [self._surveys[name] for name in members if name in self._surveys]
+                for one, still in run_all(executor, unchanged, known, collection.sets):
+                    if not still:
+                        del self._surveys[one.source]
                 new = [name for name in members if name not in self._surveys]
                 found = run_all(executor, survey, new, self.duty.cutting, collection.sets)
                 for name, one in progress(found, len(new), 'looked at'):
@@ -116,7 +121,7 @@ class Archive:
             ) from error
 
     def part(self, task: Task, suffix: str) -> Path:
-        name = hashlib.sha256(task.source.encode()).hexdigest()[:16]
+        name = hashlib.sha256(f'{task.source} {task.mark}'.encode()).hexdigest()[:16]
         return self._parts / f'{name}-{task.number:05d}{suffix}'
 
 

@@ -15,10 +15,12 @@ PAIRS = 100  # of a chunk
 class Chunk:
     """Pairs of a data set, in order of stem: from ``first`` up to ``last``, itself left out.
 
-    source: the data set as it was named. count: of its pairs, when it was looked at.
+    source: the data set as it was named. mark: as of `tasks.Survey`. count: of its pairs, when it
+    was looked at.
     """
 
     source: str
+    mark: str
     number: int
     first: int
     last: int
@@ -34,12 +36,12 @@ class Chunk:
         return found[self.first : self.last]
 
 
-def chunks_of(source: str) -> tuple[tuple[Chunk, ...], list[str]]:
+def chunks_of(source: str, mark: str) -> tuple[tuple[Chunk, ...], list[str]]:
     """The chunks of a data set, and the stems that have no partner. Raises UserError."""
     found = find_pairs(place(source))
     count = len(found.pairs)
     chunks = tuple(
-        Chunk(source, number, first, min(first + PAIRS, count), count)
+        Chunk(source, mark, number, first, min(first + PAIRS, count), count)
         for number, first in enumerate(range(0, count, PAIRS))
     )
     return chunks, found.alone

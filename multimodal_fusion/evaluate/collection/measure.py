@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import math
+import struct
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -17,11 +18,12 @@ import cv2
 import numpy as np
 
 from ...errors import UserError
+from ...io.bag import header_stamp
 from ...io.image_files import read_thermal, read_visible
 from ...io.pixels import letterbox, luma, side_by_side
 from ...io.places import Unreachable
 from ...pipeline.offline import Offline, Step
-from ...pipeline.pairing import Pair
+from ...pipeline.pairing import STREAMS, Pair
 from ...pipeline.preparation import Preparation
 from ...pipeline.settings import checked
 from ...pipeline.temperature import told_by
@@ -42,10 +44,10 @@ FIXED = (
 )  # fmt: skip
 """Columns beside the source (``bag`` or ``data_set``) and metrics, which are called MODEL:METRIC.
 
-stretch: number of the task. kind: ``pair`` or ``lost``. stream, reason: of what was lost; reason
-also of a pair that could not be measured. stem: of a pair of files. time: seconds of recording
-since the bag began; of what was lost, when it was given up. stamp: nanoseconds, of RGB.
-thermal_p1, thermal_p99: percentiles of the counts.
+stretch: number of the task. kind: ``pair``, ``lost`` (a frame that made no pair), ``reset`` (of the
+clock). stream, reason: of what was lost; reason also of a pair that could not be measured. stem: of
+a pair of files. time: seconds of recording since the bag began; of what was lost, when it was given
+up. stamp: nanoseconds, of RGB. thermal_p1, thermal_p99: percentiles of the counts.
 """
 _TYPES = {
     'stretch': 'int32',
@@ -104,13 +106,13 @@ class Measuring:
 def _measure_stretch(stretch: Stretch, measuring: Measuring, taken: _Taken) -> None:
     cells, clock = Cells(measuring.cutting.every), taken.clock
     with played(stretch, measuring.cutting.settings) as offline:
-        lost, before = _Lost(offline), None
+        lost, before, since = _Lost(offline), None, 0.0
         for step in clock.reading(offline.steps()):
             since = (step.time - stretch.origin) / SECOND
             inside = step.time >= stretch.start
             clock.bytes += len(step.raw)
             if inside:
-                taken.frames[lost.stream(step)] += 1
+                taken.arrive(lost.stream(step), step)
             for stream, reason, count in lost.since_last():
                 if inside:
                     taken.lose(stream, reason, count, since)
@@ -135,6 +137,13 @@ def _measure_stretch(stretch: Stretch, measuring: Measuring, taken: _Taken) -> N
                     taken.follow(sources)
                     if due:
                         taken.measure(row, sources, f'{since:.1f} s')
+        if stretch.last:
+            for name in STREAMS:
+                waiting = offline.receiver.pairer.waiting(name)
+                taken.lose(
+                    name, 'alone at the end', waiting, (stretch.stop - stretch.origin) / SECOND
+                )
+        taken.nothing = offline.why_nothing()
 
 
 def _measure_pairs(chunk: Chunk, measuring: Measuring, taken: _Taken) -> None:
@@ -145,7 +154,7 @@ def _measure_pairs(chunk: Chunk, measuring: Measuring, taken: _Taken) -> None:
     if told:
         preparation = Preparation.of(checked({**told, **measuring.parameters}))
     for files in pairs:
-        taken.frames.update(rgb=1, thermal=1)
+        taken.frames += 2
         row = taken.pair(stem=files.stem)
         with taken.usable(row):
             with taken.clock('decode'):
@@ -164,7 +173,9 @@ class _Taken:
         self._task, self._measuring = task, measuring
         self._fixed = {measuring.kind: task.source, 'stretch': task.number}
         self._rows: list[dict[str, Any]] = []
-        self.frames, self._lost = Counter[str](), Counter[str]()
+        self._stamps: dict[str, list[int]] = {name: [] for name in STREAMS}
+        self._lost, self._left = Counter[str](), dict.fromkeys(STREAMS, 0)
+        self.frames, self.nothing = 0, ''
         self._unusable, self._measured, self._why = 0, 0, ''
         self._judged: list[float] = []
         self._worst: tuple[float, str, Sources] | None = None
@@ -174,10 +185,20 @@ class _Taken:
         followed = [c for c in measuring.plan.contenders if c.source != 'source']
         self._flickers = {c.name: Flicker() for c in followed if measuring.flicker}
 
+    def arrive(self, stream: str, step: Step) -> None:
+        self.frames += 1
+        with contextlib.suppress(struct.error, IndexError):  # cut off
+            self._stamps[stream].append(header_stamp(step.raw) or step.time)
+
     def lose(self, stream: str, reason: str, count: int, since: float) -> None:
+        """stream: empty where it is of both: the clock was reset."""
+        if not count:
+            return
         self._lost[f'{stream} {reason}'.strip()] += count
-        row = {**self._fixed, 'kind': 'lost', 'stream': stream, 'reason': reason, 'time': since}
-        self._rows += [row] * count
+        if stream:
+            self._left[stream] += count
+        row = {**self._fixed, 'kind': 'lost' if stream else 'reset', 'stream': stream or None}
+        self._rows += [{**row, 'reason': reason, 'time': since}] * count
 
     def pair(self, **values: Any) -> dict[str, Any]:
         """The row of a pair, to be added to."""
@@ -230,12 +251,14 @@ class _Taken:
             'measured': self._measured,
             'unusable': self._unusable,
             'why': self._why,
-            'frames': dict(sorted(self.frames.items())),
+            'nothing': '' if any(row['kind'] == 'pair' for row in self._rows) else self.nothing,
             'lost': dict(sorted(self._lost.items())),
+            'left': self._left,
+            'interval': {name: _interval(stamps) for name, stamps in self._stamps.items()},
         }
         found = {
             'facts': facts,
-            'cost': self.clock.cost(sum(self.frames.values())),
+            'cost': self.clock.cost(self.frames),
             'flicker': {name: [f.steps, f.total] for name, f in self._flickers.items()},
             'judged': [len(self._judged), math.fsum(self._judged)],
             'worst': self._worst and self._worst[:2],
@@ -257,6 +280,12 @@ class _Taken:
         out = io.BytesIO()
         pq.write_table(pa.table(data, schema=schema), out, compression='zstd')
         return out.getvalue()
+
+
+def _interval(stamps: list[int]) -> float | None:
+    """Seconds from frame to frame, the median, whatever is missing; None of fewer than three."""
+    steps = np.diff(np.unique(stamps))
+    return float(np.median(steps)) / SECOND if len(steps) > 1 else None
 
 
 def higher_is_better(column: str) -> bool:

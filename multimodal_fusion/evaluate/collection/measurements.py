@@ -6,13 +6,15 @@ OUT/frames.parquet  the tables of all tasks, in order
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from ...io.whole_files import whole_file
+from ...pipeline.pairing import STREAMS
 from .archive import Archive
 from .measure import Measuring, higher_is_better
 from .tasks import Task
@@ -48,31 +50,40 @@ class Measurements:
             return json.loads(self._archive.part(task, '.json').read_text())
 
     @cached_property
-    def alone(self) -> dict[str, float]:
-        """{source: share of its frames that find no partner since one stream is faster than the
-        other}: by the stretch where they are most alike, of those that are at least half as long as
-        the longest."""
-        frames: dict[str, list[tuple[int, int]]] = {}
+    def intervals(self) -> dict[str, dict[str, float]]:
+        """{source: {stream: seconds from frame to frame}}, of streams that have frames: medians."""
+        found: dict[str, dict[str, list[float]]] = {}
         for task in self.tasks:
-            counts = self.facts(task)['facts']['frames']
-            frames.setdefault(task.source, []).append(
-                (counts.get('rgb', 0), counts.get('thermal', 0))
-            )
-        return {source: _difference(counts) for source, counts in frames.items()}
+            of = found.setdefault(task.source, {})
+            for stream, interval in self.facts(task)['facts']['interval'].items():
+                if interval is not None:
+                    of.setdefault(stream, []).append(interval)
+        return {
+            source: {stream: median(values) for stream, values in of.items()}
+            for source, of in found.items()
+        }
 
-    def lost(self, task: Task) -> tuple[int, int]:
-        """(lost, frames) of a task: those beyond `alone`."""
-        facts = self.facts(task)['facts']
-        frames, lost = (sum(facts[name].values()) for name in ('frames', 'lost'))
-        return max(0, round(lost - self.alone[task.source] * frames)), frames
+    def lost(self, task: Task, pairs: int, left: Mapping[str, int]) -> int:
+        """How many frames were lost, of some of a task: those that made no pair, beyond those that
+        find no partner since their stream is faster than the other. left: of each stream those that
+        made no pair."""
+        intervals = self.intervals[task.source]
+        slowest = max(intervals.values(), default=0.0)
+        lost = 0.0
+        for stream, count in left.items():
+            # Where the other stream has no rate, all of them should have had a partner.
+            fast = 1 - intervals[stream] / slowest if len(intervals) == len(STREAMS) else 0.0
+            lost += max(0.0, count - fast * (count + pairs))
+        return round(lost)
 
     def tables(self) -> Iterator[tuple[Task, Any]]:
         """The tables of pyarrow."""
         import pyarrow.parquet as pq
 
         for task in self.tasks:
-            with self._archive.reading(task):
-                table = pq.read_table(self._archive.part(task, self.measuring.suffix))
+            path = self._archive.part(task, self.measuring.suffix)
+            with self._archive.reading(task), path.open('rb') as file:
+                table = pq.read_table(file)
             yield task, table
 
     def write(self, path: Path) -> None:
@@ -80,11 +91,11 @@ class Measurements:
         import pyarrow.parquet as pq
 
         writer = None
-        with whole_file(path) as temporary:
+        with whole_file(path) as temporary, temporary.open('wb') as file:
             try:
                 for _, table in self.tables():
                     if writer is None:
-                        writer = pq.ParquetWriter(temporary, table.schema, compression='zstd')
+                        writer = pq.ParquetWriter(file, table.schema, compression='zstd')
                     writer.write_table(table)
             finally:
                 if writer is not None:
@@ -111,8 +122,7 @@ class Measurements:
         return found
 
     def worst(self) -> list[Bad]:
-        """The stretches whose mean of the judged metric is worst; the pictures of the others are
-        removed."""
+        """The stretches whose mean of the judged metric is worst."""
         found = []
         sign = -1.0 if higher_is_better(self.measuring.judged) else 1.0
         for task in self.tasks:
@@ -125,7 +135,9 @@ class Measurements:
         for *_, task, facts in found[:WORST]:
             count, total = facts['judged']
             value, where = facts['worst']
-            lost, frames = self.lost(task)
+            told = facts['facts']
+            lost = self.lost(task, told['pairs'], told['left'])
+            frames = 2 * told['pairs'] + sum(told['left'].values())
             with self._archive.reading(task):
                 jpeg = self._archive.part(task, '.jpg').read_bytes()
             bad.append(
@@ -133,11 +145,4 @@ class Measurements:
                     task.source, task.number, total / count, sign * value, where, lost, frames, jpeg
                 )
             )
-        for *_, task, _facts in found[WORST:]:
-            self._archive.part(task, '.jpg').unlink(missing_ok=True)
         return bad
-
-
-def _difference(counts: list[tuple[int, int]]) -> float:
-    most = max(map(sum, counts))
-    return min((abs(a - b) / (a + b) for a, b in counts if 2 * (a + b) >= most > 0), default=0.0)

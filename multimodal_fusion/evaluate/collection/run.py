@@ -89,11 +89,10 @@ def evaluate_collection(
     tasks, failed = archive.work_through(surveys, choice, executor)
     measurements = Measurements(archive, measuring, tasks)
     summed = summarise(measurements, surveys)
-    kinds = f'{collection.kind.replace("_", " ")}s'
     if not summed['all']['measured']:
-        reasons = [*summed['left_out'].values(), *failed, summed['unusable']['first']]
-        why = '; '.join([reason for reason in reasons if reason][:3]) or 'no pairs in them'
-        raise UserError(f'none of the {len(surveys)} {kinds} gave a pair to be measured: {why}')
+        nothing = [measurements.facts(task)['facts']['nothing'] for task in tasks]
+        raise collection.nothing(surveys, [*failed, summed['unusable']['first'], *nothing])
+    kinds = f'{collection.kind.replace("_", " ")}s'
     found = results(
         job.command,
         {'name': collection.name, 'kind': kinds},

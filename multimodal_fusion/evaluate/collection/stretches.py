@@ -31,15 +31,18 @@ _LONGEST = 1e6  # seconds: some days
 
 @dataclass(frozen=True)
 class Stretch:
-    """source: the bag as it was named. start, stop: nanoseconds of recording, stop itself left out.
-    read_from: nanoseconds. origin: of the bag. wait: seconds, of `pipeline.offline.Offline`."""
+    """source: the bag as it was named. mark: as of `tasks.Survey`. start, stop: nanoseconds of
+    recording, stop itself left out. read_from: nanoseconds. origin: of the bag. last: the bag ends
+    here. wait: seconds, of `pipeline.offline.Offline`."""
 
     source: str
+    mark: str
     number: int
     start: int
     stop: int
     read_from: int
     origin: int
+    last: bool
     wait: float
     topics: BagTopics
 
@@ -64,7 +67,7 @@ class Cutting:
         if not 0 <= self.every <= _LONGEST:
             raise UserError(f'--every is {self.every:g} s; give more than 0, or 0 for every pair')
 
-    def cut(self, source: str, bag: Bag) -> tuple[Stretch, ...]:
+    def cut(self, source: str, mark: str, bag: Bag) -> tuple[Stretch, ...]:
         """Choose topics and cut. Raises UserError where they can't be told."""
         topics = bag.choose(self.rgb, self.thermal, quiet=True)
         wait = patience(bag, topics, self.settings, bag.start + round(LOOKED_AT * SECOND))
@@ -83,11 +86,13 @@ class Cutting:
         return tuple(
             Stretch(
                 source,
+                mark,
                 number,
                 start,
                 min(start + step, end),
                 max(bag.start, start - round(early * SECOND)),
                 bag.start,
+                start + step >= end,
                 wait,
                 topics,
             )

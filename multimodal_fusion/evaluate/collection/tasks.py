@@ -9,10 +9,10 @@ from itertools import islice
 from typing import Any, ClassVar, Protocol
 
 from ...errors import UserError
+from ...io import bag_names, datasets
 from ...io.bag import Bag
 from ...io.bag_topics import BagTopics
-from ...io.datasets import find_sets
-from ...io.places import expand, place
+from ...io.places import place
 from .chunks import Chunk, chunks_of
 from .stretches import Cutting, Stretch
 
@@ -34,13 +34,20 @@ class Collection:
         if (bags is None) == (sets is None):
             raise UserError('a collection is of bags (--bags) or of data sets (--sets)')
         if bags is not None:
-            return cls(bags, tuple(expand(bags)))
-        return cls(sets or '', tuple(find_sets(sets or '')), sets=True)
+            return cls(bags, tuple(bag_names.expand(bags)))
+        return cls(sets or '', tuple(datasets.find_sets(sets or '')), sets=True)
 
     @property
     def kind(self) -> str:
         """Of one of them, as results call it."""
         return 'data_set' if self.sets else 'bag'
+
+    def nothing(self, surveys: Sequence[Survey], reasons: Sequence[str]) -> UserError:
+        """Of a run of which nothing came. reasons: why, besides what is left out."""
+        why = [*(one.reason for one in surveys), *reasons]
+        told = '; '.join([one for one in why if one][:3]) or 'no pairs in them'
+        kinds = f'{self.kind.replace("_", " ")}s'
+        return UserError(f'none of the {len(surveys)} {kinds} gave a pair that can be used: {told}')
 
 
 class Duty(Protocol):
@@ -61,10 +68,12 @@ class Duty(Protocol):
 
 @dataclass(frozen=True)
 class Survey:
-    """A bag or data set that was looked at. reason: why it is left out; empty if it isn't. warning:
+    """A bag or data set that was looked at. mark: of its files as they were, another one once they
+    changed. reason: why it is left out; empty if it isn't. warning:
     of damage. duration: seconds of a bag. pairs: of a data set."""
 
     source: str
+    mark: str = ''
     tasks: tuple[Task, ...] = ()
     duration: float = 0.0
     pairs: int = 0
@@ -89,15 +98,30 @@ class Survey:
 def survey(source: str, cutting: Cutting, sets: bool) -> Survey:
     """Look at a source and cut it; one that can't be used is left out with the reason."""
     try:
+        mark = mark_of(source, sets)
         if sets:
-            chunks, alone = chunks_of(source)
+            chunks, alone = chunks_of(source, mark)
             some = ', '.join(alone[:3]) + (' …' if len(alone) > 3 else '')
             warning = f'{source}: {len(alone)} images have no partner ({some})' if alone else ''
-            return Survey(source, chunks, pairs=chunks[-1].count, warning=warning)
+            return Survey(source, mark, chunks, pairs=chunks[-1].count, warning=warning)
         with Bag(place(source)) as bag:
-            return Survey(source, cutting.cut(source, bag), bag.duration, warning=bag.warning)
+            cut = cutting.cut(source, mark, bag)
+            return Survey(source, mark, cut, bag.duration, warning=bag.warning)
     except UserError as error:
         return Survey(source, reason=str(error))
+
+
+def mark_of(source: str, sets: bool) -> str:
+    """As of `Survey`. Raises UserError."""
+    return datasets.mark_of(source) if sets else bag_names.mark_of(source)
+
+
+def unchanged(survey: Survey, sets: bool) -> bool:
+    """Whether a source is still what was looked at."""
+    try:
+        return mark_of(survey.source, sets) == survey.mark
+    except UserError:
+        return False
 
 
 @dataclass(frozen=True)

@@ -10,35 +10,39 @@ from typing import Any
 
 import numpy as np
 
+from ...pipeline.pairing import STREAMS
 from ..timing import TIMED
 from .chunks import Chunk
 from .measure import Measuring
 from .measurements import Measurements
+from .stretches import SECOND
 from .tasks import Survey, Task
 
 
 @dataclass
 class _Sum:
-    """Of a group: pairs, losses, and for each metric count, sum and sum of squares. lost: beyond
-    what the rates of the streams leave without a partner."""
+    """Of a group: pairs, losses, and for each metric count, sum and sum of squares. lost: as of
+    `Measurements.lost`."""
 
     pairs: int = 0
     measured: int = 0
     without_pair: int = 0
-    lost: float = 0.0
+    lost: int = 0
     frozen: int = 0
     luma: float = 0.0
     seen: int = 0
     metrics: dict[str, list[float]] | None = None
 
-    def add(
-        self, columns: dict[str, np.ndarray], chosen: np.ndarray, names: list[str], alone: float
-    ) -> None:
-        """Rows of a task. chosen: which. alone: as of `Measurements`."""
+    def add(self, rows: _Rows, chosen: np.ndarray) -> None:
+        columns, names = rows.columns, rows.names
         pair = chosen & (columns['kind'] == 'pair')
-        pairs, left = int(pair.sum()), int((chosen & (columns['kind'] == 'lost')).sum())
-        self.pairs, self.without_pair = self.pairs + pairs, self.without_pair + left
-        self.lost += max(0.0, left - alone * (left + 2 * pairs))
+        pairs = int(pair.sum())
+        left = {
+            name: int((chosen & (columns['kind'] == 'lost') & (columns['stream'] == name)).sum())
+            for name in STREAMS
+        }
+        self.pairs, self.without_pair = self.pairs + pairs, self.without_pair + sum(left.values())
+        self.lost += rows.measurements.lost(rows.task, pairs, left)
         self.measured += int((pair & columns['measured']).sum())
         self.frozen += int((pair & columns['frozen']).sum())
         luma = columns['luma'][pair]
@@ -65,7 +69,7 @@ class _Sum:
             'pairs': self.pairs,
             'measured': self.measured,
             'without_pair': self.without_pair,
-            'lost': round(self.lost),
+            'lost': self.lost,
             'frozen': self.frozen,
             'luma': self.luma / self.seen if self.seen else None,
             'metrics': means,
@@ -80,27 +84,31 @@ def summarise(measurements: Measurements, surveys: Sequence[Survey]) -> dict[str
     groups: dict[str, dict[str, _Sum]] = {name: {} for name in (kind, 'day', 'hour', 'light')}
     lost, unusable, why = Counter[str](), 0, ''
     strips: dict[str, list[list[int]]] = {}
-    fixed = ('kind', 'measured', 'frozen', 'luma', 'light', 'time')
+    seconds = 0.0
     for task, table in measurements.tables():
-        columns = {name: _array(table[name]) for name in (*fixed, *names)}
-        alone = measurements.alone[task.source]
-        everything = np.ones(len(columns['kind']), bool)
-        whole.add(columns, everything, names, alone)
-        groups[kind].setdefault(task.source, _Sum()).add(columns, everything, names, alone)
-        for by, mark in _marks(task, columns).items():
-            for value in np.unique(mark[mark != '']):
-                one = groups[by].setdefault(str(value), _Sum())
-                one.add(columns, mark == value, names, alone)
+        rows = _Rows.of(measurements, task, table, names)
+        everything = np.ones(len(table), bool)
+        whole.add(rows, everything)
+        groups[kind].setdefault(task.source, _Sum()).add(rows, everything)
+        for by, mark in rows.marks().items():
+            for value in np.unique(mark):
+                groups[by].setdefault(str(value), _Sum()).add(rows, mark == value)
         facts = measurements.facts(task)['facts']
         lost.update(facts['lost'])
         unusable, why = unusable + facts['unusable'], why or facts['why']
-        beyond, frames = measurements.lost(task)
-        strips.setdefault(task.source, []).append([task.number, frames, beyond])
+        left = facts['left']
+        frames = 2 * facts['pairs'] + sum(left.values())
+        strips.setdefault(task.source, []).append(
+            [task.number, frames, measurements.lost(task, facts['pairs'], left)]
+        )
+        if not isinstance(task, Chunk):
+            seconds += (task.stop - task.start) / SECOND
     return {
         f'{kind}s': len(surveys),
         'left_out': {s.source: s.reason for s in surveys if s.reason},
         'warnings': {s.source: s.warning for s in surveys if s.warning},
-        'hours': round(sum(s.duration for s in surveys) / 3600, 4),
+        'hours': round(seconds / 3600, 4),
+        'hours_of_all': round(sum(s.duration for s in surveys) / 3600, 4),
         'stretches': len(measurements.tasks),
         'lost': dict(sorted(lost.items())),
         'unusable': {'pairs': unusable, 'first': why},
@@ -110,23 +118,37 @@ def summarise(measurements: Measurements, surveys: Sequence[Survey]) -> dict[str
     }
 
 
-def _marks(task: Task, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """{kind of group: which each row belongs to, '' for none}. Days and hours are those of
-    recording, UTC. What was lost has the light of the pair before."""
-    light = columns['light'].astype('U5')
-    known = np.flatnonzero(light != '')
-    if len(known):
-        at = np.searchsorted(known, np.arange(len(light)), side='right') - 1
-        light = light[known[np.maximum(at, 0)]]
-    if isinstance(task, Chunk):
-        return {'light': light}
-    times = task.origin + (columns['time'] * 1e9).astype('int64')
-    stamps = times.astype('datetime64[ns]')
-    return {
-        'day': stamps.astype('datetime64[D]').astype(str),
-        'hour': np.char.zfill((stamps.astype('datetime64[h]').astype(int) % 24).astype('U2'), 2),
-        'light': light,
-    }
+@dataclass
+class _Rows:
+    """The table of a task. names: of metrics."""
+
+    measurements: Measurements
+    task: Task
+    columns: dict[str, np.ndarray]
+    names: list[str]
+
+    @classmethod
+    def of(cls, measurements: Measurements, task: Task, table: Any, names: list[str]) -> _Rows:
+        fixed = ('kind', 'stream', 'measured', 'frozen', 'luma', 'light', 'time')
+        columns = {name: _array(table[name]) for name in (*fixed, *names)}
+        return cls(measurements, task, columns, names)
+
+    def marks(self) -> dict[str, np.ndarray]:
+        """{kind of group: which each row belongs to}. Days and hours are those of recording, UTC.
+        What was lost has the light of the pair before."""
+        light = self.columns['light'].astype('U7')
+        known = np.flatnonzero(light != '')
+        if len(known):
+            at = np.searchsorted(known, np.arange(len(light)), side='right') - 1
+            light = light[known[np.maximum(at, 0)]]
+        light[light == ''] = 'unknown'
+        if isinstance(self.task, Chunk) or not len(light):
+            return {'light': light}
+        since = np.round(self.columns['time'] * SECOND).astype('int64')
+        times = (self.task.origin + since).astype('datetime64[ns]')
+        hours = (times.astype('datetime64[h]').astype(int) % 24).astype('U2')
+        days = times.astype('datetime64[D]').astype(str)
+        return {'day': days, 'hour': np.char.zfill(hours, 2), 'light': light}
 
 
 def _told(sums: dict[str, _Sum]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import base64
 import itertools
 from collections.abc import Callable, Sequence
 from datetime import date
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 MOST = 200  # bags that are shown one by one, the worst first; the table has all
 CELLS = 240  # of a bag in the map of losses, at most
+_SEEN = 0.01  # share of frames lost, from which a cell shows it
 _LABELS = 8  # of an axis, at most
 _CELL, _ROW, _NAMES = 5.0, 14.0, 260.0
 
@@ -100,17 +102,17 @@ def loss_map(strips: dict[str, list[list[int]]]) -> str:
         for x in range(0, len(stretches), group):
             part = stretches[x : x + group]
             frames, lost = sum(p[1] for p in part), sum(p[2] for p in part)
-            of = lost / frames if frames else 1.0
+            of = lost / frames if frames else 0.0
             cells.append(
                 tag(
                     'rect',
-                    tag('title', f'{bag}, stretch {part[0][0]}: {lost} of {frames} frames lost'),
+                    tag('title', escape(f'{bag}, stretch {part[0][0]}: {lost} of {frames} lost')),
                     x=_NAMES + x // group * _CELL,
                     y=y * _ROW,
                     width=_CELL - 0.5,
                     height=_ROW - 1,
-                    fill='var(--freeze)' if lost else 'var(--grid)',
-                    fill_opacity=f'{min(1.0, 0.15 + 2 * of):.2f}' if lost else '1',
+                    fill='var(--freeze)' if of > _SEEN else 'var(--grid)',
+                    fill_opacity=f'{min(1.0, 0.15 + 2 * of):.2f}' if of > _SEEN else '1',
                 )
             )
         wide = max(wide, len(cells))

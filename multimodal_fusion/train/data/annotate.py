@@ -6,6 +6,7 @@ OUT/manifest.json, OUT/parts/     see `evaluate.collection.archive`
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,8 @@ from ...evaluate.collection.archive import Archive
 from ...evaluate.collection.chunks import Chunk
 from ...evaluate.collection.stretches import SECOND, Cells, Cutting, Stretch, played
 from ...evaluate.collection.tasks import Choice, Collection, Task
-from ...host.progress import progress
+from ...evaluate.measure import Sources
+from ...host.progress import progress, warn
 from ...io.datasets import PairFiles, usable
 from ...io.image_files import read_thermal, read_visible
 from ...io.places import Unreachable
@@ -35,6 +37,14 @@ from .text import Annotation, analyse
 FILE = 'annotations.jsonl'
 _Looked = Iterator[tuple[Annotation | str, dict[str, Any]]]
 """Each pair, or why it can't be used, and where it is."""
+
+
+def _code() -> str:
+    """Of this package's files: what they say of an image changes with them."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob('*.py')):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 @lru_cache(1)
@@ -57,9 +67,10 @@ def annotated(
 def annotate_files(
     files: PairFiles, preparation: Preparation, captioner: Path | None
 ) -> Annotation:
-    """Raises BadImage, and UserError as `annotated`."""
+    """Raises BadImage, UserError for images of two sizes, and as `annotated`."""
     visible, counts = read_visible(files.visible), read_thermal(files.thermal)
-    return annotated(files.stem, visible, preparation.still(counts, visible.shape[:2]), captioner)
+    sources = Sources(visible, preparation.still(counts, visible.shape[:2]))
+    return annotated(files.stem, sources.visible, sources.thermal, captioner)
 
 
 def annotate_folder(
@@ -98,6 +109,7 @@ class Annotating:
             'topics': [cutting.rgb, cutting.thermal],
             'captioner': str(self.captioner),
             'kind': self.kind,
+            'annotator': _code(),
         }
 
     def do(self, task: Task) -> dict[str, bytes]:
@@ -163,7 +175,7 @@ def annotate_collection(
     surveys = archive.look(collection, choice, executor)
     tasks, failed = archive.work_through(surveys, choice, executor)
     pairs = spoilt = unusable = 0
-    reasons = [one.reason for one in surveys if one.reason] + failed
+    reasons = list(failed)
     path = out / FILE
     with whole_file(path) as temporary:
         with temporary.open('wb') as file:
@@ -177,10 +189,9 @@ def annotate_collection(
                 spoilt += sum(bool(line['degradations']) for line in found)
                 unusable, reasons = unusable + facts['unusable'], reasons + facts['why']
         if not pairs:
-            raise UserError(
-                f'none of the {len(surveys)} {collection.kind.replace("_", " ")}s gave a pair: '
-                f'{"; ".join(reasons[:3]) or "no pairs in them"}'
-            )
+            raise collection.nothing(surveys, reasons)
+    for sentence in reasons[len(failed) : len(failed) + 1]:
+        warn(f'{unusable} pairs can not be used, the first: {sentence}')
     return {
         'file': str(path),
         f'{collection.kind}s': len(surveys),

@@ -57,8 +57,8 @@ def test_data_sets(tmp_path, capsys):
                 pixels = scene(i)[index] // (16 if name == 'b' and index == 0 else 1)
                 cv2.imwrite(str(tmp_path / 'share' / name / kind / f'{name}{i}.png'), pixels)
     (tmp_path / 'share/a/vis/a1.png').write_bytes(b'no picture')
-    rc, facts, _ = annotate(capsys, '--sets', tmp_path / 'share', '--out', tmp_path / 'out')
-    assert rc == 0 and facts['pairs'] == 5 and facts['unusable'] == 1
+    rc, facts, err = annotate(capsys, '--sets', tmp_path / 'share', '--out', tmp_path / 'out')
+    assert rc == 0 and facts['pairs'] == 5 and facts['unusable'] == 1 and 'a1.png' in err
     found = read_annotations(tmp_path / 'out/annotations.jsonl')
     assert sorted(found) == ['a0', 'a2', 'b0', 'b1', 'b2']
     assert 'low light' in found['b1'].text and 'low light' not in found['a0'].text
@@ -71,7 +71,7 @@ def test_nothing_comes_out(tmp_path, capsys):
     (tmp_path / 'none.mcap').write_bytes(b'no bag')
     out = tmp_path / 'out'
     rc, _, err = annotate(capsys, '--bags', tmp_path / 'none.mcap', '--out', out)
-    assert rc == 2 and 'none of the 1 bags gave a pair' in err
+    assert rc == 2 and 'none of the 1 bags gave a pair that can be used' in err
     assert not (out / 'annotations.jsonl').exists()
     rc, _, err = annotate(capsys, '--bags', tmp_path, '--out', out, '--stems', 'x')
     assert rc == 2 and '--stems and --without are of one folder' in err
