@@ -14,6 +14,7 @@ from ..io.pixels import luma
 from ..pipeline.frames import stamp_of
 from ..pipeline.offline import Offline
 from ..pipeline.pairing import Pair
+from .collection.stretches import Cells
 from .contenders import Contender
 from .measure import Meter, Result, Sources
 from .metrics import Flicker
@@ -63,17 +64,18 @@ def measure_bag(
 ) -> tuple[list[Result], dict, Kept]:
     """Results of the sampled pairs, the ``sequence`` part of the results, and the sampled pairs.
 
-    every: seconds between pairs that are measured; 0 measures all. progress: wraps an iterable.
+    every: seconds between pairs that are measured, as of `Cells`; 0 measures all. progress: wraps
+    an iterable.
     """
     contenders = meter.plan.contenders
     flickers = {c.name: Flicker() for c in contenders if c.source != 'source'}
-    seen, results, last = Trace(), [], None
+    seen, results, cells = Trace(), [], Cells(every)
     for step in progress(offline.steps()):
         now = seen.seconds(step.time)
         seen.end = max(seen.end, now)
         note_delay(seen, offline, step)
         for pair in step.pairs:
-            due = last is None or now - last >= every
+            due = cells.take((step.time - offline.bag.start) / 1e9)
             entry = {
                 'time': round(now, 6),
                 'gap_ms': pair.gap * 1e-6,
@@ -88,7 +90,6 @@ def measure_bag(
                     results.append(Result(stem, sources.thermal.shape, meter.row(stem, sources)))
                     seen.samples[stem] = round(now, 6)
                     seen.kept.put(stem, sources)
-                    last = now
             except UserError as error:
                 entry['evaluated'] = False
                 results.append(Result(f'{now:09.3f}s', (0, 0), {}, str(error)))

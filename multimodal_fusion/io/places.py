@@ -89,7 +89,8 @@ def matching(pattern: str) -> list[str] | None:
     """Files and folders of a pattern; None for a name, which may hold the signs of one. Raises
     UserError."""
     there = not remote(pattern) and Path(pattern).exists()
-    if there or not any(sign in pattern for sign in '*?['):
+    signs = '*[' if _web(pattern) else '*?['  # there a query begins with ?
+    if there or not any(sign in pattern for sign in signs):
         return None
     if not remote(pattern):
         return glob.glob(pattern, recursive=True)
@@ -98,10 +99,14 @@ def matching(pattern: str) -> list[str] | None:
         return [_prefix(pattern) + found for found in base.fs.glob(base.path)]
 
 
+def _web(name: str) -> bool:
+    return name.startswith(('http://', 'https://'))
+
+
 def suffix_of(name: Any) -> str:
     """In lower case; of a web address without its query."""
     text = str(name)
-    if text.startswith(('http://', 'https://')):
+    if _web(text):
         text = urlsplit(text).path
     return PurePosixPath(text).suffix.lower()
 

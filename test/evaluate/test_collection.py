@@ -288,10 +288,10 @@ def test_bags_with_gaps_and_without_a_stream(tmp_path, capsys):
     assert 'none of the 1 bags gave a pair that can be used: ' in told and 'thermal' in told
 
 
-def test_flicker_is_that_of_the_whole_bag(tmp_path, capsys):
+def test_flicker_and_means_are_those_of_the_whole_bag(tmp_path, capsys):
     bag = flight(tmp_path / 'bag', Planted(seconds=12, freeze=(4, 5), jump_at=99))
     words = ['--models', 'max,laplacian', '--no-baselines', '--metrics', 'EN', *SETTINGS]
-    found = []
+    found, means = [], []
     for where, more in (
         (['--bag', str(bag)], ['--no-timing']),
         (['--bags', str(bag)], ['--flicker', '--stretch', '3', '--jobs', '1']),
@@ -299,10 +299,15 @@ def test_flicker_is_that_of_the_whole_bag(tmp_path, capsys):
     ):
         out = tmp_path / f'out{len(found)}'
         assert main(['evaluate', *where, '--out', str(out), *words, *more]) == 0
-        found.append(json.loads((out / 'results.json').read_text())['sequence']['flicker'])
+        results = json.loads((out / 'results.json').read_text())
+        found.append(results['sequence']['flicker'])
+        means.append(results['summary']['laplacian']['EN'])
         assert ('flicker ↓' in capsys.readouterr().out) == bool(found[-1])
     assert found[1] == pytest.approx(found[0], rel=1e-3) and found[0]['laplacian'] > 0
     assert found[2] == {}
+    assert means[0]['count'] == means[1]['count'] == 12
+    assert means[0]['mean'] == pytest.approx(means[1]['mean'], rel=1e-3)
+    assert means[0]['mean'] == pytest.approx(means[2]['mean'], rel=1e-9)
 
 
 def test_a_cut_depends_on_the_bag_and_never_divides_a_cell(tmp_path):

@@ -292,11 +292,15 @@ def test_a_bag_on_a_web_server(web, tmp_path):
     assert expand(name) == [name]
     assert expand(f'{web}/bag') == [f'{web}/bag']
     local, _ = fused(file)
-    for there in (name, f'{web}/bag'):
+    signed = f'{name}?signature=x.y'
+    assert expand(signed) == [signed]
+    for there in (name, f'{web}/bag', signed):
         remote, _ = fused(place(there))
         assert len(remote) == len(local) > 20 and all(map(np.array_equal, remote, local))
     with pytest.raises(UserError, match='does not exist'):
         Bag(place(f'{web}/bag/none.mcap'))
+    with pytest.raises(UserError, match='cannot be reached'):
+        Bag(place('http://127.0.0.1:9/one.mcap'))
 
 
 @pytest.mark.parametrize(
