@@ -14,7 +14,7 @@ from typing import Any
 from ..errors import BadImage, UserError, told
 from . import mcap_files
 from .bag_topics import IMAGE_TYPES, BagTopics, choose
-from .places import BLOCK, reaching, remote, suffix_of
+from .places import BLOCK, missing, reaching, remote, suffix_of
 from .whole_files import room_for
 
 INFO_TYPE = 'sensor_msgs/msg/CameraInfo'
@@ -66,9 +66,11 @@ class Bag:
         rosbags()
         with reaching(path):
             try:
-                path.stat()  # which tells a server that is down from a file that is missing
-            except FileNotFoundError:
-                raise UserError(f'the bag {path} does not exist') from None
+                path.stat()
+            except FileNotFoundError as error:
+                if missing(error):
+                    raise UserError(f'the bag {path} does not exist') from None
+                raise
         self.path, self.warning = path, ''
         self._at = path  # where it is read
         self._files: list[Path] = []  # read without rosbags

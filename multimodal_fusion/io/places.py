@@ -47,6 +47,13 @@ def place(text: str) -> Any:
         return UPath(text)
 
 
+def missing(error: FileNotFoundError) -> bool:
+    """Whether a file is missing; fsspec says so of a web server that is down, too."""
+    cause = error.__cause__
+    known = cause is None or isinstance(cause, FileNotFoundError)
+    return known or getattr(cause, 'status', None) == 404
+
+
 @contextmanager
 def reaching(text: Any) -> Iterator[None]:
     """Whatever goes wrong on the way to a place is one sentence: raises Unreachable."""
@@ -55,6 +62,10 @@ def reaching(text: Any) -> Iterator[None]:
     except (UserError, GeneratorExit):
         raise
     except FileNotFoundError as error:
+        if not missing(error):
+            raise Unreachable(
+                f'{text} cannot be reached: {told(error.__cause__ or error)}'
+            ) from error
         raise Unreachable(f'{text} is not there (any more)') from error
     except PermissionError as error:
         hint = (
