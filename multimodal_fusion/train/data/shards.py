@@ -247,7 +247,7 @@ class Passes:
 
 
 def is_sharded(folder: Path) -> bool:
-    return (folder / INDEX).is_file()
+    return (folder / INDEX).is_file() or any(folder.glob('train-*.tar'))
 
 
 def load_shards(folder: Path, selection: Selection = ALL, colour: bool = False) -> Folders:
@@ -263,6 +263,11 @@ def load_shards(folder: Path, selection: Selection = ALL, colour: bool = False) 
         lengths = {name: len(index[name]) for name in ('shard', 'shape', 'offset', 'size')}
         if set(lengths.values()) != {count}:
             raise ValueError(f'its parts differ in length: {lengths}')
+    except FileNotFoundError:
+        raise UserError(
+            f'{folder} holds shards without {INDEX}: packing was broken off; remove them, and pack '
+            'again'
+        ) from None
     except Exception as error:  # numpy and zipfile raise whatever the damage leads them into
         raise UserError(f'{path} is no index of "data pack --shards": {told(error)}') from error
     if colour and not has_colour:

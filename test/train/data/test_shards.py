@@ -147,6 +147,9 @@ def test_damage_is_told(folder, shards, tmp_path):
     index.write_bytes(index.read_bytes()[:200])
     with pytest.raises(UserError, match=r'is no index of "data pack --shards"'):
         load_shards(shards)
+    index.unlink()
+    with pytest.raises(UserError, match='packing was broken off'):
+        load_folders(shards)
 
 
 def test_the_command_and_a_run(folder, tmp_path, capsys):
