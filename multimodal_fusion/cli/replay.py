@@ -155,11 +155,12 @@ def _try(task: tuple[str, Path], args: argparse.Namespace) -> int | str:
 def _outputs(bags: list[str], folder: Path) -> dict[str, Path]:
     """{bag: new folder}, by the last part of its name; by more of it where two are called alike,
     and by a number where that does not tell them apart."""
-    parts = {bag: [p for p in re.split('[/:?]+', bag) if p] for bag in bags}
+    parts = {bag: [p for p in bag.split('/') if p] for bag in bags}
 
     def called(bag: str, count: int) -> str:
+        """Without the suffix, the query of an address, and what some disks do not take."""
         *above, last = parts[bag][-count:]
-        return '_'.join((*above, re.sub(r'\.(mcap|db3)$', '', last)))
+        return re.sub('[:?*]', '_', '_'.join((*above, re.sub(r'\.(mcap|db3)(\?.*)?$', '', last))))
 
     for count in range(1, 1 + max(map(len, parts.values()))):
         names = {bag: called(bag, count) for bag in bags}
