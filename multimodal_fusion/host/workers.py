@@ -20,6 +20,7 @@ from ..errors import Interrupted, UserError, told
 Task = TypeVar('Task')
 ATTEMPTS = 3  # of what was under way when a process died
 _CLEANING_UP = 5.0  # seconds that a process has for it
+_SIGNALS = signal.SIGINT, signal.SIGTERM
 IN_FLIGHT = 10_000  # tasks handed out at most: each takes some 25 kB of Dask's scheduler
 
 
@@ -45,14 +46,26 @@ def local(jobs: int) -> Iterator[Executor]:
     pool.shutdown()
 
 
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Signals wait; and so they do for processes that are made meanwhile, until `_begin`."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 _working = False  # in a process of `local`
 
 
 def _begin() -> None:
-    """A process ends with the one that made it, however that ended."""
+    """In a new process: a signal ends it once it has cleaned up, and so does the end of the one
+    that made it."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _SIGNALS:
         signal.signal(number, _end)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
 
 
 def _end_with_parent() -> None:
@@ -65,7 +78,7 @@ def _end_with_parent() -> None:
 def _end(*_: Any) -> None:
     if not _working:
         os._exit(1)
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _SIGNALS:
         signal.signal(number, lambda *_: None)  # a second one would end the cleaning up
     raise Interrupted
 
@@ -135,7 +148,9 @@ def run_in_order(
     Raises UserError where one dies."""
     try:
         with local(jobs) as pool:
-            yield from pool.map(partial(_run, work), tasks, *map(repeat, common))
+            with _signals_held():
+                found = pool.map(partial(_run, work), tasks, *map(repeat, common))
+            yield from found
     except BrokenExecutor as error:
         raise UserError('a process died, perhaps of memory: give fewer --jobs') from error
 
@@ -151,10 +166,11 @@ def _results(
     left = iter(tasks)
 
     def hand_out(count: int) -> None:
-        for number, task in islice(left, count):
-            future = pool.submit(_run, work, task, *common)
-            numbers[future] = number
-            future.add_done_callback(done.put)
+        with _signals_held():
+            for number, task in islice(left, count):
+                future = pool.submit(_run, work, task, *common)
+                numbers[future] = number
+                future.add_done_callback(done.put)
 
     hand_out(IN_FLIGHT)
     while numbers:
