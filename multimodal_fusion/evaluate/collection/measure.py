@@ -106,7 +106,7 @@ class Measuring:
 def _measure_stretch(stretch: Stretch, measuring: Measuring, taken: _Taken) -> None:
     cells, clock = Cells(measuring.cutting.every), taken.clock
     with played(stretch, measuring.cutting.settings) as offline:
-        lost, before, since = _Lost(offline), None, 0.0
+        lost, before = _Lost(offline), None
         for step in clock.reading(offline.steps()):
             since = (step.time - stretch.origin) / SECOND
             inside = step.time >= stretch.start
