@@ -12,6 +12,10 @@ from pathlib import Path
 from ..errors import UserError
 
 
+class FullDisk(UserError):  # noqa: N818 (as BadImage)
+    """There is no room for a file."""
+
+
 def make_folder(path: Path) -> Path:
     """Create a folder for output, with a plain sentence where that is not possible."""
     if re.match(r'[a-z][a-z0-9+.-]+:/', str(path)):  # as pathlib makes of s3://
@@ -48,7 +52,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise UserError(f'{path} cannot be written ({error.strerror}): make room') from error
+        raise FullDisk(f'{path} cannot be written ({error.strerror}): make room') from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ..errors import Interrupted, UserError
+from ..io.whole_files import FullDisk
 from .config import Config
 from .engine import Engine
 from .methods.method import Method
@@ -54,9 +55,11 @@ def train(job: TrainingJob) -> dict:
     """
     try:
         return _train(job)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, FullDisk) as error:
         # OpenCV, torch and safetensors each have words of their own for a full disk.
-        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        full = isinstance(error, FullDisk) or (
+            isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        )
         if not full and free_space(job.out) > LITTLE:
             raise
         raise UserError(

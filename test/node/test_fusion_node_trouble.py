@@ -172,8 +172,10 @@ def test_incompatible_qos_is_reported():
         {'qos.reliability': 'reliable'}, connected=False, reliability='best_effort'
     ) as node:
         node.wait_for_log('uses QoS that does not fit (RELIABILITY): set qos.reliability to best_')
-        wait_for(lambda: node.rig.statuses, 'diagnostics')
-        assert 'does not fit' in node.rig.statuses[-1].message
+        wait_for(
+            lambda: node.rig.statuses and 'does not fit' in node.rig.statuses[-1].message,
+            'it in the diagnostics',
+        )
 
 
 def test_frames_without_a_stamp_are_paired_by_arrival():
