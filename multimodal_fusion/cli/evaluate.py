@@ -157,7 +157,7 @@ def _collection(args: argparse.Namespace) -> int:
         print(json.dumps(found.results, indent=2))
     else:
         print(
-            f'{found.results[f"{kind}s"]} {kind.replace("_", " ")}s, '
+            f'{found.results[f"{kind}s"]} {found.results["data"]["kind"]}, '
             f'{found.results["hours"]:.2f} hours: '
             f'{whole["pairs"]} pairs, {whole["measured"]} measured, {whole["lost"]} frames lost; '
             f'{len(found.results["left_out"])} left out, {len(found.failed)} stretches not done'

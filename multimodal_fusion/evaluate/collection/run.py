@@ -92,10 +92,9 @@ def evaluate_collection(
     if not summed['all']['measured']:
         nothing = [measurements.facts(task)['facts']['nothing'] for task in tasks]
         raise collection.nothing(surveys, [*failed, summed['unusable']['first'], *nothing])
-    kinds = f'{collection.kind.replace("_", " ")}s'
     found = results(
         job.command,
-        {'name': collection.name, 'kind': kinds},
+        {'name': collection.name, 'kind': collection.plural},
         [],
         plan.contenders,
         plan.definition,

@@ -42,12 +42,17 @@ class Collection:
         """Of one of them, as results call it."""
         return 'data_set' if self.sets else 'bag'
 
+    @property
+    def plural(self) -> str:
+        return 'data sets' if self.sets else 'bags'
+
     def nothing(self, surveys: Sequence[Survey], reasons: Sequence[str]) -> UserError:
         """Of a run of which nothing came. reasons: why, besides what is left out."""
         why = [*(one.reason for one in surveys), *reasons]
         told = '; '.join([one for one in why if one][:3]) or 'no pairs in them'
-        kinds = f'{self.kind.replace("_", " ")}s'
-        return UserError(f'none of the {len(surveys)} {kinds} gave a pair that can be used: {told}')
+        return UserError(
+            f'none of the {len(surveys)} {self.plural} gave a pair that can be used: {told}'
+        )
 
 
 class Duty(Protocol):
