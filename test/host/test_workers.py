@@ -85,10 +85,10 @@ def test_what_a_dead_process_left_runs_again():
 
 
 def holds(task, folder):
-    """Works for a minute, with a folder that is to be removed."""
+    """Works until a signal comes, with a folder that is to be removed."""
     with tempfile.TemporaryDirectory(dir=folder) as own:
         (Path(own) / 'ready').touch()
-        time.sleep(60)
+        signal.pause()
 
 
 def hold(folder):
